@@ -1,0 +1,55 @@
+package authz
+
+import (
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// ClientID identifies a client. One that an admin chooses is [A-Za-z0-9._~-]{1,64} (TOK-49); what a
+// stranger presents may be any %x20-7E string up to 255 octets (RFC 6749, Appendix A.1).
+type ClientID string
+
+// AuthMethod is a client authentication method, by its name in RFC 7591, Section 2.
+type AuthMethod string
+
+// The methods that Marque knows today.
+const (
+	AuthSecretBasic AuthMethod = "client_secret_basic"
+	AuthSecretPost  AuthMethod = "client_secret_post"
+	AuthNone        AuthMethod = "none" // a public client; it never gets a token from this grant
+)
+
+// GrantClientCredentials is the grant of RFC 6749, Section 4.4.
+const GrantClientCredentials = "client_credentials"
+
+// Client is a partner's application. A Client that came from a contract is shared: do not change
+// what its slices hold.
+type Client struct {
+	ID         ClientID
+	Name       string
+	Disabled   bool
+	AuthMethod AuthMethod
+	GrantTypes []string
+
+	Scopes          ScopeSet // what it may ask for
+	DefaultScopes   ScopeSet // what it gets when it asks for nothing; a subset of Scopes
+	Resources       []ResourceID
+	DefaultResource ResourceID   // one of Resources, or empty
+	Serves          []ResourceID // the resources that this client is the API of
+
+	TokenLifetime time.Duration // whole seconds; 0 means the resource's
+	Claims        []StaticClaim // sorted by name
+	Credentials   []Credential  // in order of creation
+
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	Version   uint64 // set by the store; 0 for a client that was never stored
+}
+
+// StaticClaim is a configured claim that every token of the client carries. Value is compact,
+// valid JSON. Names and values are checked by NewStaticClaim (rows CLM-01 to CLM-07).
+type StaticClaim struct {
+	Name  string
+	Value jsontext.Value
+}
