@@ -46,31 +46,31 @@ const (
 
 // The causes of every other refusal.
 const (
-	CauseBadRequest            Cause = "bad_request" // syntax; the description says which
-	CauseCredentialsInURL      Cause = "credentials_in_url"
-	CauseSeveralMethods        Cause = "several_methods"
-	CauseGrantUnsupported      Cause = "grant_unsupported"
-	CauseGrantNotRegistered    Cause = "grant_not_registered"
-	CausePublicClient          Cause = "public_client"
-	CauseScopeMalformed        Cause = "scope_malformed"
-	CauseScopeUnknown          Cause = "scope_unknown"
-	CauseScopeNotAllowed       Cause = "scope_not_allowed"
-	CauseScopeMissing          Cause = "scope_missing"
-	CauseScopeNotOfResource    Cause = "scope_not_of_resource"
-	CauseScopeOfSeveralAPIs    Cause = "scope_of_several_apis"
-	CauseTokenTooLarge         Cause = "token_too_large"
-	CauseResourceMalformed     Cause = "resource_malformed"
-	CauseResourceUnknown       Cause = "resource_unknown"
-	CauseResourceNotAllowed    Cause = "resource_not_allowed"
-	CauseResourceMissing       Cause = "resource_missing"
-	CauseResourceAmbiguous     Cause = "resource_ambiguous"
-	CauseDetailsUnsupported    Cause = "authorization_details_unsupported"
-	CauseDPoPUnsupported       Cause = "dpop_unsupported"
-	CauseRateLimited           Cause = "rate_limited"
-	CauseFailuresLimited       Cause = "failures_limited" // TOK-43
-	CauseSigningQueueFull      Cause = "signing_queue_full"
-	CauseNoSigningKey          Cause = "no_signing_key"
-	CauseStoreUnavailable      Cause = "store_unavailable"
+	CauseBadRequest         Cause = "bad_request" // syntax; the description says which
+	CauseCredentialsInURL   Cause = "credentials_in_url"
+	CauseSeveralMethods     Cause = "several_methods"
+	CauseGrantUnsupported   Cause = "grant_unsupported"
+	CauseGrantNotRegistered Cause = "grant_not_registered"
+	CausePublicClient       Cause = "public_client"
+	CauseScopeMalformed     Cause = "scope_malformed"
+	CauseScopeUnknown       Cause = "scope_unknown"
+	CauseScopeNotAllowed    Cause = "scope_not_allowed"
+	CauseScopeMissing       Cause = "scope_missing"
+	CauseScopeNotOfResource Cause = "scope_not_of_resource"
+	CauseScopeOfSeveralAPIs Cause = "scope_of_several_apis"
+	CauseTokenTooLarge      Cause = "token_too_large"
+	CauseResourceMalformed  Cause = "resource_malformed"
+	CauseResourceUnknown    Cause = "resource_unknown"
+	CauseResourceNotAllowed Cause = "resource_not_allowed"
+	CauseResourceMissing    Cause = "resource_missing"
+	CauseResourceAmbiguous  Cause = "resource_ambiguous"
+	CauseDetailsUnsupported Cause = "authorization_details_unsupported"
+	CauseDPoPUnsupported    Cause = "dpop_unsupported"
+	CauseRateLimited        Cause = "rate_limited"
+	CauseFailuresLimited    Cause = "failures_limited" // TOK-43
+	CauseSigningQueueFull   Cause = "signing_queue_full"
+	CauseNoSigningKey       Cause = "no_signing_key"
+	CauseStoreUnavailable   Cause = "store_unavailable"
 )
 
 // Error is a refusal that the client may read: RFC 6749, Section 5.2. Everything but Code and
