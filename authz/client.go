@@ -3,7 +3,7 @@ package authz
 import (
 	"time"
 
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/marque-auth/marque/authz/token"
 )
 
 // ClientID identifies a client. One that an admin chooses is [A-Za-z0-9._~-]{1,64} (TOK-49); what a
@@ -38,18 +38,11 @@ type Client struct {
 	DefaultResource ResourceID   // one of Resources, or empty
 	Serves          []ResourceID // the resources that this client is the API of
 
-	TokenLifetime time.Duration // whole seconds; 0 means the resource's
-	Claims        []StaticClaim // sorted by name
-	Credentials   []Credential  // in order of creation
+	TokenLifetime time.Duration  // whole seconds; 0 means the resource's
+	Claims        []token.Static // sorted by name; what every token of the client also says
+	Credentials   []Credential   // in order of creation
 
 	CreatedAt time.Time
 	UpdatedAt time.Time
 	Version   uint64 // set by the store; 0 for a client that was never stored
-}
-
-// StaticClaim is a configured claim that every token of the client carries. Value is compact,
-// valid JSON. Names and values are checked by NewStaticClaim (rows CLM-01 to CLM-07).
-type StaticClaim struct {
-	Name  string
-	Value jsontext.Value
 }

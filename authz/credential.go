@@ -24,3 +24,13 @@ type Credential struct {
 	RevokedAt time.Time // refused once set
 	CreatedAt time.Time
 }
+
+// expired reports whether the credential is past its end: it is refused from the very instant on.
+func (c *Credential) expired(now time.Time) bool {
+	return !c.Expires.IsZero() && !now.Before(c.Expires)
+}
+
+// usable reports whether the credential may authenticate now.
+func (c *Credential) usable(now time.Time) bool {
+	return c.RevokedAt.IsZero() && !now.Before(c.NotBefore) && !c.expired(now)
+}

@@ -53,7 +53,6 @@ const (
 	CauseGrantNotRegistered Cause = "grant_not_registered"
 	CausePublicClient       Cause = "public_client"
 	CauseScopeMalformed     Cause = "scope_malformed"
-	CauseScopeUnknown       Cause = "scope_unknown"
 	CauseScopeNotAllowed    Cause = "scope_not_allowed"
 	CauseScopeMissing       Cause = "scope_missing"
 	CauseScopeNotOfResource Cause = "scope_not_of_resource"

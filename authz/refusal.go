@@ -22,7 +22,6 @@ var refusals = map[Cause]refusal{
 	CausePublicClient:       {UnauthorizedClient, "a public client cannot use this grant; register the client with a secret"},
 
 	CauseScopeMalformed:     {InvalidScope, "scope is malformed; send scope tokens joined by single spaces"},
-	CauseScopeUnknown:       {InvalidScope, scopeDescription},
 	CauseScopeNotAllowed:    {InvalidScope, scopeDescription},
 	CauseScopeMissing:       {InvalidScope, "this client has no default scope; send the scope parameter"},
 	CauseScopeNotOfResource: {InvalidScope, "a requested scope has no meaning for the requested resource; request scopes of that resource only"},

@@ -112,15 +112,16 @@ func (h *hasher) matches(secret string, client ClientID, c Credential) bool {
 	return subtle.ConstantTimeCompare(got[:], c.Digest) == 1 && c.Scheme == SchemeHMAC && secret != ""
 }
 
+var derivedEncoding = base32.StdEncoding.WithPadding(base32.NoPadding)
+
 // derive makes an identifier from a key that the caller chose to make its request repeatable: the
 // same key gives the same identifier, and nobody without the pepper can compute or invert it.
 func (h *hasher) derive(purpose string, parts ...string) string {
 	mac := hmac.New(sha256.New, h.pepper[:])
-	for _, part := range append([]string{"derive", purpose}, parts...) {
+	mac.Write(binary.BigEndian.AppendUint32(nil, 1<<32-1)) // no digest's input starts like this
+	for _, part := range append([]string{purpose}, parts...) {
 		mac.Write(binary.BigEndian.AppendUint32(nil, uint32(len(part))))
 		mac.Write([]byte(part))
 	}
 	return strings.ToLower(derivedEncoding.EncodeToString(mac.Sum(nil)))
 }
-
-var derivedEncoding = base32.StdEncoding.WithPadding(base32.NoPadding)

@@ -1,0 +1,150 @@
+package authz
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// authenticator decides who is asking. Every way to fail costs the same: one read of the store and
+// two comparisons, for known and unknown clients alike (TOK-42, CLA-19), and a failure is final only
+// after that read, so that a secret that was just added works at once. It is safe for concurrent use.
+type authenticator struct {
+	hash     hasher
+	clients  *cache[ClientID, Client]
+	owner    func(context.Context, CredentialID) (ClientID, error)
+	failures *limiters[failureKey]
+	now      func() time.Time
+}
+
+// authenticated is a client that proved who it is, or a public one that cannot.
+type authenticated struct {
+	client     Client
+	credential CredentialID // empty for a public client
+}
+
+// authenticate returns the client, an *Error with InvalidClient, a *ThrottledError when this caller
+// failed too often, or an *UnavailableError when the store cannot say.
+func (a *authenticator) authenticate(ctx context.Context, p Presented, from netip.Addr) (authenticated, error) {
+	if p.Unusable != "" {
+		return authenticated{}, a.fail(p, from, p.Unusable, "")
+	}
+	if p.Method == PresentedNothing {
+		return authenticated{}, a.fail(p, from, CauseNoCredentials, "")
+	}
+	c, cached, err := a.clients.get(ctx, p.ID)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return authenticated{}, storeFault(ctx, p.ID, err)
+	}
+	credential, cause := a.verify(p, c)
+	if cause == "" {
+		return authenticated{c, credential}, nil
+	}
+	if cached {
+		if c, err = a.clients.reload(ctx, p.ID); err != nil && !errors.Is(err, ErrNotFound) {
+			return authenticated{}, storeFault(ctx, p.ID, err)
+		}
+	}
+	if credential, cause = a.verify(p, c); cause == "" {
+		return authenticated{c, credential}, nil
+	}
+	return authenticated{}, a.fail(p, from, a.explain(ctx, p, cause), credential)
+}
+
+// verify checks what was presented against c, the zero Client when there is none. It returns the
+// credential that was recognised, and why it does not authenticate: empty when it does.
+func (a *authenticator) verify(p Presented, c Client) (CredentialID, Cause) {
+	matched := a.match(string(p.Secret), c)
+	switch {
+	case c.ID == "":
+		return "", CauseUnknownClient
+	case p.Method == PresentedID && c.AuthMethod == AuthNone && !c.Disabled:
+		return "", ""
+	case p.Method == PresentedID:
+		return "", CauseNoCredentials
+	case c.AuthMethod != AuthSecretBasic && c.AuthMethod != AuthSecretPost: // CLA-01: one family for each client
+		return "", CauseWrongMethod
+	case p.Secret == "":
+		return "", CauseEmptySecret
+	case matched == nil:
+		return "", CauseWrongSecret
+	}
+	switch now := a.now(); {
+	case !matched.RevokedAt.IsZero():
+		return matched.ID, CauseSecretRevoked
+	case now.Before(matched.NotBefore):
+		return matched.ID, CauseSecretNotYetValid
+	case matched.expired(now):
+		return matched.ID, CauseSecretExpired
+	case c.Disabled:
+		return matched.ID, CauseDisabled
+	}
+	return matched.ID, ""
+}
+
+// match returns the credential of c whose secret this is, a usable one before others, or nil. It
+// compares at least once, whatever c holds, and never stops early.
+func (a *authenticator) match(secret string, c Client) *Credential {
+	var found *Credential
+	compared := false
+	_, named := shapeOf(secret)
+	for i := range c.Credentials {
+		candidate := &c.Credentials[i]
+		if candidate.Generated && candidate.ID != named {
+			continue // the secret says that it is another one's
+		}
+		compared = true
+		if a.hash.matches(secret, c.ID, *candidate) && (found == nil || candidate.usable(a.now())) {
+			found = candidate
+		}
+	}
+	if !compared {
+		a.hash.matches(secret, c.ID, Credential{})
+	}
+	return found
+}
+
+// explain makes a cause more precise for the operator, from the secret's shape.
+func (a *authenticator) explain(ctx context.Context, p Presented, cause Cause) Cause {
+	kind, named := shapeOf(string(p.Secret))
+	if kind == shapeOurs && (cause == CauseWrongSecret || cause == CauseUnknownClient) {
+		owner, err := a.owner(ctx, named) // asked in both cases: the answers must take equally long
+		if err == nil && owner != p.ID && cause == CauseWrongSecret {
+			return CauseSecretOfAnotherClient
+		}
+	}
+	trimmed := strings.TrimSpace(string(p.Secret))
+	trimmedKind, _ := shapeOf(trimmed)
+	idKind, _ := shapeOf(string(p.ID))
+	switch {
+	case idKind != shapeForeign:
+		return CauseSecretInClientID
+	case cause != CauseWrongSecret:
+		return cause
+	case len(trimmed) < len(p.Secret) && trimmedKind == shapeOurs:
+		return CauseTrailingWhitespace
+	case kind == shapeTypo:
+		return CauseSecretTypo
+	}
+	return cause
+}
+
+// fail counts the failure. A back-off answers failures only: a correct secret never comes here, so
+// that nobody can lock a client out by failing in its name (TOK-43).
+func (a *authenticator) fail(p Presented, from netip.Addr, cause Cause, credential CredentialID) error {
+	if after, ok := a.failures.take(newFailureKey(p.ID, from)); !ok {
+		return &ThrottledError{Cause: CauseFailuresLimited, Client: p.ID, RetryAfter: after}
+	}
+	return refuse(cause, p.ID, credential)
+}
+
+// storeFault turns a failed read into the answer "unknown": 503, never 401. The end of the caller's
+// own context stays what it is.
+func storeFault(ctx context.Context, client ClientID, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return &UnavailableError{Cause: CauseStoreUnavailable, Client: client, RetryAfter: time.Second, Err: err}
+}
