@@ -146,5 +146,5 @@ func storeFault(ctx context.Context, client ClientID, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	return &UnavailableError{Cause: CauseStoreUnavailable, Client: client, RetryAfter: time.Second, Err: err}
+	return &UnavailableError{Cause: CauseStoreUnavailable, Client: client, RetryAfter: retryAfter, Err: err}
 }

@@ -1,9 +1,6 @@
 package authz
 
-import (
-	"errors"
-	"time"
-)
+import "time"
 
 // Code is an error code that a client may read: RFC 6749, Section 5.2, and its extensions.
 type Code string
@@ -122,6 +119,3 @@ func (e *UnavailableError) Error() string {
 
 // Unwrap returns the fault behind it.
 func (e *UnavailableError) Unwrap() error { return e.Err }
-
-// errNoSigner is returned when no key of the resource's algorithm may sign now (JWT-25).
-var errNoSigner = errors.New("no active key for the algorithm")

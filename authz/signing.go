@@ -3,7 +3,6 @@ package authz
 import (
 	"context"
 	"sync/atomic"
-	"time"
 )
 
 // signing lets a bounded number of signatures run at once and a bounded number wait, so that under
@@ -27,7 +26,7 @@ func (s *signing) do(ctx context.Context, f func() error) error {
 	default:
 		if s.waiting.Add(1) > s.queue {
 			s.waiting.Add(-1)
-			return &UnavailableError{Cause: CauseSigningQueueFull, RetryAfter: time.Second}
+			return &UnavailableError{Cause: CauseSigningQueueFull, RetryAfter: retryAfter}
 		}
 		defer s.waiting.Add(-1)
 		select {

@@ -1,0 +1,129 @@
+package authz
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/marque-auth/marque/authz/audit"
+	"github.com/marque-auth/marque/keys/jose"
+)
+
+// RegistryConfig is what a Registry needs.
+type RegistryConfig struct {
+	Issuer          string
+	Pepper          [32]byte
+	Clients         ClientRecords
+	Resources       ResourceRecords
+	ClaimNamespaces []string // static claims must begin with one of these; none allows no static claims
+
+	// EnsureKeys returns once the algorithm has a published key; it is called before a resource that
+	// uses the algorithm is acknowledged.
+	EnsureKeys func(ctx context.Context, alg jose.Algorithm, by audit.Origin) error
+
+	// Applied returns once this node has applied every change committed before the call. It is called
+	// after each commit and before the answer, so that what was acknowledged holds here at once.
+	Applied func(ctx context.Context) error
+
+	Now func() time.Time
+}
+
+// Registry is every management operation. Each one that changes something commits the record, its
+// Change and its audit entry together, and can be repeated: creating what exists returns it if it is
+// equal, and is ErrConflict if it is not. It is safe for concurrent use, also by several servers.
+//
+// Beside *InvalidError, ErrNotFound and ErrConflict, every error means that a change may or may not
+// have happened.
+type Registry struct {
+	RegistryConfig
+	hash hasher
+}
+
+// NewRegistry returns a Registry, or an error that names what is missing.
+func NewRegistry(c RegistryConfig) (*Registry, error) {
+	var errs []error
+	need := func(ok bool, field string) {
+		if !ok {
+			errs = append(errs, fmt.Errorf("authz: RegistryConfig.%s is missing", field))
+		}
+	}
+	need(c.Issuer != "", "Issuer")
+	need(c.Pepper != [32]byte{}, "Pepper")
+	need(c.Clients != nil, "Clients")
+	need(c.Resources != nil, "Resources")
+	need(c.EnsureKeys != nil, "EnsureKeys")
+	need(c.Applied != nil, "Applied")
+	need(c.Now != nil, "Now")
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return &Registry{RegistryConfig: c, hash: hasher{c.Pepper}}, nil
+}
+
+// now is the instant that a record notes: UTC, whole seconds.
+func (r *Registry) now() time.Time { return r.Now().UTC().Truncate(time.Second) }
+
+// maxAttempts bounds how often a read-modify-write starts again after losing a race.
+const maxAttempts = 8
+
+// updateClient changes a client by compare-and-swap: change edits a private copy and reports whether
+// there is anything to write.
+func (r *Registry) updateClient(ctx context.Context, id ClientID, by audit.Origin, action string, change func(*Client) (bool, error)) (Client, error) {
+	for range maxAttempts {
+		c, err := r.Clients.Client(ctx, id)
+		if err != nil {
+			return Client{}, err
+		}
+		write, err := change(&c)
+		if err != nil || !write {
+			return c, err
+		}
+		c.UpdatedAt = r.now()
+		c, err = r.Clients.PutClient(ctx, c, by.Done(r.Now(), action, string(id)))
+		switch {
+		case errors.Is(err, ErrConflict):
+			continue
+		case err != nil:
+			return Client{}, err
+		}
+		return c, r.Applied(ctx)
+	}
+	return Client{}, fmt.Errorf("authz: client %q keeps changing: %w", id, ErrConflict)
+}
+
+// FieldError says which field of a management request is wrong, and the rule that it breaks.
+type FieldError struct {
+	Field string // the field's name in the management API
+	Rule  string // what is allowed, in a sentence without the value
+}
+
+// InvalidError names every wrong field of a management request at once. Nothing was stored.
+type InvalidError struct{ Fields []FieldError }
+
+func (e *InvalidError) Error() string {
+	parts := make([]string, len(e.Fields))
+	for i, f := range e.Fields {
+		parts[i] = f.Field + ": " + f.Rule
+	}
+	return "invalid: " + strings.Join(parts, "; ")
+}
+
+// problems collects field errors.
+type problems []FieldError
+
+func (p *problems) add(field, rule string) { *p = append(*p, FieldError{field, rule}) }
+
+func (p *problems) check(ok bool, field, rule string) {
+	if !ok {
+		p.add(field, rule)
+	}
+}
+
+func (p problems) err() error {
+	if len(p) == 0 {
+		return nil
+	}
+	return &InvalidError{Fields: p}
+}

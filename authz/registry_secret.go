@@ -1,0 +1,135 @@
+package authz
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/marque-auth/marque/authz/audit"
+)
+
+// maxCredentials bounds the credentials that one client keeps, dead ones included: each is compared
+// at most once for a request, and the record stays small.
+const maxCredentials = 16
+
+// SecretSpec is what an admin says of a further secret. Zero times mean "at once" and "never".
+type SecretSpec struct {
+	NotBefore      time.Time
+	Expires        time.Time
+	IdempotencyKey string // repeating it repeats the addition
+}
+
+// AddSecret gives a client a further secret, so that the old one can be retired without downtime.
+// The secret is returned when it was made now, and never again.
+func (r *Registry) AddSecret(ctx context.Context, by audit.Origin, id ClientID, spec SecretSpec) (Credential, Secret, bool, error) {
+	credential, err := r.checkSecret(by, id, spec)
+	if err != nil {
+		return Credential{}, "", false, err
+	}
+	var secret Secret
+	var created bool
+	c, err := r.updateClient(ctx, id, by, "client.secret.add", func(c *Client) (bool, error) {
+		secret, created = "", false
+		if old := c.credential(credential); old != nil {
+			return false, sameSecret(*old, spec)
+		}
+		if !c.makeRoom(r.Now()) {
+			return false, &InvalidError{[]FieldError{{"client_id", fmt.Sprintf("a client has at most %d live secrets; revoke one first", maxCredentials)}}}
+		}
+		secret, created = r.giveSecret(c, credential, spec), true
+		return true, nil
+	})
+	if err != nil {
+		return Credential{}, "", false, err
+	}
+	return *c.credential(credential), secret, created, nil
+}
+
+// checkSecret checks a spec and returns the identifier that the credential will have.
+func (r *Registry) checkSecret(by audit.Origin, id ClientID, spec SecretSpec) (CredentialID, error) {
+	var p problems
+	p.check(spec.Expires.IsZero() || spec.Expires.After(r.Now()), "expires_at", "must lie in the future")
+	p.check(spec.Expires.IsZero() || spec.Expires.After(spec.NotBefore), "expires_at", "must lie after not_before")
+	if spec.IdempotencyKey == "" {
+		return newCredentialID(), p.err()
+	}
+	p.check(validIdempotencyKey(spec.IdempotencyKey), "Idempotency-Key", idempotencyRule)
+	return CredentialID(r.hash.derive("credential_id", by.Actor.String(), string(id), spec.IdempotencyKey)[:credentialIDLen]), p.err()
+}
+
+// sameSecret tells whether a repeated addition asks for what exists. A revoked secret is not what
+// anybody asks for.
+func sameSecret(old Credential, spec SecretSpec) error {
+	if !old.RevokedAt.IsZero() || !old.NotBefore.Equal(whole(spec.NotBefore)) || !old.Expires.Equal(whole(spec.Expires)) {
+		return fmt.Errorf("authz: this Idempotency-Key made another secret: %w", ErrConflict)
+	}
+	return nil
+}
+
+// giveSecret appends a new credential to c and returns its secret.
+func (r *Registry) giveSecret(c *Client, id CredentialID, spec SecretSpec) Secret {
+	secret := newSecret(id)
+	digest := r.hash.digest(secret.Reveal(), c.ID, id)
+	c.Credentials = append(slices.Clone(c.Credentials), Credential{
+		ID:        id,
+		Scheme:    SchemeHMAC,
+		Digest:    digest[:],
+		Generated: true,
+		NotBefore: whole(spec.NotBefore),
+		Expires:   whole(spec.Expires),
+		CreatedAt: r.now(),
+	})
+	return secret
+}
+
+// RevokeSecret ends a secret at once. Doing it again changes nothing.
+func (r *Registry) RevokeSecret(ctx context.Context, by audit.Origin, id ClientID, credential CredentialID) (Credential, error) {
+	c, err := r.updateClient(ctx, id, by, "client.secret.revoke", func(c *Client) (bool, error) {
+		old := c.credential(credential)
+		if old == nil {
+			return false, fmt.Errorf("authz: client %q has no credential %q: %w", id, Redact(string(credential)), ErrNotFound)
+		}
+		if !old.RevokedAt.IsZero() {
+			return false, nil
+		}
+		c.Credentials = slices.Clone(c.Credentials)
+		c.credential(credential).RevokedAt = r.now()
+		return true, nil
+	})
+	if err != nil {
+		return Credential{}, err
+	}
+	return *c.credential(credential), nil
+}
+
+// credential returns the credential of c with this identifier, or nil.
+func (c *Client) credential(id CredentialID) *Credential {
+	for i := range c.Credentials {
+		if c.Credentials[i].ID == id {
+			return &c.Credentials[i]
+		}
+	}
+	return nil
+}
+
+// makeRoom drops the oldest dead credential when c is full, and reports whether there is room.
+func (c *Client) makeRoom(now time.Time) bool {
+	if len(c.Credentials) < maxCredentials {
+		return true
+	}
+	dead := slices.IndexFunc(c.Credentials, func(x Credential) bool { return !x.RevokedAt.IsZero() || x.expired(now) })
+	if dead < 0 {
+		return false
+	}
+	c.Credentials = slices.Delete(slices.Clone(c.Credentials), dead, dead+1)
+	return true
+}
+
+// whole returns t in UTC and whole seconds, the precision that records keep.
+func whole(t time.Time) time.Time {
+	if t.IsZero() {
+		return time.Time{}
+	}
+	return t.UTC().Truncate(time.Second)
+}

@@ -1,0 +1,126 @@
+package authz
+
+import (
+	"crypto/rand"
+	"errors"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/marque-auth/marque/authz/token"
+)
+
+// The rules of management fields live here, once, for every surface: each is a function and the
+// sentence that an admin reads.
+
+const (
+	clientIDLen  = 26
+	maxResources = 64
+
+	clientIDRule    = "1 to 64 of A-Z a-z 0-9 . _ ~ -, and not the shape of a secret"
+	nameRule        = "1 to 200 characters without control characters"
+	lifetimeRule    = "whole seconds from 1 s to 1 h"
+	resourceRule    = "an absolute URI without fragment or user information, at most 512 ASCII characters"
+	resourcesRule   = "at most 64 resources"
+	scopeRule       = "scope tokens of %x21 %x23-5B %x5D-7E joined by single spaces, at most 256"
+	idempotencyRule = "16 to 255 visible ASCII characters"
+	claimRule       = "a claim's name must begin with an entry of claims.namespaces, must not be reserved, and its value must not be empty"
+)
+
+// ValidClientID reports whether an admin may give a client this identifier. The alphabet leaves out
+// the colon, so that no client can look like a person, whose subjects start with "user:" (TOK-49).
+func ValidClientID(s string) bool {
+	if s == "" || len(s) > 64 || Redact(s) != s {
+		return false
+	}
+	return strings.IndexFunc(s, func(c rune) bool {
+		return !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune("._~-", c))
+	}) < 0
+}
+
+// newClientID returns a random identifier: not guessable from others, not secret.
+func newClientID() ClientID { return ClientID(strings.ToLower(rand.Text()[:clientIDLen])) }
+
+func validIdempotencyKey(s string) bool {
+	if len(s) < 16 || len(s) > 255 {
+		return false
+	}
+	return strings.IndexFunc(s, func(c rune) bool { return c < 0x21 || c > 0x7e }) < 0
+}
+
+func validName(s string) bool {
+	return s != "" && utf8.ValidString(s) && utf8.RuneCountInString(s) <= 200 && strings.IndexFunc(s, unicode.IsControl) < 0
+}
+
+func validLifetime(d time.Duration) bool {
+	return d >= MinTokenLifetime && d <= MaxTokenLifetime && d%time.Second == 0
+}
+
+var errResourceID = errors.New("a resource is " + resourceRule)
+
+// ParseResourceID checks that s can identify a resource: an absolute URI without fragment (RFC 8707,
+// Section 2). It changes nothing: identifiers compare as strings.
+func ParseResourceID(s string) (ResourceID, error) {
+	if s == "" || len(s) > 512 || strings.Contains(s, "#") || strings.IndexFunc(s, func(c rune) bool { return c < 0x21 || c > 0x7e }) >= 0 {
+		return "", errResourceID
+	}
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme == "" || u.User != nil {
+		return "", errResourceID
+	}
+	hierarchical := u.Scheme == "https" || u.Scheme == "http"
+	if hierarchical && (u.Opaque != "" || u.Hostname() == "") || !hierarchical && u.Opaque == "" && u.Host == "" && u.Path == "" {
+		return "", errResourceID
+	}
+	return ResourceID(s), nil
+}
+
+// underIssuer reports whether id names the issuer or something under it. It compares what a browser
+// would call the same place: an identifier that only looks different must not slip through.
+func underIssuer(issuer string, id ResourceID) bool {
+	a, errA := url.Parse(issuer)
+	b, errB := url.Parse(string(id))
+	if errA != nil || errB != nil || !strings.EqualFold(a.Scheme, b.Scheme) || origin(a) != origin(b) {
+		return false
+	}
+	root := strings.TrimSuffix(a.Path, "/")
+	path := strings.TrimSuffix(b.JoinPath().Path, "/") // JoinPath cleans dot segments
+	return path == root || strings.HasPrefix(path, root+"/")
+}
+
+func origin(u *url.URL) string {
+	host, port := strings.ToLower(u.Hostname()), u.Port()
+	if port == "" {
+		port = map[string]string{"https": "443", "http": "80"}[strings.ToLower(u.Scheme)]
+	}
+	return host + ":" + port
+}
+
+func parseScopes(p *problems, field string, scopes []string) ScopeSet {
+	scopes = slices.DeleteFunc(slices.Clone(scopes), func(s string) bool { return s == "" })
+	set, err := ParseScope(strings.Join(scopes, " "))
+	p.check(err == nil, field, scopeRule)
+	return set
+}
+
+// staticClaims checks configured claims (CLM-01 to CLM-07) and returns them sorted by name.
+func (r *Registry) staticClaims(p *problems, claims map[string]jsontext.Value) []token.Static {
+	var out []token.Static
+	for name, value := range claims {
+		allowed := slices.ContainsFunc(r.ClaimNamespaces, func(ns string) bool { return ns != "" && strings.HasPrefix(name, ns) })
+		value = slices.Clone(value)
+		if !allowed || token.ReservedClaim(name) || token.CheckStatic(name, value) != nil || value.Compact() != nil {
+			p.add("claims", claimRule)
+			continue
+		}
+		out = append(out, token.Static{Name: name, Value: value})
+	}
+	p.check(len(out) <= 32, "claims", "at most 32 claims")
+	slices.SortFunc(out, func(a, b token.Static) int { return strings.Compare(a.Name, b.Name) })
+	return out
+}

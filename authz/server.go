@@ -1,0 +1,171 @@
+package authz
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"time"
+
+	"github.com/go-oauth2/oauth2/v4/manage"
+
+	"github.com/marque-auth/marque/keys/jose"
+)
+
+// Defaults of Config.
+const (
+	DefaultClientCache  = 10_000
+	DefaultStoreOutage  = 5 * time.Minute
+	DefaultClientRate   = 10_000
+	DefaultFailures     = 30
+	DefaultSigningQueue = 1_024
+)
+
+// retryAfter is what a caller is told when nothing better is known.
+const retryAfter = time.Second
+
+// Signers gives the key that signs at an instant.
+type Signers interface {
+	// Signer returns the key of the algorithm that signs at now, without I/O. It never answers with
+	// a key of another algorithm.
+	Signer(alg jose.Algorithm, now time.Time) (*jose.Signer, error)
+}
+
+// Config is what a Server needs. The numbers have defaults, named Default…, that apply to no field
+// by themselves: zero means off where a comment says so, and is refused elsewhere.
+type Config struct {
+	Issuer    string   // the issuer identifier, exactly as tokens and metadata say it
+	Pepper    [32]byte // keys the digests of client secrets
+	Clients   Clients
+	Resources Resources
+	Keys      Signers
+
+	ClientCache  int           // clients kept in memory; as many resources
+	StoreOutage  time.Duration // how long cached records serve without contact with the store
+	ClientRate   float64       // tokens per second and client; 0 = no limit
+	Failures     float64       // failed authentications per minute, client and address, before 429; 0 = no limit
+	SigningQueue int           // how many requests may wait for a signature before 503
+
+	Now func() time.Time
+}
+
+func (c Config) validate() error {
+	var errs []error
+	need := func(ok bool, field string) {
+		if !ok {
+			errs = append(errs, fmt.Errorf("authz: Config.%s is missing or out of range", field))
+		}
+	}
+	need(c.Issuer != "", "Issuer")
+	need(c.Pepper != [32]byte{}, "Pepper")
+	need(c.Clients != nil, "Clients")
+	need(c.Resources != nil, "Resources")
+	need(c.Keys != nil, "Keys")
+	need(c.ClientCache > 0, "ClientCache")
+	need(c.StoreOutage > 0, "StoreOutage")
+	need(c.ClientRate >= 0, "ClientRate")
+	need(c.Failures >= 0, "Failures")
+	need(c.SigningQueue >= 0, "SigningQueue")
+	need(c.Now != nil, "Now")
+	return errors.Join(errs...)
+}
+
+// Server decides: who asks, what they may have, and what the token says. It knows nothing of HTTP
+// and nothing of how records are stored. It is safe for concurrent use.
+type Server struct {
+	authenticator authenticator
+	policy        policy
+	rate          *limiters[ClientID]
+	manager       *manage.Manager
+	fresh         *freshness
+}
+
+// NewServer returns a Server. Until the first ConfirmedAt nothing is answered from its cache.
+func NewServer(c Config) (*Server, error) {
+	if err := c.validate(); err != nil {
+		return nil, err
+	}
+	fresh := &freshness{outage: c.StoreOutage, now: c.Now}
+	clients, err := newCache(c.ClientCache, fresh, c.Clients.Client)
+	if err != nil {
+		return nil, err
+	}
+	resources, err := newCache(c.ClientCache, fresh, c.Resources.Resource)
+	if err != nil {
+		return nil, err
+	}
+	failures, err := newLimiters[failureKey](c.Failures/60, max(1, int(c.Failures)), c.ClientCache, c.Now)
+	if err != nil {
+		return nil, err
+	}
+	perClient, err := newLimiters[ClientID](c.ClientRate, max(1, int(c.ClientRate)), c.ClientCache, c.Now)
+	if err != nil {
+		return nil, err
+	}
+	mint := &mint{issuer: c.Issuer, keys: c.Keys, queue: newSigning(2*runtime.GOMAXPROCS(0), c.SigningQueue)}
+	return &Server{
+		authenticator: authenticator{
+			hash:     hasher{c.Pepper},
+			clients:  clients,
+			owner:    c.Clients.ClientOf,
+			failures: failures,
+			now:      c.Now,
+		},
+		policy:  policy{resources: resources, now: c.Now},
+		rate:    perClient,
+		manager: newManager(mint),
+		fresh:   fresh,
+	}, nil
+}
+
+// Token answers a token request. The error is an *Error, a *ThrottledError or an *UnavailableError;
+// anything else is a fault.
+func (s *Server) Token(ctx context.Context, r Request) (Issued, error) {
+	who, err := s.authenticator.authenticate(ctx, r.Client, r.Address)
+	if err != nil {
+		return Issued{}, err
+	}
+	if after, ok := s.rate.take(who.client.ID); !ok {
+		return Issued{}, &ThrottledError{Cause: CauseRateLimited, Client: who.client.ID, RetryAfter: after}
+	}
+	decision, err := s.policy.decide(ctx, who, r)
+	if err != nil {
+		return Issued{}, err
+	}
+	return s.issue(ctx, decision)
+}
+
+// issue turns a Decision into a token: nothing is decided any more.
+func (s *Server) issue(ctx context.Context, d Decision) (Issued, error) {
+	c := &call{decision: d}
+	access, err := generate(ctx, s.manager, c)
+	if err != nil {
+		return Issued{}, err
+	}
+	return Issued{
+		AccessToken: access,
+		TokenType:   "Bearer",
+		ExpiresIn:   d.Lifetime,
+		Scope:       d.Scope.String(),
+		Client:      d.Client,
+		Credential:  d.Credential,
+		JTI:         c.jti,
+		KeyID:       c.keyID,
+	}, nil
+}
+
+// ClientChanged makes the server forget what it holds of a client. What it loads afterwards is at
+// least as new as this call.
+func (s *Server) ClientChanged(id ClientID) { s.authenticator.clients.drop(id) }
+
+// ResourceChanged is ClientChanged for a resource.
+func (s *Server) ResourceChanged(id ResourceID) { s.policy.resources.drop(id) }
+
+// AllChanged makes the server forget every record that it holds.
+func (s *Server) AllChanged() {
+	s.authenticator.clients.clear()
+	s.policy.resources.clear()
+}
+
+// ConfirmedAt tells the server that every change committed before at has been reported to it.
+func (s *Server) ConfirmedAt(at time.Time) { s.fresh.confirm(at) }
