@@ -1,0 +1,190 @@
+package jose
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"fmt"
+	"math/big"
+	"slices"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+const (
+	pointSize  = 32                       // octets of a P-256 coordinate or scalar
+	maxModulus = (maxRSABits/8*8 + 5) / 6 // base64url characters of the longest modulus
+)
+
+// wireKey is a JWK as strangers write it. Members that are not here are ignored (RFC 7517,
+// Section 4), certificates among them: x5c and x5u are never looked at.
+type wireKey struct {
+	Kty    string   `json:"kty"`
+	Crv    string   `json:"crv"`
+	X      string   `json:"x"`
+	Y      *string  `json:"y"`
+	N      string   `json:"n"`
+	E      string   `json:"e"`
+	Use    *string  `json:"use"`
+	KeyOps []string `json:"key_ops"`
+	Alg    *string  `json:"alg"`
+	KeyID  *string  `json:"kid"`
+
+	// Members that must not be there, whatever they hold.
+	D    jsontext.Value `json:"d"`
+	P    jsontext.Value `json:"p"`
+	Q    jsontext.Value `json:"q"`
+	DP   jsontext.Value `json:"dp"`
+	DQ   jsontext.Value `json:"dq"`
+	QI   jsontext.Value `json:"qi"`
+	Oth  jsontext.Value `json:"oth"`
+	K    jsontext.Value `json:"k"`
+	Priv jsontext.Value `json:"priv"`
+}
+
+// ParsePublicJWK reads a JWK for use with alg under kid, ignoring what the JWK itself says of these
+// two only where it says nothing: an alg or kid that differs is an error. It is how a key that was
+// stored by [PublicKey.BareJWK] comes back. Errors wrap [ErrMalformed] or [ErrKey].
+func ParsePublicJWK(b []byte, kid string, alg Algorithm) (*PublicKey, error) {
+	if len(b) > MaxTokenSize {
+		return nil, fmt.Errorf("%w: JWK over %d octets", ErrMalformed, MaxTokenSize)
+	}
+	var w wireKey
+	if err := StrictUnmarshal(b, &w, false); err != nil {
+		return nil, err
+	}
+	if w.Alg != nil && Algorithm(*w.Alg).Canonical() != alg.Canonical() {
+		return nil, fmt.Errorf("%w: alg is not the expected one", ErrKey)
+	}
+	if w.KeyID != nil && *w.KeyID != kid {
+		return nil, fmt.Errorf("%w: kid is not the expected one", ErrKey)
+	}
+	return w.publicKey(kid, alg)
+}
+
+// parseSetKey reads an entry of a JWKS document, which must say itself what it is for.
+func parseSetKey(b []byte) (*PublicKey, error) {
+	var w wireKey
+	if err := StrictUnmarshal(b, &w, false); err != nil {
+		return nil, err
+	}
+	alg, err := w.algorithm()
+	if err != nil {
+		return nil, err
+	}
+	kid := ""
+	if w.KeyID != nil {
+		if kid = *w.KeyID; kid == "" {
+			return nil, fmt.Errorf("%w: kid empty", ErrKey)
+		}
+	}
+	return w.publicKey(kid, alg)
+}
+
+// algorithm returns the one algorithm of the key. Where alg is absent, kty and crv must leave no
+// choice: an RSA key could serve RS256 and PS256, and one key has one algorithm.
+func (w *wireKey) algorithm() (Algorithm, error) {
+	switch {
+	case w.Alg != nil:
+		return ParseAlgorithm(*w.Alg)
+	case w.Kty == "EC" && w.Crv == "P-256":
+		return ES256, nil
+	case w.Kty == "OKP" && w.Crv == "Ed25519":
+		return Ed25519, nil
+	}
+	return "", fmt.Errorf("%w: alg missing, and not implied by the type of key", ErrKey)
+}
+
+func (w *wireKey) publicKey(kid string, alg Algorithm) (*PublicKey, error) {
+	if err := w.checkUse(); err != nil {
+		return nil, err
+	}
+	pub, err := w.material()
+	if err != nil {
+		return nil, err
+	}
+	return NewPublicKey(kid, alg, pub)
+}
+
+// checkUse refuses keys that are not for verifying signatures: RFC 7517, Sections 4.2 and 4.3.
+func (w *wireKey) checkUse() error {
+	// JWK-03. A private key in a public document is burnt; using its public half would hide that.
+	for _, v := range []jsontext.Value{w.D, w.P, w.Q, w.DP, w.DQ, w.QI, w.Oth, w.K, w.Priv} {
+		if v != nil {
+			return fmt.Errorf("%w: private or symmetric members", ErrKey)
+		}
+	}
+	if w.Use != nil && *w.Use != "sig" {
+		return fmt.Errorf("%w: use is not sig", ErrKey)
+	}
+	if w.KeyOps == nil {
+		return nil
+	}
+	for i, op := range w.KeyOps {
+		if op != "verify" && op != "sign" || slices.Contains(w.KeyOps[:i], op) {
+			return fmt.Errorf("%w: key_ops are not those of a signature", ErrKey)
+		}
+	}
+	if !slices.Contains(w.KeyOps, "verify") {
+		return fmt.Errorf("%w: key_ops lack verify", ErrKey)
+	}
+	return nil
+}
+
+// material decodes the key itself, which NewPublicKey goes on to judge. Lengths are exact, so that
+// one key has one JWK and one thumbprint (JWK-06).
+func (w *wireKey) material() (crypto.PublicKey, error) {
+	switch {
+	case w.Kty == "EC" && w.Crv == "P-256" && w.Y != nil:
+		return w.ec()
+	case w.Kty == "RSA":
+		return w.rsa()
+	case w.Kty == "OKP" && w.Crv == "Ed25519" && w.Y == nil:
+		x, err := decodeSized(w.X, ed25519.PublicKeySize)
+		return ed25519.PublicKey(x), err
+	}
+	return nil, fmt.Errorf("%w: type of key unknown, or members missing", ErrKey)
+}
+
+func (w *wireKey) ec() (*ecdsa.PublicKey, error) {
+	x, err := decodeSized(w.X, pointSize)
+	if err != nil {
+		return nil, err
+	}
+	y, err := decodeSized(*w.Y, pointSize)
+	if err != nil {
+		return nil, err
+	}
+	pub, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), slices.Concat([]byte{4}, x, y))
+	if err != nil {
+		return nil, fmt.Errorf("%w: not a point of the curve", ErrKey)
+	}
+	return pub, nil
+}
+
+func (w *wireKey) rsa() (*rsa.PublicKey, error) {
+	if w.E != "AQAB" {
+		return nil, fmt.Errorf("%w: an RSA exponent is %d", ErrKey, rsaExponent)
+	}
+	if len(w.N) > maxModulus {
+		return nil, fmt.Errorf("%w: an RSA modulus has at most %d bits", ErrKey, maxRSABits)
+	}
+	n, err := decodeSegment(w.N)
+	if err != nil {
+		return nil, err
+	}
+	if len(n) == 0 || n[0] == 0 {
+		return nil, fmt.Errorf("%w: an RSA modulus has no leading zeros", ErrKey)
+	}
+	return &rsa.PublicKey{N: new(big.Int).SetBytes(n), E: rsaExponent}, nil
+}
+
+// decodeSized decodes exactly size octets.
+func decodeSized(s string, size int) ([]byte, error) {
+	if len(s) != strictBase64.EncodedLen(size) {
+		return nil, fmt.Errorf("%w: a member of the wrong length", ErrKey)
+	}
+	return decodeSegment(s)
+}
