@@ -1,0 +1,212 @@
+package configs
+
+import "time"
+
+// Config is every setting. A setting's name is its path in the YAML file, such as keys.kek_file;
+// its environment variable is MARQUE_ and that path in capitals joined by "_", such as
+// MARQUE_KEYS_KEK_FILE, with lists comma-separated. Durations are written as "15m"; where the
+// comment says "or seconds", a plain number means seconds. Relative paths start at the working
+// directory of the process.
+//
+// The struct tags are read by this package alone: yaml is the name, and seconds:"yes" admits a
+// plain number for a duration.
+type Config struct {
+	// Issuer is the identifier of this server: the iss of every token, and the base of every URL in
+	// the metadata. An https URL without query, fragment or trailing slash. Default: what the
+	// installation record says (marque init wrote it there); with --dev, http:// and the listen
+	// address. One that differs from the installation record is refused at start.
+	Issuer string `yaml:"issuer"`
+
+	// Listen is host:port of the public listener. Default 127.0.0.1:8080. Beyond loopback it needs
+	// tls, trusted_proxies or insecure_http.
+	Listen string `yaml:"listen"`
+
+	// Data is the folder that holds the embedded store and the admin socket. Default $HOME/.marque.
+	// It is made with mode 0700; one that others can read is refused unless --dev is given.
+	Data string `yaml:"data"`
+
+	Admin AdminConfig `yaml:"admin"`
+	TLS   TLSConfig   `yaml:"tls"`
+
+	// InsecureHTTP admits an issuer that is not https, and plain HTTP beyond loopback. Tokens and
+	// secrets can then be read on the way. Default false.
+	InsecureHTTP bool `yaml:"insecure_http"`
+
+	// TrustedProxies are the addresses, or networks such as 10.0.0.0/8, of the proxies that end TLS
+	// before this server: from them, and only from them, X-Forwarded-For is believed (for the log
+	// and the back-off). Naming one admits plain HTTP beyond loopback. Default none.
+	TrustedProxies []string `yaml:"trusted_proxies"`
+
+	Store StoreConfig `yaml:"store"`
+	Cache CacheConfig `yaml:"cache"`
+	Keys  KeysConfig  `yaml:"keys"`
+
+	// Leeway is how far clocks may differ, 0 to 5m, or seconds. It enters the windows of signing
+	// keys; the server applies none to its own tokens. Default 30s (1s with --dev).
+	Leeway Duration `yaml:"leeway" seconds:"yes"`
+
+	Limits   LimitsConfig   `yaml:"limits"`
+	Claims   ClaimsConfig   `yaml:"claims"`
+	Metadata MetadataConfig `yaml:"metadata"`
+	Log      LogConfig      `yaml:"log"`
+	Shutdown ShutdownConfig `yaml:"shutdown"`
+
+	// Dev is set by the flag --dev and cannot be written in a file: it changes defaults and lifts
+	// rules, as the comments of the settings say.
+	Dev bool `yaml:"-"`
+}
+
+// AdminConfig is the management listener.
+type AdminConfig struct {
+	// Listen is host:port of the management listener over TCP; empty for none. Default
+	// 127.0.0.1:8081. Local commands use the socket in the data folder instead.
+	Listen string `yaml:"listen"`
+
+	// Hosts are the names, without port, that a request to that listener may carry in Host beside
+	// localhost and the address it listens on; any other is refused (DNS rebinding). Default none.
+	Hosts []string `yaml:"hosts"`
+}
+
+// TLSConfig is the certificate of the public listener, at least TLS 1.2. Both files, or neither.
+type TLSConfig struct {
+	// CertFile is a PEM file with the certificate and its chain. Default none: plain HTTP.
+	CertFile string `yaml:"cert_file"`
+
+	// KeyFile is a PEM file with the certificate's private key. Default none.
+	KeyFile string `yaml:"key_file"`
+}
+
+// StoreConfig is where records are kept.
+type StoreConfig struct {
+	// Driver is the kind of store: bolt, one file in the data folder. Default bolt.
+	Driver string `yaml:"driver"`
+
+	// Namespace is the prefix of everything that this issuer stores: [a-z0-9-], at most 32
+	// characters. Default marque. Another namespace is another, empty, installation.
+	Namespace string `yaml:"namespace"`
+
+	// Outage is how long cached records are served after the store last confirmed them, 1s to
+	// 1h; then requests are answered 503. Default 5m.
+	Outage Duration `yaml:"outage"`
+}
+
+// CacheConfig is the cache of clients and resources in memory.
+type CacheConfig struct {
+	// MaxAge is how often, at least, the store confirms that the cache is current: 10ms to 1m. A
+	// change made elsewhere takes effect within it. Default 1s.
+	MaxAge Duration `yaml:"max_age"`
+
+	// Clients is how many clients the cache holds, 1 to 1000000. One more costs a read of the store
+	// at each use. Default 10000.
+	Clients int `yaml:"clients"`
+}
+
+// KeysConfig is about signing keys and what seals them.
+type KeysConfig struct {
+	// KEKFile is the file with the key-encryption key, base64url of 32 bytes, as marque init makes
+	// it. Outside --dev it may not lie in the data folder, nor be readable by others. Default none;
+	// the key may come in MARQUE_KEYS_KEK instead. With --dev, kek in the data folder.
+	KEKFile string `yaml:"kek_file"`
+
+	// KEK is the key itself. It comes from MARQUE_KEYS_KEK only and is never written in a file.
+	KEK Secret `yaml:"-"`
+
+	// PreviousKEKFiles are files with earlier key-encryption keys, for reading only. Default none.
+	PreviousKEKFiles []string `yaml:"previous_kek_files"`
+
+	// JWKSMaxAge is how long others may cache the JWKS: whole seconds, 1s to 24h, or seconds.
+	// Default 5m (2s with --dev).
+	JWKSMaxAge Duration `yaml:"jwks_max_age" seconds:"yes"`
+
+	// RefreshInterval is how often the timeline of keys is carried out, 1s to 1h, or seconds.
+	// Default 15s (1s with --dev).
+	RefreshInterval Duration `yaml:"refresh_interval" seconds:"yes"`
+
+	// PublishLead is how long a key is in the JWKS before it signs, at most 8760h, or seconds. At
+	// least jwks_max_age + refresh_interval + leeway, so that every cache knows the key by then.
+	// Default 24h (5s with --dev).
+	PublishLead Duration `yaml:"publish_lead" seconds:"yes"`
+
+	// Ed25519Name is how Ed25519 is announced, in tokens and the JWKS: EdDSA, which every library
+	// reads, or Ed25519 (RFC 9864). Default EdDSA.
+	Ed25519Name string `yaml:"ed25519_name"`
+}
+
+// LimitsConfig keeps one caller from starving the rest. All of it is counted in memory.
+type LimitsConfig struct {
+	// ClientRate is how many requests a second one client may make, then 429; 0 is no limit.
+	// Default 10000.
+	ClientRate int `yaml:"client_rate"`
+
+	// SigningQueue is how many requests may wait for a signature at once, then 503: 0 to 1000000.
+	// Default 1024.
+	SigningQueue int `yaml:"signing_queue"`
+
+	// Failures is how many failed authentications a minute one client may have from one address;
+	// further failures are answered 429. 0 is no limit. A correct secret is never refused for it.
+	// Default 30.
+	Failures int `yaml:"failures"`
+}
+
+// ClaimsConfig is about static claims of clients.
+type ClaimsConfig struct {
+	// Namespaces are the beginnings that names of static claims may have, such as
+	// "https://example.com/". Default none: no client has static claims.
+	Namespaces []string `yaml:"namespaces"`
+}
+
+// MetadataConfig is about the RFC 8414 document.
+type MetadataConfig struct {
+	// OpenIDAlias serves the same document at /.well-known/openid-configuration too, for libraries
+	// that look nowhere else. Default true.
+	OpenIDAlias bool `yaml:"openid_alias"`
+
+	// ResponseTypesPlaceholder lists response_types_supported in the RFC 8414 document, for
+	// libraries that insist on it although no grant here has one. Default false.
+	ResponseTypesPlaceholder bool `yaml:"response_types_placeholder"`
+}
+
+// LogConfig is the log, written to standard error.
+type LogConfig struct {
+	// Level is the least severe line that is written: debug, info, warn or error. Default info.
+	Level string `yaml:"level"`
+
+	// Format is text or json. Default text.
+	Format string `yaml:"format"`
+}
+
+// ShutdownConfig is how the server stops.
+type ShutdownConfig struct {
+	// Grace is how long running requests may take to finish after a signal, 0 to 5m. Default 10s.
+	Grace Duration `yaml:"grace"`
+}
+
+// Defaults returns the settings that hold where nothing else is said. Data is left empty: its
+// default hangs on the environment, see [DefaultData].
+func Defaults(dev bool) Config {
+	c := Config{
+		Listen: "127.0.0.1:8080",
+		Admin:  AdminConfig{Listen: "127.0.0.1:8081"},
+		Store:  StoreConfig{Driver: "bolt", Namespace: "marque", Outage: Duration(5 * time.Minute)},
+		Cache:  CacheConfig{MaxAge: Duration(time.Second), Clients: 10_000},
+		Keys: KeysConfig{
+			JWKSMaxAge:      Duration(5 * time.Minute),
+			RefreshInterval: Duration(15 * time.Second),
+			PublishLead:     Duration(24 * time.Hour),
+			Ed25519Name:     "EdDSA",
+		},
+		Leeway:   Duration(30 * time.Second),
+		Limits:   LimitsConfig{ClientRate: 10_000, SigningQueue: 1024, Failures: 30},
+		Metadata: MetadataConfig{OpenIDAlias: true},
+		Log:      LogConfig{Level: "info", Format: "text"},
+		Shutdown: ShutdownConfig{Grace: Duration(10 * time.Second)},
+		Dev:      dev,
+	}
+	if dev {
+		c.Keys.JWKSMaxAge = Duration(2 * time.Second)
+		c.Keys.RefreshInterval = Duration(time.Second)
+		c.Keys.PublishLead = Duration(5 * time.Second)
+		c.Leeway = Duration(time.Second)
+	}
+	return c
+}

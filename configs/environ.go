@@ -1,0 +1,83 @@
+package configs
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+)
+
+const variablePrefix = "MARQUE_"
+
+// The variables with the prefix that are no settings.
+const (
+	VariableKEK          = "MARQUE_KEYS_KEK"      // the key-encryption key itself
+	VariableClientSecret = "MARQUE_CLIENT_SECRET" // read by marque token get
+)
+
+// orchestrated matches what Kubernetes and Docker put into every container beside a service that is
+// called marque, or marque-something: MARQUE_SERVICE_HOST, MARQUE_ADMIN_PORT_8081_TCP_ADDR. Refusing
+// them would keep Marque from starting for a reason that its user never wrote.
+var orchestrated = regexp.MustCompile(`^MARQUE_([A-Z0-9_]+_)?(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(ADDR|PORT|PROTO))?)?)$`)
+
+// environ applies every variable with the prefix. A name that is no setting is reported: a typo in
+// MARQUE_TLS_CERT_FILE must not start a server without TLS.
+func (l *loader) environ(environ []string) {
+	paths := map[string]string{}
+	for path := range l.settings {
+		paths[Variable(path)] = path
+	}
+	values := map[string]string{}
+	for _, kv := range environ {
+		if name, value, _ := strings.Cut(kv, "="); strings.HasPrefix(name, variablePrefix) {
+			values[name] = value
+		}
+	}
+	for _, name := range sortedKeys(values) {
+		path, ok := paths[name]
+		switch from := (source{text: name}); {
+		case ok:
+			l.fromVariable(from, path, values[name])
+		case name == VariableKEK:
+			l.kek(values[name])
+		case name == VariableClientSecret || orchestrated.MatchString(name):
+		default:
+			l.problem(from, "", "is not a setting%s", didYouMean(name, sortedKeys(paths)))
+		}
+	}
+}
+
+// fromVariable applies one variable. A list is comma-separated, with spaces around commas dropped;
+// an empty variable is an empty list, and for everything else the same as an absent one, because
+// orchestrators cannot unset what an image has set.
+func (l *loader) fromVariable(from source, path, value string) {
+	if !l.settings[path].list() {
+		if value != "" {
+			l.set(from, path, value)
+		}
+		return
+	}
+	values := []string{}
+	if value != "" {
+		for v := range strings.SplitSeq(value, ",") {
+			values = append(values, strings.TrimSpace(v))
+		}
+	}
+	l.set(from, path, values...)
+}
+
+func (l *loader) kek(value string) {
+	if value == "" {
+		return
+	}
+	l.loaded.Keys.KEK = NewSecret(value)
+	l.loaded.sources["keys.kek"] = source{text: VariableKEK}
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}

@@ -1,0 +1,150 @@
+package configs
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Options say where [Load] looks.
+type Options struct {
+	File      string     // a YAML file; none if empty
+	Environ   []string   // as os.Environ returns it
+	Overrides []Override // from flags, the strongest
+	Dev       bool       // the flag --dev
+}
+
+// Override is a setting that was given by a flag.
+type Override struct {
+	Path   string   // such as store.driver
+	Flag   string   // such as --store; for messages
+	Values []string // several only for a list
+}
+
+// Loaded is a configuration with the places that its values came from.
+type Loaded struct {
+	Config
+	sources map[string]source
+}
+
+// source is where a setting was given. The zero source is the default.
+type source struct {
+	text string
+	line int // in the file; 0 elsewhere
+}
+
+// Source says where a setting was given: "marque.yaml:12", "MARQUE_LISTEN", "--listen" or "default".
+func (l *Loaded) Source(path string) string {
+	if s, ok := l.sources[path]; ok {
+		return s.text
+	}
+	return "default"
+}
+
+// Load returns the settings: defaults, then the file, then the environment, then flags. If anything
+// is wrong with them, the error is an [*Error] that names all of it. A file that cannot be read is
+// an error that wraps the one of the operating system.
+func Load(o Options) (*Loaded, error) {
+	l := &loader{loaded: &Loaded{Config: Defaults(o.Dev), sources: map[string]source{}}, settings: map[string]setting{}}
+	for _, s := range settings(&l.loaded.Config) {
+		l.settings[s.path] = s
+	}
+	if o.File != "" {
+		b, err := os.ReadFile(o.File)
+		if err != nil {
+			return nil, fmt.Errorf("read the configuration: %w", err)
+		}
+		l.yaml(o.File, b)
+	}
+	l.environ(o.Environ)
+	if err := l.overrides(o.Overrides); err != nil {
+		return nil, err
+	}
+	l.data(o.Environ)
+	l.validate()
+	if len(l.err.Problems) > 0 {
+		l.err.order()
+		return nil, &l.err
+	}
+	return l.loaded, nil
+}
+
+// loader gathers values and problems. It lives for one Load.
+type loader struct {
+	loaded   *Loaded
+	settings map[string]setting
+	invalid  map[string]bool // settings whose value could not be read: rules about them would mislead
+	err      Error
+}
+
+func (l *loader) problem(s source, key, format string, args ...any) {
+	l.err.Problems = append(l.err.Problems, Problem{Source: s.text, Key: key, Message: fmt.Sprintf(format, args...), line: s.line})
+}
+
+// set gives a setting its values, or reports why it cannot.
+func (l *loader) set(from source, path string, values ...string) {
+	if err := l.settings[path].set(values...); err != nil {
+		l.unreadable(from, path, err)
+		return
+	}
+	l.loaded.sources[path] = from
+	delete(l.invalid, path)
+}
+
+func (l *loader) unreadable(from source, path string, err error) {
+	l.problem(from, path, "%v", err)
+	if l.invalid == nil {
+		l.invalid = map[string]bool{}
+	}
+	l.invalid[path] = true
+}
+
+// overrides applies flags. A path that is no setting is a mistake of the program, not of its user.
+func (l *loader) overrides(all []Override) error {
+	for _, o := range all {
+		if _, ok := l.settings[o.Path]; !ok {
+			return errors.New("configs: no such setting: " + o.Path)
+		}
+		l.set(source{text: o.Flag}, o.Path, o.Values...)
+	}
+	return nil
+}
+
+// data fills in the default of the data folder.
+func (l *loader) data(environ []string) {
+	if l.loaded.Data != "" {
+		return
+	}
+	dir, err := DefaultData(environ)
+	if err != nil {
+		l.problem(source{text: "default"}, "data", "%v", err)
+		return
+	}
+	l.loaded.Data = dir
+}
+
+// DefaultData returns the data folder of a command that was given none: MARQUE_DATA, else
+// $HOME/.marque. It fails if neither is set.
+func DefaultData(environ []string) (string, error) {
+	if dir := lookup(environ, Variable("data")); dir != "" {
+		return dir, nil
+	}
+	home := lookup(environ, "HOME")
+	if home == "" {
+		return "", errors.New("HOME is not set, so the data folder must be given")
+	}
+	return filepath.Join(home, ".marque"), nil
+}
+
+// lookup returns the value of a variable; the last one counts, as in os.Getenv of a child process.
+func lookup(environ []string, name string) string {
+	for _, kv := range slices.Backward(environ) {
+		if v, ok := strings.CutPrefix(kv, name+"="); ok {
+			return v
+		}
+	}
+	return ""
+}

@@ -1,0 +1,140 @@
+package configs
+
+import (
+	"net"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// checkIssuer wants what RFC 8414, Section 2 wants of an issuer, and no trailing slash: everybody
+// compares issuers as strings, and one slash is the commonest difference.
+func (l *loader) checkIssuer() {
+	c := &l.loaded.Config
+	if c.Issuer == "" || !l.readable("issuer") {
+		return
+	}
+	if problem := IssuerProblem(c.Issuer, c.Dev || c.InsecureHTTP); problem != "" {
+		l.wrong("issuer", "%q %s", c.Issuer, problem)
+	}
+}
+
+// IssuerProblem says why a text cannot be an issuer, or returns nothing if it can.
+func IssuerProblem(issuer string, insecure bool) string {
+	u, err := url.Parse(issuer)
+	switch {
+	case err != nil || u.Host == "" || u.Hostname() == "" || u.Opaque != "":
+		return "is not an absolute URL such as https://as.example"
+	case u.Scheme == "http" && !insecure:
+		return "is not https; insecure_http or --dev would admit it"
+	case u.Scheme != "https" && u.Scheme != "http":
+		return "is not an https URL"
+	case u.User != nil || strings.ContainsAny(issuer, "?#"):
+		return "must have no user, query or fragment"
+	case strings.HasSuffix(issuer, "/"):
+		return "must not end in a slash"
+	case u.String() != issuer || strings.ToLower(u.Host) != u.Host || strings.Contains(issuer, "%") || !cleanPath(u.Path):
+		return "is not written in its plainest form (lower-case host; no escapes, empty or dot segments)"
+	}
+	return ""
+}
+
+func cleanPath(path string) bool {
+	for segment := range strings.SplitSeq(strings.TrimPrefix(path, "/"), "/") {
+		if path != "" && (segment == "" || segment == "." || segment == "..") {
+			return false
+		}
+	}
+	return true
+}
+
+// checkListeners wants host:port, and no plain HTTP that strangers can overhear without a word that
+// says so (architecture: tls, trusted_proxies or insecure_http; with --dev only insecure_http).
+func (l *loader) checkListeners() {
+	c := &l.loaded.Config
+	l.checkAdmin()
+	if !l.readable("listen") {
+		return
+	}
+	if !validAddress(c.Listen) {
+		l.wrong("listen", "%q is not host:port, such as 127.0.0.1:8080", c.Listen)
+		return
+	}
+	if Loopback(c.Listen) || c.InsecureHTTP || !l.readable("insecure_http", "trusted_proxies", "tls.cert_file") {
+		return
+	}
+	switch {
+	case c.Dev:
+		l.wrong("listen", "%q is beyond loopback, which --dev does only with insecure_http: its keys and its sample client are for trying out", c.Listen)
+	case c.TLS.CertFile == "" && len(c.TrustedProxies) == 0:
+		l.wrong("listen", "%q is beyond loopback; it needs tls.cert_file and tls.key_file, or trusted_proxies, or insecure_http", c.Listen)
+	}
+}
+
+func (l *loader) checkAdmin() {
+	c := &l.loaded.Config
+	if c.Admin.Listen != "" && !validAddress(c.Admin.Listen) {
+		l.wrong("admin.listen", "%q is not host:port, such as 127.0.0.1:8081, nor empty", c.Admin.Listen)
+	}
+	open := c.InsecureHTTP || (len(c.TrustedProxies) > 0 && !c.Dev) || !l.readable("insecure_http", "trusted_proxies")
+	if validAddress(c.Admin.Listen) && !Loopback(c.Admin.Listen) && !open {
+		l.wrong("admin.listen", "%q is beyond loopback, and this listener speaks plain HTTP; it needs trusted_proxies or insecure_http", c.Admin.Listen)
+	}
+	for _, h := range c.Admin.Hosts {
+		if strings.ContainsAny(h, "/@:* ") && !isIP(h) {
+			l.wrong("admin.hosts", "%q is not a host name without port", h)
+		}
+	}
+}
+
+func isIP(s string) bool {
+	_, err := netip.ParseAddr(s)
+	return err == nil
+}
+
+// validAddress reports whether s is host:port; an empty host means every interface.
+func validAddress(s string) bool {
+	host, port, err := net.SplitHostPort(s)
+	if err != nil || !digits(port) || strings.ContainsAny(host, "/@ %") {
+		return false
+	}
+	_, err = strconv.ParseUint(port, 10, 16)
+	return err == nil
+}
+
+// Loopback reports whether an address host:port can be reached from this machine alone. Of names,
+// only localhost is believed: any other resolves to what someone else says.
+func Loopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	if host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
+}
+
+func (l *loader) checkProxies() {
+	for _, p := range l.loaded.TrustedProxies {
+		prefix, err := ParseNetwork(p)
+		switch {
+		case err != nil:
+			l.wrong("trusted_proxies", "%q is neither an address nor a network such as 10.0.0.0/8", p)
+		case prefix.Bits() == 0:
+			l.wrong("trusted_proxies", "%q is everyone, who could then claim any address", p)
+		}
+	}
+}
+
+// ParseNetwork reads an address, or a network in CIDR form, as a network.
+func ParseNetwork(s string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(s); err == nil {
+		a = a.Unmap().WithZone("")
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(s)
+	return p.Masked(), err
+}

@@ -1,0 +1,92 @@
+package configs
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"reflect"
+	"regexp"
+	"strings"
+)
+
+// WriteYAML writes every setting with its value, and where it was given if it is no default, as a
+// file that [Load] reads. Secrets are not written: the file form of one is the name of its file.
+func (l *Loaded) WriteYAML(w io.Writer) error {
+	var b strings.Builder
+	section := ""
+	for _, s := range settings(&l.Config) {
+		name := s.path
+		if head, tail, nested := strings.Cut(s.path, "."); nested {
+			if head != section {
+				b.WriteString(head + ":\n")
+			}
+			section, name = head, "  "+tail
+		}
+		b.WriteString(name + ": " + s.yaml())
+		if from := l.Source(s.path); from != "default" {
+			b.WriteString(" # " + from)
+		}
+		b.WriteString("\n")
+	}
+	if !l.Keys.KEK.IsZero() {
+		b.WriteString("# keys.kek: " + redacted + " from " + VariableKEK + "\n")
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// JSON returns every setting as nested objects, with durations as text.
+func (l *Loaded) JSON() map[string]any {
+	root := map[string]any{}
+	for _, s := range settings(&l.Config) {
+		m, name := root, s.path
+		if head, tail, nested := strings.Cut(s.path, "."); nested {
+			if root[head] == nil {
+				root[head] = map[string]any{}
+			}
+			m, name = root[head].(map[string]any), tail
+		}
+		m[name] = s.value()
+	}
+	return root
+}
+
+// value returns the setting's value; a list that was never set is an empty one.
+func (s setting) value() any {
+	if s.list() && s.field.IsNil() {
+		return []string{}
+	}
+	return s.field.Interface()
+}
+
+// plainText is what YAML reads as text without quotes, whatever stands around it.
+var plainText = regexp.MustCompile(`^[A-Za-z/][A-Za-z0-9/._-]*$`)
+
+func (s setting) yaml() string {
+	switch s.field.Kind() {
+	case reflect.String:
+		return quote(s.field.String())
+	case reflect.Slice:
+		var all []string
+		for i := range s.field.Len() {
+			all = append(all, quote(s.field.Index(i).String()))
+		}
+		return "[" + strings.Join(all, ", ") + "]"
+	default:
+		return fmt.Sprint(s.field.Interface())
+	}
+}
+
+// quote writes text so that YAML reads it back: in JSON's quotes, which YAML 1.2 shares, unless it
+// is plain and no other type's word.
+func quote(s string) string {
+	switch strings.ToLower(s) {
+	case "true", "false", "null", "yes", "no", "on", "off", "y", "n":
+	default:
+		if plainText.MatchString(s) {
+			return s
+		}
+	}
+	b, _ := json.Marshal(s) // of a string, cannot fail
+	return string(b)
+}

@@ -1,0 +1,152 @@
+package configs
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// validate reports every value that cannot work. A setting whose value could not be read was
+// reported already; rules about it would only mislead.
+func (l *loader) validate() {
+	l.checkIssuer()
+	l.checkListeners()
+	l.checkTLS()
+	l.checkProxies()
+	l.checkStore()
+	l.checkRanges()
+	l.checkChoices()
+	l.checkWindows()
+	l.checkNamespaces()
+	l.checkKEK()
+}
+
+// wrong reports a setting by the place where it was given.
+func (l *loader) wrong(path, format string, args ...any) {
+	from, ok := l.loaded.sources[path]
+	if !ok {
+		from = source{text: "default"}
+	}
+	l.problem(from, path, format, args...)
+}
+
+// readable reports whether all of the settings could be read.
+func (l *loader) readable(paths ...string) bool {
+	return !slices.ContainsFunc(paths, func(p string) bool { return l.invalid[p] })
+}
+
+func (l *loader) checkTLS() {
+	t := l.loaded.TLS
+	switch {
+	case t.CertFile != "" && t.KeyFile == "" && l.readable("tls.key_file"):
+		l.wrong("tls.cert_file", "needs tls.key_file too")
+	case t.KeyFile != "" && t.CertFile == "" && l.readable("tls.cert_file"):
+		l.wrong("tls.key_file", "needs tls.cert_file too")
+	}
+}
+
+// namespaceSyntax keeps the namespace harmless in every store's own naming.
+var namespaceSyntax = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$`)
+
+func (l *loader) checkStore() {
+	if n := l.loaded.Store.Namespace; !namespaceSyntax.MatchString(n) {
+		l.wrong("store.namespace", "%q is not 1 to 32 of a-z, 0-9 and, inside, -", n)
+	}
+}
+
+// checkRanges holds the numbers to the ranges that the comments of Config name.
+func (l *loader) checkRanges() {
+	c := &l.loaded.Config
+	for _, r := range []struct {
+		path     string
+		value    Duration
+		low, top time.Duration
+	}{
+		{"leeway", c.Leeway, 0, 5 * time.Minute},
+		{"store.outage", c.Store.Outage, time.Second, time.Hour},
+		{"cache.max_age", c.Cache.MaxAge, 10 * time.Millisecond, time.Minute},
+		{"keys.jwks_max_age", c.Keys.JWKSMaxAge, time.Second, 24 * time.Hour},
+		{"keys.refresh_interval", c.Keys.RefreshInterval, time.Second, time.Hour},
+		{"keys.publish_lead", c.Keys.PublishLead, time.Second, 8760 * time.Hour},
+		{"shutdown.grace", c.Shutdown.Grace, 0, 5 * time.Minute},
+	} {
+		if d := time.Duration(r.value); l.readable(r.path) && (d < r.low || d > r.top) {
+			l.wrong(r.path, "%v is not between %v and %v", r.value, Duration(r.low), Duration(r.top))
+		}
+	}
+	for _, r := range []struct {
+		path            string
+		value, low, top int
+	}{
+		{"cache.clients", c.Cache.Clients, 1, 1_000_000},
+		{"limits.client_rate", c.Limits.ClientRate, 0, 1_000_000},
+		{"limits.signing_queue", c.Limits.SigningQueue, 0, 1_000_000},
+		{"limits.failures", c.Limits.Failures, 0, 1_000_000},
+	} {
+		if l.readable(r.path) && (r.value < r.low || r.value > r.top) {
+			l.wrong(r.path, "%d is not between %d and %d", r.value, r.low, r.top)
+		}
+	}
+	for _, r := range []struct {
+		path  string
+		value Duration
+	}{
+		{"leeway", c.Leeway},
+		{"keys.jwks_max_age", c.Keys.JWKSMaxAge},
+		{"keys.refresh_interval", c.Keys.RefreshInterval},
+		{"keys.publish_lead", c.Keys.PublishLead},
+	} {
+		if l.readable(r.path) && time.Duration(r.value)%time.Second != 0 {
+			l.wrong(r.path, "%v is not a whole number of seconds", r.value)
+		}
+	}
+}
+
+func (l *loader) checkChoices() {
+	c := &l.loaded.Config
+	for _, r := range []struct {
+		path, value string
+		choices     []string
+	}{
+		{"store.driver", c.Store.Driver, []string{"bolt"}},
+		{"keys.ed25519_name", c.Keys.Ed25519Name, []string{"EdDSA", "Ed25519"}},
+		{"log.level", c.Log.Level, []string{"debug", "info", "warn", "error"}},
+		{"log.format", c.Log.Format, []string{"text", "json"}},
+	} {
+		if l.readable(r.path) && !slices.Contains(r.choices, r.value) {
+			l.wrong(r.path, "%q is not %s", r.value, strings.Join(r.choices, ", "))
+		}
+	}
+}
+
+// checkWindows holds the lead to what it is for: every cache of the JWKS knows a key before it signs.
+func (l *loader) checkWindows() {
+	if !l.readable("keys.publish_lead", "keys.jwks_max_age", "keys.refresh_interval", "leeway") {
+		return
+	}
+	k := l.loaded.Keys
+	if least := k.JWKSMaxAge + k.RefreshInterval + l.loaded.Leeway; k.PublishLead < least {
+		l.wrong("keys.publish_lead", "%v is shorter than keys.jwks_max_age + keys.refresh_interval + leeway, which is %v", k.PublishLead, least)
+	}
+}
+
+// checkNamespaces wants each beginning of claim names to be one that no registered claim can have
+// by accident: a URI, or a dotted or underscored prefix that ends in a separator.
+func (l *loader) checkNamespaces() {
+	for _, n := range l.loaded.Claims.Namespaces {
+		if len(n) < 3 || len(n) > 128 || !strings.ContainsRune("/:._#-", rune(n[len(n)-1])) || strings.ContainsFunc(n, notVisible) {
+			l.wrong("claims.namespaces", "%q is not 3 to 128 visible ASCII characters that end in one of / : . _ # -", n)
+		}
+	}
+}
+
+func notVisible(r rune) bool { return r <= ' ' || r >= 0x7f || r == '"' || r == '\\' }
+
+// checkKEK refuses two key-encryption keys at once: which of them seals must not hang on a rule of
+// precedence that nobody remembers.
+func (l *loader) checkKEK() {
+	if k := l.loaded.Keys; k.KEKFile != "" && !k.KEK.IsZero() {
+		l.wrong("keys.kek_file", "is given beside %s; give one of them", VariableKEK)
+	}
+}
