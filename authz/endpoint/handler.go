@@ -1,0 +1,147 @@
+package endpoint
+
+import (
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"runtime/debug"
+	"strings"
+	"sync"
+
+	"crypto/rand"
+)
+
+// Handler serves the public listener. It is safe for concurrent use.
+type Handler struct {
+	config Config
+	log    *slog.Logger
+	issuer issuer
+	shared shared
+	routes map[string]route
+	calls  sync.Pool // of *call
+
+	metadata, alias document
+}
+
+// route is what answers at one path.
+type route struct {
+	allow   string // for Allow; the first method is the one documented
+	methods []string
+	serve   func(*call) answer
+	refused func(*call) answer // for another method; nil: a bare 405
+}
+
+// call is one request on its way. It is reused: nothing of it may outlive the answer.
+type call struct {
+	r    *http.Request
+	id   string
+	peer netip.Addr // of the connection
+	from netip.Addr // of the caller: differs behind a trusted proxy
+	in   []byte     // the body as it was read
+	out  []byte     // the body of the answer
+	form form
+}
+
+// keepBuffer is the largest buffer that is kept for the next request, in octets.
+const keepBuffer = 8 << 10
+
+// New returns the handler, or every reason why c cannot work.
+func New(c Config) (*Handler, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	c = c.withDefaults()
+	iss, err := parseIssuer(c.Issuer, c.InsecureHTTP)
+	if err != nil {
+		return nil, err
+	}
+	h := &Handler{config: c, log: c.Log, issuer: iss, shared: newShared(c.Realm)}
+	h.calls.New = func() any { return &call{in: make([]byte, 0, 1<<10), out: make([]byte, 0, 2<<10)} }
+	if h.metadata, h.alias, err = newDocuments(c, iss); err != nil {
+		return nil, err
+	}
+	h.routes = h.table()
+	return h, nil
+}
+
+// table lists every path that exists. Paths are compared as they were spelled: net/http's mux would
+// answer //token and /token/ with a redirect, and a redirected POST is a second chance to leak a
+// secret (TOK-13).
+func (h *Handler) table() map[string]route {
+	get := func(serve func(*call) answer) route {
+		return route{allow: "GET, HEAD", methods: []string{http.MethodGet, http.MethodHead}, serve: serve}
+	}
+	base := h.issuer.path
+	routes := map[string]route{
+		base + tokenPath: {
+			allow: "POST", methods: []string{http.MethodPost}, serve: h.token, refused: h.tokenMethod,
+		},
+		base + jwksPath:     get(h.jwks),
+		metadataPath + base: get(h.serveMetadata),
+		"/healthz":          get(h.health),
+		"/readyz":           get(h.ready),
+	}
+	if !h.config.WithoutOpenIDAlias {
+		routes[base+aliasPath] = get(h.serveAlias)
+	}
+	return routes
+}
+
+// ServeHTTP answers every request with an X-Request-Id, and never with a redirect.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c := h.calls.Get().(*call)
+	c.r, c.id = r, rand.Text()
+	c.peer = peer(r)
+	c.from = callerAddress(r, c.peer, h.config.TrustedProxies)
+	a := h.serve(c)
+	h.write(w, c, &a)
+	h.release(c)
+}
+
+// release hands c to the next request, without what it read and wrote: secrets and tokens.
+func (h *Handler) release(c *call) {
+	if cap(c.in) > keepBuffer || cap(c.out) > keepBuffer {
+		return
+	}
+	clear(c.in[:cap(c.in)])
+	clear(c.out[:cap(c.out)])
+	c.in, c.out = c.in[:0], c.out[:0]
+	c.r, c.id = nil, ""
+	h.calls.Put(c)
+}
+
+// serve finds the route and answers. A panic becomes a bare 500: no answer was begun when it
+// happened, because only write begins one.
+func (h *Handler) serve(c *call) (a answer) {
+	defer func() {
+		if v := recover(); v != nil {
+			a = h.panicked(c, v, debug.Stack())
+		}
+	}()
+	r, ok := h.route(c.r)
+	if !ok {
+		return bare(http.StatusNotFound)
+	}
+	for _, m := range r.methods {
+		if c.r.Method == m {
+			return r.serve(c)
+		}
+	}
+	if r.refused != nil {
+		a = r.refused(c)
+	} else {
+		a = bare(http.StatusMethodNotAllowed)
+	}
+	a.allow = r.allow
+	return a
+}
+
+// route compares the path by its exact spelling: an escaped letter is another path, so that a rule
+// written for a proxy in front cannot be walked around.
+func (h *Handler) route(r *http.Request) (route, bool) {
+	if r.URL.RawPath != "" || !strings.HasPrefix(r.URL.Path, "/") {
+		return route{}, false
+	}
+	found, ok := h.routes[r.URL.Path]
+	return found, ok
+}

@@ -1,0 +1,71 @@
+package endpoint
+
+import (
+	"fmt"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/marque-auth/marque/authz"
+	"github.com/marque-auth/marque/keys/jose"
+)
+
+const (
+	metadataPath = "/.well-known/oauth-authorization-server" // RFC 8414, Section 3: before the issuer's path
+	aliasPath    = "/.well-known/openid-configuration"       // OpenID Connect Discovery, Section 4: after it
+)
+
+// metadata is the document of RFC 8414, Section 2. A member is absent until it is true, and never
+// null or an empty array (Section 3.2). authorization_endpoint and its companions are absent because
+// no grant here uses them.
+type metadata struct {
+	Issuer                            string             `json:"issuer"`
+	TokenEndpoint                     string             `json:"token_endpoint"`
+	JWKSURI                           string             `json:"jwks_uri"`
+	GrantTypesSupported               []string           `json:"grant_types_supported"` // the default would be a lie
+	TokenEndpointAuthMethodsSupported []authz.AuthMethod `json:"token_endpoint_auth_methods_supported"`
+	ResponseTypesSupported            []string           `json:"response_types_supported,omitempty"`
+
+	// What OpenID Connect Discovery, Section 3 adds, in the alias alone. The algorithms are those
+	// of access tokens: libraries take their list of acceptable ones from this member.
+	SubjectTypesSupported            []string         `json:"subject_types_supported,omitempty"`
+	IDTokenSigningAlgValuesSupported []jose.Algorithm `json:"id_token_signing_alg_values_supported,omitempty"`
+}
+
+// placeholderResponseTypes is what stands where a library insists on response_types_supported: the
+// registered type that answers with nothing.
+func placeholderResponseTypes() []string { return []string{"none"} }
+
+// newDocuments renders the metadata and its alias, once: they depend on configuration alone, never
+// on a request (MET-05).
+func newDocuments(c Config, iss issuer) (plain, alias document, err error) {
+	m := metadata{
+		Issuer:                            iss.id,
+		TokenEndpoint:                     iss.origin + iss.path + tokenPath,
+		JWKSURI:                           iss.origin + iss.path + jwksPath,
+		GrantTypesSupported:               []string{authz.GrantClientCredentials},
+		TokenEndpointAuthMethodsSupported: []authz.AuthMethod{authz.AuthSecretBasic, authz.AuthSecretPost},
+	}
+	if c.PlaceholderResponseTypes {
+		m.ResponseTypesSupported = placeholderResponseTypes()
+	}
+	if plain, err = newDocument(m, c); err != nil {
+		return document{}, document{}, err
+	}
+	m.ResponseTypesSupported = placeholderResponseTypes()
+	m.SubjectTypesSupported = []string{"public"}
+	m.IDTokenSigningAlgValuesSupported = c.SigningAlgorithms
+	alias, err = newDocument(m, c)
+	return plain, alias, err
+}
+
+func newDocument(m metadata, c Config) (document, error) {
+	body, err := json.Marshal(m)
+	if err != nil {
+		return document{}, fmt.Errorf("metadata: %w", err)
+	}
+	return document{media: mediaJSON, body: body, etag: newETag(body), maxAge: c.MetadataMaxAge}, nil
+}
+
+func (h *Handler) serveMetadata(c *call) answer { return h.metadata.answerTo(c.r) }
+
+func (h *Handler) serveAlias(c *call) answer { return h.alias.answerTo(c.r) }
