@@ -1,14 +1,13 @@
 package endpoint
 
 import (
+	"crypto/rand"
 	"log/slog"
 	"net/http"
 	"net/netip"
 	"runtime/debug"
 	"strings"
 	"sync"
-
-	"crypto/rand"
 )
 
 // Handler serves the public listener. It is safe for concurrent use.

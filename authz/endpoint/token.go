@@ -1,7 +1,6 @@
 package endpoint
 
 import (
-	"context"
 	"io"
 	"mime"
 	"net/http"
