@@ -1,0 +1,66 @@
+package boltstore
+
+import (
+	"bytes"
+	"context"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/marque-auth/marque/authz/audit"
+	"github.com/marque-auth/marque/keys"
+	"github.com/marque-auth/marque/store"
+)
+
+// keyInstallation is the one key of the genesis bucket.
+var keyInstallation = []byte("installation")
+
+// Installation implements keys.Genesis.
+func (db *DB) Installation(ctx context.Context) (keys.Installation, error) {
+	var stored []byte
+	err := db.view(ctx, func(tx *bolt.Tx) error {
+		b, err := db.bucket(tx, bucketGenesis)
+		if err != nil {
+			return err
+		}
+		stored = bytes.Clone(b.Get(keyInstallation))
+		return nil
+	})
+	if err != nil {
+		return keys.Installation{}, err
+	}
+	if stored == nil {
+		return keys.Installation{}, keys.ErrNotFound
+	}
+	return store.DecodeInstallation(string(db.ns), stored)
+}
+
+// PutInstallation implements keys.Genesis. The record is read back from what was, or had been,
+// committed.
+func (db *DB) PutInstallation(ctx context.Context, in keys.Installation, e audit.Entry) (keys.Installation, error) {
+	record, err := store.EncodeInstallation(in)
+	if err != nil {
+		return keys.Installation{}, err
+	}
+	entry, err := store.EncodeEntry(e)
+	if err != nil {
+		return keys.Installation{}, err
+	}
+	err = db.update(ctx, func(tx *bolt.Tx) error {
+		b, err := db.bucket(tx, bucketGenesis)
+		if err != nil {
+			return err
+		}
+		if there := b.Get(keyInstallation); there != nil {
+			record = bytes.Clone(there)
+			return nil
+		}
+		if err := b.Put(keyInstallation, record); err != nil {
+			return err
+		}
+		return db.appendAudit(tx, entry)
+	})
+	if err != nil {
+		return keys.Installation{}, err
+	}
+	return store.DecodeInstallation(string(db.ns), record)
+}

@@ -1,0 +1,144 @@
+package boltstore
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strconv"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/marque-auth/marque/store"
+)
+
+// fileFormat is the format of the file: its buckets and their keys. Records count their own.
+const fileFormat = 1
+
+// The buckets at the top: one that describes the file, and one per namespace, whose name has a
+// prefix so that no namespace can be taken for the former.
+var (
+	fileBucket      = []byte("file")
+	namespacePrefix = "namespace/"
+)
+
+// The keys of the file's bucket.
+var (
+	keyFormat = []byte("format") // decimal
+	keyEpoch  = []byte("epoch")  // random text
+)
+
+// The buckets of a namespace. The three kinds of record and the credential index are keyed by their
+// identifiers as they are, which makes their order bytewise.
+var (
+	bucketGenesis     = []byte("genesis")
+	bucketClients     = []byte("clients")
+	bucketResources   = []byte("resources")
+	bucketRings       = []byte("rings")
+	bucketCredentials = []byte("credentials")
+	bucketChanges     = []byte("changes")
+	bucketAudit       = []byte("audit")
+)
+
+// prepare makes the buckets of a new file or namespace and checks the format of an old one. A file
+// that has them all is only read.
+func (db *DB) prepare() (err error) {
+	defer recovered(&err)
+	complete := false
+	err = db.bolt.View(func(tx *bolt.Tx) error {
+		if tx.Bucket(fileBucket) == nil {
+			return onlyIfEmpty(tx)
+		}
+		if err := db.readFile(tx); err != nil {
+			return err
+		}
+		complete = db.hasBuckets(tx)
+		return nil
+	})
+	if err != nil || complete {
+		return err
+	}
+	return db.bolt.Update(func(tx *bolt.Tx) error {
+		if tx.Bucket(fileBucket) == nil {
+			if err := makeFile(tx); err != nil {
+				return err
+			}
+		}
+		ns, err := tx.CreateBucketIfNotExists(db.name())
+		if err != nil {
+			return err
+		}
+		for _, name := range namespaceBuckets() {
+			if _, err := ns.CreateBucketIfNotExists(name); err != nil {
+				return err
+			}
+		}
+		return db.readFile(tx)
+	})
+}
+
+// onlyIfEmpty keeps us from adding our buckets to another program's file.
+func onlyIfEmpty(tx *bolt.Tx) error {
+	if name, _ := tx.Cursor().First(); name != nil {
+		return errors.New("it is a bbolt file of another program")
+	}
+	return nil
+}
+
+func makeFile(tx *bolt.Tx) error {
+	b, err := tx.CreateBucket(fileBucket)
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		b.Put(keyFormat, strconv.AppendInt(nil, fileFormat, 10)),
+		b.Put(keyEpoch, []byte(rand.Text())),
+	)
+}
+
+func (db *DB) readFile(tx *bolt.Tx) error {
+	b := tx.Bucket(fileBucket)
+	format, err := strconv.Atoi(string(b.Get(keyFormat)))
+	if err != nil || format < 1 {
+		return fmt.Errorf("it has no format: %w", store.ErrDamaged)
+	}
+	if format > fileFormat {
+		return fmt.Errorf("it has format %d, this version of the program knows up to %d: %w", format, fileFormat, store.ErrNewerFormat)
+	}
+	db.epoch = string(b.Get(keyEpoch))
+	if db.epoch == "" {
+		return fmt.Errorf("it has no epoch: %w", store.ErrDamaged)
+	}
+	return nil
+}
+
+func (db *DB) hasBuckets(tx *bolt.Tx) bool {
+	ns := tx.Bucket(db.name())
+	if ns == nil {
+		return false
+	}
+	for _, name := range namespaceBuckets() {
+		if ns.Bucket(name) == nil {
+			return false
+		}
+	}
+	return true
+}
+
+func namespaceBuckets() [][]byte {
+	return [][]byte{
+		bucketGenesis, bucketClients, bucketResources, bucketRings, bucketCredentials, bucketChanges, bucketAudit,
+	}
+}
+
+func (db *DB) name() []byte { return append([]byte(namespacePrefix), db.ns...) }
+
+// bucket returns a bucket of the namespace. OpenDB has seen to it that it exists, so a missing one
+// is damage: were it taken for an empty one, every record in it would seem to be absent.
+func (db *DB) bucket(tx *bolt.Tx, name []byte) (*bolt.Bucket, error) {
+	if ns := tx.Bucket(db.name()); ns != nil {
+		if b := ns.Bucket(name); b != nil {
+			return b, nil
+		}
+	}
+	return nil, fmt.Errorf("boltstore: bucket %s of namespace %s is missing: %w", name, db.ns, store.ErrDamaged)
+}

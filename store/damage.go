@@ -1,0 +1,41 @@
+package store
+
+import (
+	"errors"
+	"strconv"
+)
+
+// ErrDamaged says that a stored record is not what this installation wrote in that place: it was
+// truncated, altered, forged, or moved from elsewhere. It is a fault, never an absence.
+var ErrDamaged = errors.New("damaged record")
+
+// ErrNewerFormat says that a record was written by a newer version of this program. It is not
+// overwritten either, for that would lose what the newer version knows.
+var ErrNewerFormat = errors.New("record of a newer format")
+
+// RecordError says which record cannot be used, and why. It is reached with errors.As; errors.Is
+// finds ErrDamaged or ErrNewerFormat.
+type RecordError struct {
+	Kind   Kind
+	Key    string // the storage key: an identifier, never a secret
+	Reason string // what is wrong; fixed text without the record's content
+	Err    error  // ErrDamaged or ErrNewerFormat
+}
+
+func (e *RecordError) Error() string {
+	return "store: " + string(e.Kind) + " " + strconv.Quote(e.Key) + ": " + e.Err.Error() + ": " + e.Reason
+}
+
+// Unwrap returns ErrDamaged or ErrNewerFormat.
+func (e *RecordError) Unwrap() error { return e.Err }
+
+func damaged(kind Kind, key, reason string) error {
+	return &RecordError{Kind: kind, Key: key, Reason: reason, Err: ErrDamaged}
+}
+
+func newer(kind Kind, key string) error {
+	return &RecordError{
+		Kind: kind, Key: key, Err: ErrNewerFormat,
+		Reason: "a newer version of this program wrote it; run that version",
+	}
+}

@@ -1,0 +1,113 @@
+package store
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+)
+
+// Format is the format that this program reads and writes: the layout of the envelope and, for each
+// kind, the members of its body. A change of either takes the next number.
+const Format = 1
+
+// The layout of a sealed record:
+//
+//	offset  size
+//	0       1     format
+//	1       8     version of the record, big-endian; 1 for the first
+//	9       32    HMAC-SHA-256 under the record key
+//	41      …     body: one JSON object
+const (
+	versionAt  = 1
+	macAt      = versionAt + 8
+	bodyAt     = macAt + sha256.Size
+	macLabel   = "marque stored record" // keeps these MACs apart from others under the same key
+	recordKeyN = 32
+)
+
+// Envelope authenticates the records of one namespace. The MAC covers namespace, kind, storage key,
+// format, version and body, so that who can write to the store, but has not the record key, can
+// neither forge a record nor put a genuine one in another's place. What it cannot notice is a record
+// removed, or replaced by an earlier one from the same place. Safe for concurrent use; immutable.
+type Envelope struct {
+	recordKey [recordKeyN]byte
+	namespace string
+}
+
+// NewEnvelope returns the envelope of a namespace under the installation's record key.
+func NewEnvelope(recordKey [32]byte, namespace string) (*Envelope, error) {
+	if err := CheckNamespace(namespace); err != nil {
+		return nil, err
+	}
+	if recordKey == [recordKeyN]byte{} {
+		return nil, errors.New("store: the record key is all zeros")
+	}
+	return &Envelope{recordKey: recordKey, namespace: namespace}, nil
+}
+
+// Namespace returns the namespace whose records the envelope seals.
+func (e *Envelope) Namespace() string { return e.namespace }
+
+// Seal returns the record to be stored under kind and key.
+func (e *Envelope) Seal(kind Kind, key string, version uint64, body []byte) []byte {
+	b := make([]byte, bodyAt, bodyAt+len(body))
+	b[0] = Format
+	binary.BigEndian.PutUint64(b[versionAt:], version)
+	b = append(b, body...)
+	copy(b[macAt:], e.mac(kind, key, b))
+	return b
+}
+
+// Open checks a stored record and returns its version and body; the body is a part of sealed. The
+// error is a *RecordError: ErrNewerFormat for a format this program does not know yet, whose MAC it
+// therefore cannot check, and ErrDamaged for everything else.
+func (e *Envelope) Open(kind Kind, key string, sealed []byte) (version uint64, body []byte, err error) {
+	if len(sealed) == 0 {
+		return 0, nil, damaged(kind, key, "it is empty")
+	}
+	if sealed[0] > Format {
+		return 0, nil, newer(kind, key)
+	}
+	if sealed[0] != Format || len(sealed) < bodyAt {
+		return 0, nil, damaged(kind, key, "it is cut off or overwritten")
+	}
+	if !hmac.Equal(sealed[macAt:bodyAt], e.mac(kind, key, sealed)) {
+		return 0, nil, damaged(kind, key, "its authentication code does not fit: it was altered, moved, or sealed under another record key")
+	}
+	version = binary.BigEndian.Uint64(sealed[versionAt:])
+	if version == 0 {
+		return 0, nil, damaged(kind, key, "its version is 0")
+	}
+	return version, sealed[bodyAt:], nil
+}
+
+// mac computes the code over everything but itself. Each part is preceded by its length: without
+// that, "a" and "bc" would authenticate "ab" and "c".
+func (e *Envelope) mac(kind Kind, key string, sealed []byte) []byte {
+	h := hmac.New(sha256.New, e.recordKey[:])
+	var length [8]byte
+	part := func(p []byte) {
+		binary.BigEndian.PutUint64(length[:], uint64(len(p)))
+		h.Write(length[:])
+		h.Write(p)
+	}
+	part([]byte(macLabel))
+	part([]byte(e.namespace))
+	part([]byte(kind))
+	part([]byte(key))
+	part(sealed[:macAt]) // format and version
+	part(sealed[bodyAt:])
+	return h.Sum(nil)
+}
+
+// Format keeps the record key out of every verb of package fmt.
+func (e *Envelope) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, e.redacted()) }
+
+// LogValue keeps the record key out of logs.
+func (e *Envelope) LogValue() slog.Value { return slog.StringValue(e.redacted()) }
+
+func (e *Envelope) redacted() string { return "store.Envelope(" + e.namespace + ")" }

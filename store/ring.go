@@ -1,0 +1,81 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/marque-auth/marque/keys"
+	"github.com/marque-auth/marque/keys/jose"
+)
+
+// ringForm is a ring of signing keys as it is stored, under its algorithm.
+type ringForm struct {
+	Keys []keyForm `json:"keys,omitempty"`
+}
+
+type keyForm struct {
+	KeyID       string    `json:"kid"`
+	Algorithm   string    `json:"alg"`
+	Public      []byte    `json:"public,omitempty"` // base64 of the public JWK, so that it reads back byte for byte
+	Sealed      string    `json:"sealed,omitempty"` // compact JWE
+	CreatedAt   time.Time `json:"created_at,omitzero"`
+	PublishedAt time.Time `json:"published_at,omitzero"`
+	SignFrom    time.Time `json:"sign_from,omitzero"`
+	WithdrawAt  time.Time `json:"withdraw_at,omitzero"`
+	PublishLead int64     `json:"publish_lead,omitzero"` // seconds
+	RetireAfter int64     `json:"retire_after,omitzero"` // seconds
+}
+
+// SealRing is as SealClient, for a ring.
+func (e *Envelope) SealRing(r keys.RingRecord) ([]byte, error) {
+	form := ringForm{Keys: make([]keyForm, len(r.Keys))}
+	for i, k := range r.Keys {
+		lead, err1 := seconds(k.Windows.PublishLead)
+		retire, err2 := seconds(k.Windows.RetireAfter)
+		if err := errors.Join(err1, err2); err != nil {
+			return nil, fmt.Errorf("store: ring %q: key %q: %w", r.Algorithm, k.KeyID, err)
+		}
+		form.Keys[i] = keyForm{
+			KeyID:       k.KeyID,
+			Algorithm:   string(k.Algorithm),
+			Public:      k.Public,
+			Sealed:      k.Sealed,
+			CreatedAt:   k.CreatedAt.UTC(),
+			PublishedAt: k.PublishedAt.UTC(),
+			SignFrom:    k.SignFrom.UTC(),
+			WithdrawAt:  k.WithdrawAt.UTC(),
+			PublishLead: lead,
+			RetireAfter: retire,
+		}
+	}
+	return seal(e, KindRing, string(r.Algorithm), r.Version, form)
+}
+
+// OpenRing is as OpenClient, for the ring stored under an algorithm's name.
+func (e *Envelope) OpenRing(algorithm string, sealed []byte) (keys.RingRecord, error) {
+	form, version, err := open[ringForm](e, KindRing, algorithm, sealed)
+	if err != nil {
+		return keys.RingRecord{}, err
+	}
+	r := keys.RingRecord{Algorithm: jose.Algorithm(algorithm), Version: version}
+	for _, f := range form.Keys {
+		lead, err1 := duration(f.PublishLead)
+		retire, err2 := duration(f.RetireAfter)
+		if err := errors.Join(err1, err2); err != nil {
+			return keys.RingRecord{}, damaged(KindRing, algorithm, err.Error())
+		}
+		r.Keys = append(r.Keys, keys.Key{
+			KeyID:       f.KeyID,
+			Algorithm:   jose.Algorithm(f.Algorithm),
+			Public:      f.Public,
+			Sealed:      f.Sealed,
+			CreatedAt:   f.CreatedAt.UTC(),
+			PublishedAt: f.PublishedAt.UTC(),
+			SignFrom:    f.SignFrom.UTC(),
+			WithdrawAt:  f.WithdrawAt.UTC(),
+			Windows:     keys.Windows{PublishLead: lead, RetireAfter: retire},
+		})
+	}
+	return r, nil
+}

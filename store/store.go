@@ -1,0 +1,39 @@
+// Package store holds what every storage driver shares, so that a driver is left with moving bytes:
+// the envelope that authenticates a record ([Envelope]), the stored forms of the domain's types
+// ([Envelope.SealClient] and its siblings), the change feed's contract ([Changes]) and the one
+// follower of it ([Follower]).
+//
+// The contracts belong to those who need them (authz.ClientRecords, keys.Rings, …). [Store] is their
+// union: what a driver implements and what storetest proves.
+package store
+
+import (
+	"context"
+
+	"github.com/marque-auth/marque/authz"
+	"github.com/marque-auth/marque/authz/audit"
+	"github.com/marque-auth/marque/keys"
+)
+
+// Store is every contract that needs the record key. The installation record that brings the key
+// into being has a contract of its own, keys.Genesis. The methods may be called concurrently.
+//
+// Beyond what each contract says: a context that has already ended is answered with its error before
+// anything is touched; what is returned is the caller's own, shared with no one; a put whose record
+// or entry could not be read back exactly is refused with an error and stores nothing.
+type Store interface {
+	authz.ClientRecords
+	authz.ResourceRecords
+	keys.Rings
+	Changes
+	AuditLog
+}
+
+// AuditLog reads what the writes of the other contracts, and keys.Genesis, have recorded. Entries
+// appear in commit order, exactly one for each committed write, and are never changed or removed.
+type AuditLog interface {
+	// Entries returns at most limit entries committed after the cursor, oldest first, and the cursor
+	// behind the last of them; no entries and a cursor at the same place when there is nothing more.
+	// The empty cursor is the beginning. A cursor of another store is ErrCursor.
+	Entries(ctx context.Context, after string, limit int) (entries []audit.Entry, next string, err error)
+}
