@@ -114,7 +114,7 @@ func (r *Registry) staticClaims(p *problems, claims map[string]jsontext.Value) [
 	for name, value := range claims {
 		allowed := slices.ContainsFunc(r.ClaimNamespaces, func(ns string) bool { return ns != "" && strings.HasPrefix(name, ns) })
 		value = slices.Clone(value)
-		if !allowed || token.ReservedClaim(name) || token.CheckStatic(name, value) != nil || value.Compact() != nil {
+		if !allowed || token.ReservedClaim(name) || value.Compact() != nil || token.CheckStatic(name, value) != nil {
 			p.add("claims", claimRule)
 			continue
 		}

@@ -3,7 +3,6 @@ package endpoint
 import (
 	"io"
 	"mime"
-	"net/http"
 	"net/url"
 	"strings"
 

@@ -139,7 +139,8 @@ type ClientMetadata struct {
 	// Claims Claims that every token of the client carries, by name.
 	Claims *map[string]json.RawMessage `json:"claims,omitempty"`
 
-	// ClientID The wished identifier. The server makes one when this is absent.
+	// ClientID The wished identifier: 1 to 64 of these characters, but neither `.` nor `..`. The server makes
+	// one when this is absent.
 	ClientID *string `json:"client_id,omitempty"`
 
 	// ClientName For people.
@@ -151,9 +152,6 @@ type ClientMetadata struct {
 	// DefaultScope What it gets when it asks for no scope; part of `scope`.
 	DefaultScope *string `json:"default_scope,omitempty"`
 
-	// GrantTypes What it may use at the token endpoint. `client_credentials` when absent.
-	GrantTypes *[]string `json:"grant_types,omitempty"`
-
 	// Resources The resources that it may ask for.
 	Resources *[]string `json:"resources,omitempty"`
 
@@ -162,9 +160,6 @@ type ClientMetadata struct {
 
 	// Serves The resources that this client is the API of.
 	Serves *[]string `json:"serves,omitempty"`
-
-	// TokenEndpointAuthMethod How it authenticates. `client_secret_basic` when absent.
-	TokenEndpointAuthMethod *string `json:"token_endpoint_auth_method,omitempty"`
 
 	// TokenLifetime How long its tokens live at most, in seconds. The resource decides when absent.
 	TokenLifetime *TokenLifetime `json:"token_lifetime,omitempty"`
@@ -402,8 +397,9 @@ type ListClientsParams struct {
 
 // CreateClientParams defines parameters for CreateClient.
 type CreateClientParams struct {
-	// IdempotencyKey Names this act of creation, so that repeating it does not create twice: 1 to 128 visible ASCII
-	// characters, unique to the act, such as a UUID. Kept for 24 hours.
+	// IdempotencyKey Names this act of creation, so that repeating it does not create twice: 16 to 255 visible ASCII
+	// characters, unique to the act, such as a UUID. It counts for the actor that sent it. Not used when
+	// the body has a `client_id`.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 
 	// XMarqueReason Why this is done, for the audit log: UTF-8 without control characters, at most 256 octets. Never
@@ -427,8 +423,9 @@ type EnableClientParams struct {
 
 // AddSecretParams defines parameters for AddSecret.
 type AddSecretParams struct {
-	// IdempotencyKey Names this act of creation, so that repeating it does not create twice: 1 to 128 visible ASCII
-	// characters, unique to the act, such as a UUID. Kept for 24 hours.
+	// IdempotencyKey Names this act of creation, so that repeating it does not create twice: 16 to 255 visible ASCII
+	// characters, unique to the act, such as a UUID. It counts for the actor that sent it. Not used when
+	// the body has a `client_id`.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 
 	// XMarqueReason Why this is done, for the audit log: UTF-8 without control characters, at most 256 octets. Never

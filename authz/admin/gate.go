@@ -1,0 +1,204 @@
+package admin
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"maps"
+	"mime"
+	"net/http"
+	"net/url"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/marque-auth/marque/authz"
+	"github.com/marque-auth/marque/authz/admin/internal/api"
+	"github.com/marque-auth/marque/authz/audit"
+)
+
+const (
+	maxBody   = 64 << 10 // octets of a body
+	maxReason = 256      // octets of a reason
+	maxLimit  = 1000     // entries of a page
+
+	reasonHeader         = "X-Marque-Reason"
+	idempotencyKeyHeader = "Idempotency-Key"
+)
+
+// operation says what a request for it may carry. The generated code reads bodies and parameters
+// leniently, so nothing reaches it that does not fit here.
+type operation struct {
+	query        []string // the query parameters that it has
+	body         *shape   // nil: it takes none
+	bodyOptional bool
+}
+
+// operations lists every operation by its pattern; a test compares it with openapi.yaml.
+func operations() map[string]operation {
+	page := []string{"cursor", "limit"}
+	return map[string]operation{
+		"GET /admin/v1/resources":                                             {query: page},
+		"POST /admin/v1/resources":                                            {body: shapeOf[api.ResourceDefinition]()},
+		"GET /admin/v1/resources/{resource}":                                  {},
+		"GET /admin/v1/clients":                                               {query: page},
+		"POST /admin/v1/clients":                                              {body: shapeOf[api.ClientMetadata]("scope", "default_scope")},
+		"GET /admin/v1/clients/{client_id}":                                   {},
+		"POST /admin/v1/clients/{client_id}/disable":                          {},
+		"POST /admin/v1/clients/{client_id}/enable":                           {},
+		"GET /admin/v1/clients/{client_id}/secrets":                           {},
+		"POST /admin/v1/clients/{client_id}/secrets":                          {body: shapeOf[api.SecretOptions](), bodyOptional: true},
+		"POST /admin/v1/clients/{client_id}/secrets/{credential_id}/revoke":   {},
+		"GET /admin/v1/keys":                                                  {},
+		"POST /admin/v1/keys/rotate":                                          {body: shapeOf[api.RotateOptions](), bodyOptional: true},
+	}
+}
+
+// route finds the operation that a request asks for. Otherwise it answers, and returns false.
+func (h *handler) route(w *reply, r *http.Request) (pattern string, ok bool) {
+	found, pattern := h.mux.Handler(r)
+	if _, known := h.operations[pattern]; known && path.Clean(r.URL.EscapedPath()) == r.URL.EscapedPath() {
+		return pattern, true
+	}
+	// What the mux would answer tells 404, 405 and a redirect apart; redirecting a changing request
+	// to a path that somebody mistyped helps nobody.
+	probe := &discard{header: http.Header{}}
+	found.ServeHTTP(probe, r)
+	if probe.status != http.StatusMethodNotAllowed {
+		problem(w, http.StatusNotFound, "there is no such path in the management API")
+		return "", false
+	}
+	w.Header().Set("Allow", probe.header.Get("Allow"))
+	problem(w, http.StatusMethodNotAllowed, "this path has other methods: see Allow")
+	return "", false
+}
+
+// discard is a ResponseWriter that remembers status and header fields only.
+type discard struct {
+	header http.Header
+	status int
+}
+
+func (d *discard) Header() http.Header         { return d.header }
+func (d *discard) Write(b []byte) (int, error) { return len(b), nil }
+func (d *discard) WriteHeader(status int)      { d.status = status }
+
+// gate checks everything about a request that can be checked without the domain, and names every
+// wrong field at once. It answers itself, and returns false, when something is wrong. Afterwards the
+// body of r can be read again.
+func (h *handler) gate(w *reply, r *http.Request, pattern string) (audit.Origin, bool) {
+	op := h.operations[pattern]
+	wrong := checkQuery(r.URL.RawQuery, op.query)
+	reason, more := reasonOf(r.Header)
+	wrong = append(wrong, more...)
+	if len(r.Header.Values(idempotencyKeyHeader)) > 1 {
+		wrong = append(wrong, authz.FieldError{Field: idempotencyKeyHeader, Rule: "must be sent once"})
+	}
+
+	body, status, detail := readBody(w, r)
+	if status != 0 {
+		problem(w, status, detail)
+		return audit.Origin{}, false
+	}
+	wrong = append(wrong, op.checkBody(body)...)
+	if len(wrong) > 0 {
+		invalid(w, wrong)
+		return audit.Origin{}, false
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	return audit.Origin{Reason: reason}, true
+}
+
+// checkBody returns what is wrong with a body.
+func (op operation) checkBody(body []byte) []authz.FieldError {
+	switch {
+	case op.body == nil && len(body) > 0:
+		return []authz.FieldError{{Field: "body", Rule: "must be empty"}}
+	case op.body == nil || len(body) == 0 && op.bodyOptional:
+		return nil
+	case len(body) == 0:
+		return []authz.FieldError{{Field: "body", Rule: "is required"}}
+	}
+	return op.body.check(body)
+}
+
+// readBody reads a body as a whole, or returns the status to refuse it with, and why. The media type
+// does not matter while there is nothing to interpret.
+func readBody(w http.ResponseWriter, r *http.Request) (body []byte, status int, detail string) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return nil, http.StatusRequestEntityTooLarge, "a body has at most 64 KiB"
+	case err != nil:
+		return nil, http.StatusBadRequest, "the body could not be read"
+	case len(body) > 0 && !isJSON(r.Header):
+		return nil, http.StatusUnsupportedMediaType, "a body is sent as Content-Type: application/json, in UTF-8, without Content-Encoding"
+	}
+	return body, 0, ""
+}
+
+// isJSON reports whether the header says application/json in UTF-8, not compressed, once.
+func isJSON(header http.Header) bool {
+	types := header.Values("Content-Type")
+	if len(types) != 1 || len(header.Values("Content-Encoding")) > 0 {
+		return false
+	}
+	mediaType, params, err := mime.ParseMediaType(types[0])
+	if err != nil || mediaType != "application/json" {
+		return false
+	}
+	charset, given := params["charset"]
+	return len(params) == 0 || len(params) == 1 && given && strings.EqualFold(charset, "utf-8")
+}
+
+// checkQuery returns what is wrong with a query: a parameter that is ignored is a filter that the
+// caller believes in.
+func checkQuery(raw string, allowed []string) []authz.FieldError {
+	values, err := url.ParseQuery(raw)
+	if err != nil {
+		return []authz.FieldError{{Field: "query", Rule: "must be well-formed"}}
+	}
+	var wrong []authz.FieldError
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		switch {
+		case !slices.Contains(allowed, name):
+			wrong = append(wrong, authz.FieldError{Field: label(name), Rule: "is no query parameter of this operation"})
+		case len(values[name]) > 1:
+			wrong = append(wrong, authz.FieldError{Field: name, Rule: "must be sent once"})
+		case name == "limit" && !isLimit(values.Get(name)):
+			wrong = append(wrong, authz.FieldError{Field: name, Rule: "must be an integer from 1 to 1000"})
+		case name == "cursor" && !isCursor(values.Get(name)):
+			wrong = append(wrong, authz.FieldError{Field: name, Rule: cursorRule})
+		}
+	}
+	return wrong
+}
+
+func isLimit(s string) bool {
+	n, err := strconv.Atoi(s)
+	return err == nil && n >= 1 && n <= maxLimit && strconv.Itoa(n) == s
+}
+
+// reasonOf returns the reason that the caller gives. A secret pasted into it would be kept for ever,
+// so what looks like one is redacted.
+func reasonOf(header http.Header) (string, []authz.FieldError) {
+	values := header.Values(reasonHeader)
+	if len(values) == 0 {
+		return "", nil
+	}
+	reason := values[0]
+	if len(values) > 1 || len(reason) > maxReason || !utf8.ValidString(reason) || strings.IndexFunc(reason, unprintable) >= 0 {
+		return "", []authz.FieldError{{Field: reasonHeader, Rule: "must be sent once: at most 256 octets of UTF-8 without control characters"}}
+	}
+	return authz.Redact(reason), nil
+}
+
+// unprintable reports characters that could change how a line of the audit log is displayed: control
+// characters, and format characters such as U+202E, which turns the direction of text around.
+func unprintable(c rune) bool {
+	return unicode.IsControl(c) || unicode.Is(unicode.Cf, c) || c == '\u2028' || c == '\u2029'
+}

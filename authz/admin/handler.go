@@ -1,0 +1,122 @@
+package admin
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+
+	"github.com/marque-auth/marque/authz"
+	"github.com/marque-auth/marque/authz/admin/internal/api"
+	"github.com/marque-auth/marque/authz/audit"
+)
+
+// Registry is what the handler needs of the domain: an *authz.Registry. Its methods are called
+// concurrently, and mean what they mean there.
+type Registry interface {
+	Resources
+	Clients
+	Secrets
+}
+
+// Config is what a handler needs. Every field is required.
+type Config struct {
+	Registry Registry
+	Keys     Keys
+	Log      *slog.Logger
+}
+
+// New returns the handler of the management API for callers on the unix socket. The server that runs
+// it must have [ConnContext] as its ConnContext: a request whose caller is unknown is refused with 403.
+func New(c Config) (http.Handler, error) {
+	if err := c.validate(); err != nil {
+		return nil, err
+	}
+	h := &handler{registry: c.Registry, keys: c.Keys, log: c.Log, operations: operations()}
+	strict := api.NewStrictHandlerWithOptions(h, nil, api.StrictHTTPServerOptions{
+		RequestErrorHandlerFunc:  h.unreadable,
+		ResponseErrorHandlerFunc: h.fail,
+	})
+	h.mux = http.NewServeMux()
+	api.HandlerWithOptions(strict, api.StdHTTPServerOptions{BaseRouter: h.mux, ErrorHandlerFunc: h.unreadable})
+	return h, nil
+}
+
+func (c Config) validate() error {
+	var errs []error
+	if c.Registry == nil {
+		errs = append(errs, errors.New("admin: Config.Registry is missing"))
+	}
+	if c.Keys == nil {
+		errs = append(errs, errors.New("admin: Config.Keys is missing"))
+	}
+	if c.Log == nil {
+		errs = append(errs, errors.New("admin: Config.Log is missing"))
+	}
+	return errors.Join(errs...)
+}
+
+// handler implements every operation of the document; its fields do not change after New.
+type handler struct {
+	registry   Registry
+	keys       Keys
+	log        *slog.Logger
+	mux        *http.ServeMux
+	operations map[string]operation // by the pattern of the mux
+}
+
+var _ api.StrictServerInterface = (*handler)(nil)
+
+// ServeHTTP is the way of every request: who calls, which operation, is it well-formed, do it.
+func (h *handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
+	w := &reply{ResponseWriter: rw}
+	begin(w, rand.Text())
+	defer h.recover(w, r)
+
+	actor, err := peerOf(r.Context())
+	if err != nil {
+		h.log.WarnContext(r.Context(), "admin request of an unknown caller", "request_id", requestID(w), "err", err)
+		problem(w, http.StatusForbidden, "the kernel does not say which user is calling; connect to the server's unix socket")
+		return
+	}
+	pattern, ok := h.route(w, r)
+	if !ok {
+		return
+	}
+	by, ok := h.gate(w, r, pattern)
+	if !ok {
+		return
+	}
+	by.Actor, by.RequestID = actor, requestID(w)
+	h.mux.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), originKey{}, by)))
+	h.log.DebugContext(r.Context(), "admin request", "request_id", requestID(w), "operation", pattern,
+		"actor", actor.String(), "status", w.status)
+}
+
+// originKey is the context key of the audit.Origin of the request.
+type originKey struct{}
+
+// origin says who asks for the change, why, and in which request. It is there in every operation:
+// ServeHTTP calls none without.
+func origin(ctx context.Context) audit.Origin {
+	by, _ := ctx.Value(originKey{}).(audit.Origin)
+	return by
+}
+
+// recover turns a panic into a 500 that says nothing, or drops the connection when an answer has begun.
+func (h *handler) recover(w *reply, r *http.Request) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	if p == http.ErrAbortHandler { //nolint:errorlint // net/http compares it like this
+		panic(p)
+	}
+	h.log.ErrorContext(r.Context(), "admin request panicked", "request_id", requestID(w), "stack", authz.Redact(string(debug.Stack())))
+	if w.status != 0 {
+		panic(http.ErrAbortHandler)
+	}
+	problem(w, http.StatusInternalServerError, "")
+}

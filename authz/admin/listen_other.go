@@ -1,0 +1,13 @@
+//go:build !unix
+
+package admin
+
+import (
+	"errors"
+	"net"
+)
+
+// ListenUnix refuses: this operating system does not say who is at the other end of a socket.
+func ListenUnix(string) (net.Listener, error) {
+	return nil, errors.New("admin: there is no admin socket on this operating system")
+}

@@ -1,0 +1,122 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/marque-auth/marque/authz"
+	"github.com/marque-auth/marque/authz/admin/internal/api"
+	"github.com/marque-auth/marque/keys"
+)
+
+const requestIDHeader = "X-Request-Id"
+
+// reply is a ResponseWriter that remembers the status; 0 as long as no answer has begun.
+type reply struct {
+	http.ResponseWriter
+	status int
+}
+
+func (w *reply) WriteHeader(status int) {
+	if w.status == 0 {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *reply) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	return w.ResponseWriter.Write(b)
+}
+
+// begin sets what every answer carries. Answers can hold a secret, so none is stored anywhere.
+func begin(w http.ResponseWriter, requestID string) {
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set(requestIDHeader, requestID)
+}
+
+func requestID(w http.ResponseWriter) string { return w.Header().Get(requestIDHeader) }
+
+// problem answers with a problem details object (RFC 9457). detail says what to change and never holds
+// what the caller sent; it may be empty.
+func problem(w http.ResponseWriter, status int, detail string, fields ...authz.FieldError) {
+	p := api.Problem{
+		Type:      api.ProblemTypeAboutBlank,
+		Title:     http.StatusText(status),
+		Status:    status,
+		RequestID: requestID(w),
+	}
+	if detail != "" {
+		p.Detail = &detail
+	}
+	if len(fields) > 0 {
+		list := make([]api.FieldProblem, len(fields))
+		for i, f := range fields {
+			list[i] = api.FieldProblem{Field: f.Field, Rule: f.Rule}
+		}
+		p.Errors = &list
+	}
+	body, err := json.Marshal(p)
+	if err != nil { // strings and integers only
+		panic(err)
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(body, '\n')) // a caller that went away needs no answer
+}
+
+// invalid answers 400 and names every wrong field.
+func invalid(w http.ResponseWriter, fields []authz.FieldError) {
+	problem(w, http.StatusBadRequest, "nothing was changed: errors names every field that breaks a rule", fields...)
+}
+
+// fail answers for the error of an operation. What is neither a refusal nor an absence is a fault: it is
+// logged here, once, and the caller learns only under which request id.
+func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
+	var fields *authz.InvalidError
+	var unavailable *authz.UnavailableError
+	switch {
+	case errors.As(err, &fields):
+		invalid(w, fields.Fields)
+	case errors.Is(err, authz.ErrNotFound), errors.Is(err, keys.ErrNotFound):
+		problem(w, http.StatusNotFound, "there is nothing with this identifier; identifiers compare as strings")
+	case errors.Is(err, authz.ErrConflict), errors.Is(err, keys.ErrConflict):
+		problem(w, http.StatusConflict, "it exists and differs from what was asked for, or it was changed meanwhile")
+	case errors.As(err, &unavailable):
+		h.fault(w, r, err)
+		w.Header().Set("Retry-After", retryAfter(unavailable.RetryAfter))
+		problem(w, http.StatusServiceUnavailable, "the server cannot answer now; a change may have happened and can be repeated")
+	default:
+		h.fault(w, r, err)
+		problem(w, http.StatusInternalServerError, "")
+	}
+}
+
+func (h *handler) fault(w http.ResponseWriter, r *http.Request, err error) {
+	if errors.Is(err, context.Canceled) && r.Context().Err() != nil {
+		h.log.InfoContext(r.Context(), "admin caller went away", "request_id", requestID(w), "operation", r.Pattern)
+		return
+	}
+	h.log.ErrorContext(r.Context(), "admin request failed", "request_id", requestID(w), "operation", r.Pattern,
+		"actor", origin(r.Context()).Actor.String(), "err", authz.Redact(err.Error()))
+}
+
+// unreadable answers for what the generated code cannot read although the gate let it pass. That is our
+// mistake, not the caller's; it still must not be taken for a request that was understood.
+func (h *handler) unreadable(w http.ResponseWriter, r *http.Request, err error) {
+	h.fault(w, r, err)
+	problem(w, http.StatusBadRequest, "the request could not be read")
+}
+
+// retryAfter writes a duration as Retry-After wants it: whole seconds, at least one.
+func retryAfter(d time.Duration) string {
+	return strconv.Itoa(max(1, int(math.Ceil(d.Seconds()))))
+}

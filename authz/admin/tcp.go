@@ -1,0 +1,82 @@
+package admin
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// TCPConfig is what the handler of the TCP listener needs.
+type TCPConfig struct {
+	// Hosts are the names under which the listener may be called, beside localhost and the loopback
+	// addresses: host names or IP addresses, without a port. Default none.
+	Hosts []string
+}
+
+// NewTCP returns the handler of the management API for callers over TCP. Nobody can authenticate there,
+// so every request is answered 401; one for another host, 421.
+func NewTCP(c TCPConfig) (http.Handler, error) {
+	hosts := make([]string, 0, len(c.Hosts))
+	var errs []error
+	for _, host := range c.Hosts {
+		name, ok := hostName(host)
+		if !ok || name != strings.ToLower(strings.Trim(host, "[]")) {
+			errs = append(errs, fmt.Errorf("admin: TCPConfig.Hosts: %q is no host name or address without a port", host))
+		}
+		hosts = append(hosts, name)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return &tcp{hosts}, nil
+}
+
+// tcp refuses; its fields do not change.
+type tcp struct{ hosts []string }
+
+func (t *tcp) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	begin(w, rand.Text())
+	if !t.known(r.Host) {
+		problem(w, http.StatusMisdirectedRequest, "this listener is called by another name")
+		return
+	}
+	w.Header().Set("WWW-Authenticate", `Bearer realm="marque-admin"`) // RFC 6750, Section 3
+	problem(w, http.StatusUnauthorized, "over TCP nobody is let in; use the server's unix socket")
+}
+
+// known reports whether the Host field names this listener. DNS rebinding: a page at a name that its
+// owner points to 127.0.0.1 is same-origin with us in the browser of whoever visits it, but sends its
+// own name here.
+func (t *tcp) known(host string) bool {
+	name, ok := hostName(host)
+	if !ok {
+		return false
+	}
+	if addr, err := netip.ParseAddr(name); err == nil && addr.Zone() == "" && addr.Unmap().IsLoopback() {
+		return true
+	}
+	return name == "localhost" || slices.Contains(t.hosts, name)
+}
+
+// hostName returns the host of a Host field in lower case, without port and brackets.
+func hostName(host string) (string, bool) {
+	if strings.HasPrefix(host, "[") && strings.HasSuffix(host, "]") {
+		return strings.ToLower(host[1 : len(host)-1]), len(host) > 2
+	}
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return addr.String(), true
+	}
+	if name, port, err := net.SplitHostPort(host); err == nil && isPort(port) {
+		host = name
+	}
+	return strings.ToLower(host), host != "" && !strings.ContainsAny(host, ":/@[]")
+}
+
+func isPort(s string) bool {
+	return s != "" && strings.Trim(s, "0123456789") == ""
+}

@@ -1,0 +1,313 @@
+package authz
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestAuthenticate_CausesAndOneAnswer(t *testing.T) {
+	w := newWorld(t, nil)
+	_, secret := w.story(t)
+	other, otherSecret := w.client(t, ClientSpec{Resources: []string{api}})
+	w.client(t, ClientSpec{ID: "off", Resources: []string{api}})
+	_, offSecret := w.client(t, ClientSpec{ID: "off2", Resources: []string{api}})
+	if _, err := w.registry.SetClientDisabled(t.Context(), admin, "off2", true); err != nil {
+		t.Fatal(err)
+	}
+	w.edit(t, "off", func(c *Client) { c.AuthMethod = "private_key_jwt" })
+	expired, expiredSecret, _, err := w.registry.AddSecret(t.Context(), admin, "acme", SecretSpec{Expires: w.now().Add(time.Minute)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	revoked, revokedSecret, _, _ := w.registry.AddSecret(t.Context(), admin, "acme", SecretSpec{})
+	if _, err := w.registry.RevokeSecret(t.Context(), admin, "acme", revoked.ID); err != nil {
+		t.Fatal(err)
+	}
+	_, earlySecret, _, _ := w.registry.AddSecret(t.Context(), admin, "acme", SecretSpec{NotBefore: w.now().Add(time.Hour)})
+	w.advance(time.Minute)
+	typo := secret[:20] + "AA" + secret[22:]
+	if typo == secret {
+		typo = secret[:20] + "BB" + secret[22:]
+	}
+
+	basic := func(id ClientID, s Secret) Presented { return Presented{Method: PresentedBasic, ID: id, Secret: s} }
+	for _, tt := range []struct {
+		name      string
+		presented Presented
+		cause     Cause
+	}{
+		{"TKE26 nothing", Presented{}, CauseNoCredentials},
+		{"TKE27 client_id only", Presented{Method: PresentedID, ID: "acme"}, CauseNoCredentials},
+		{"TKE27 client_id only, unknown", Presented{Method: PresentedID, ID: "nobody"}, CauseUnknownClient},
+		{"TKE28 unknown", basic("nobody", secret), CauseUnknownClient},
+		{"TKE28 unknown, empty id", basic("", secret), CauseUnknownClient},
+		{"TKE29 wrong", basic("acme", "wrong"), CauseWrongSecret},
+		{"TKE29 wrong by body", Presented{Method: PresentedPost, ID: "acme", Secret: "wrong"}, CauseWrongSecret},
+		{"TKE30 expired", basic("acme", expiredSecret), CauseSecretExpired},
+		{"not yet", basic("acme", earlySecret), CauseSecretNotYetValid},
+		{"revoked", basic("acme", revokedSecret), CauseSecretRevoked},
+		{"TKE31 disabled", basic("off2", offSecret), CauseDisabled},
+		{"TKE31 disabled, wrong secret", basic("off2", "wrong"), CauseWrongSecret},
+		{"TKE32 empty", basic("acme", ""), CauseEmptySecret},
+		{"CLA01 other family", basic("off", secret), CauseWrongMethod},
+		{"TKE36 unusable", Presented{Unusable: CauseUnsupportedScheme}, CauseUnsupportedScheme},
+		{"typo", basic("acme", typo), CauseSecretTypo},
+		{"another client's", basic("acme", otherSecret), CauseSecretOfAnotherClient},
+		{"ours, but nobody's", basic("acme", newSecret("aaaaaaaaaaaaaaaa")), CauseWrongSecret},
+		{"trailing space", basic("acme", secret+" "), CauseTrailingWhitespace},
+		{"TOK44 secret as client_id", basic(ClientID(secret), "x"), CauseSecretInClientID},
+		{"TOK44 secret as client_id alone", Presented{Method: PresentedID, ID: ClientID(secret)}, CauseSecretInClientID},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := w.server.Token(t.Context(), Request{GrantType: GrantClientCredentials, Client: tt.presented})
+			wantError(t, err, InvalidClient, tt.cause)
+			if d := err.(*Error).Description; d != invalidClientDescription {
+				t.Errorf("TOK-42: description %q", d)
+			}
+		})
+	}
+	if expired.ID == revoked.ID || other.ID == "" {
+		t.Error("identifiers collide")
+	}
+}
+
+func TestTKE34_PublicClient(t *testing.T) {
+	w := newWorld(t, nil)
+	w.story(t)
+	w.edit(t, "acme", func(c *Client) { c.AuthMethod = AuthNone; c.Credentials = nil })
+	_, err := w.server.Token(t.Context(), Request{GrantType: GrantClientCredentials, Client: Presented{Method: PresentedID, ID: "acme"}})
+	wantError(t, err, UnauthorizedClient, CausePublicClient)
+	w.edit(t, "acme", func(c *Client) { c.Disabled = true })
+	_, err = w.server.Token(t.Context(), Request{GrantType: GrantClientCredentials, Client: Presented{Method: PresentedID, ID: "acme"}})
+	wantError(t, err, InvalidClient, CauseNoCredentials)
+	_, err = w.server.Token(t.Context(), request("acme", "x"))
+	wantError(t, err, InvalidClient, CauseWrongMethod)
+}
+
+func TestCLA16_TwoLiveSecrets(t *testing.T) {
+	w := newWorld(t, nil)
+	c, old := w.story(t)
+	_, next, created, err := w.registry.AddSecret(t.Context(), admin, "acme", SecretSpec{})
+	if err != nil || !created {
+		t.Fatal(created, err)
+	}
+	for _, s := range []Secret{old, next} {
+		if _, err := w.server.Token(t.Context(), request("acme", s)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := w.registry.RevokeSecret(t.Context(), admin, "acme", c.Credentials[0].ID); err != nil {
+		t.Fatal(err)
+	}
+	_, err = w.server.Token(t.Context(), request("acme", old))
+	wantError(t, err, InvalidClient, CauseSecretRevoked)
+	if _, err := w.server.Token(t.Context(), request("acme", next)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestCLA17_ExpiryAtTheVerySecond(t *testing.T) {
+	w := newWorld(t, nil)
+	w.story(t)
+	_, s, _, err := w.registry.AddSecret(t.Context(), admin, "acme", SecretSpec{Expires: w.now().Add(10 * time.Second)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.advance(9 * time.Second)
+	if _, err := w.server.Token(t.Context(), request("acme", s)); err != nil {
+		t.Errorf("one second before: %v", err)
+	}
+	w.advance(time.Second)
+	_, err = w.server.Token(t.Context(), request("acme", s))
+	wantError(t, err, InvalidClient, CauseSecretExpired)
+}
+
+func TestCLA10_ImportedSecretOfAnyShape(t *testing.T) {
+	w := newWorld(t, nil)
+	w.story(t)
+	const id, secret = "a:b", "p %+&=é"
+	digest := w.server.authenticator.hash.digest(secret, id, "k1")
+	c := w.clients["acme"]
+	c.ID, c.Version, c.Credentials = id, 0, []Credential{
+		{ID: "k0", Scheme: SchemeHMAC, Digest: make([]byte, 32)},
+		{ID: "k1", Scheme: SchemeHMAC, Digest: digest[:]},
+	}
+	if _, err := w.PutClient(t.Context(), c, admin.Done(w.now(), "x", id)); err != nil {
+		t.Fatal(err)
+	}
+	got, err := w.server.Token(t.Context(), request(id, secret))
+	if err != nil || got.Credential != "k1" {
+		t.Fatal(got.Credential, err)
+	}
+	_, err = w.server.Token(t.Context(), request(id, secret+"x"))
+	wantError(t, err, InvalidClient, CauseWrongSecret)
+}
+
+// A secret that another node has just added must work at once, and an unknown client that another
+// node has just made, too: a failure is final only after one read of the store.
+func TestAuthenticate_FailureIsFinalOnlyAfterOneRead(t *testing.T) {
+	w := newWorld(t, nil)
+	_, secret := w.story(t)
+	if _, err := w.server.Token(t.Context(), request("acme", secret)); err != nil {
+		t.Fatal(err)
+	}
+	late := newSecret("bbbbbbbbbbbbbbbb")
+	w.mu.Lock() // behind the server's back
+	c := w.clients["acme"]
+	digest := w.server.authenticator.hash.digest(late.Reveal(), "acme", "bbbbbbbbbbbbbbbb")
+	c.Credentials = append(c.Credentials[:1:1], Credential{ID: "bbbbbbbbbbbbbbbb", Scheme: SchemeHMAC, Digest: digest[:], Generated: true})
+	w.clients["acme"] = c
+	w.mu.Unlock()
+	if _, err := w.server.Token(t.Context(), request("acme", late)); err != nil {
+		t.Fatal(err)
+	}
+	for name, r := range map[string]Request{"known": request("acme", "wrong"), "unknown": request("nobody", "wrong")} {
+		before := w.calls.Load()
+		_, err := w.server.Token(t.Context(), r)
+		if n := w.calls.Load() - before; n != 1 || err == nil {
+			t.Errorf("%s: %d reads, %v", name, n, err)
+		}
+	}
+}
+
+func TestTKE65_StoreDownIsUnknownNotNo(t *testing.T) {
+	w := newWorld(t, nil)
+	_, secret := w.story(t)
+	if _, err := w.server.Token(t.Context(), request("acme", secret)); err != nil {
+		t.Fatal(err)
+	}
+	w.fail(errDown)
+	if _, err := w.server.Token(t.Context(), request("acme", secret)); err != nil {
+		t.Errorf("TOK-36: a cached client got %v", err)
+	}
+	for name, r := range map[string]Request{"uncached": request("nobody", secret), "cached, wrong secret": request("acme", "wrong")} {
+		var u *UnavailableError
+		if _, err := w.server.Token(t.Context(), r); !errors.As(err, &u) || u.RetryAfter <= 0 || !errors.Is(err, errDown) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	w.advance(DefaultStoreOutage + time.Second)
+	var u *UnavailableError
+	if _, err := w.server.Token(t.Context(), request("acme", secret)); !errors.As(err, &u) || !errors.Is(err, errStale) {
+		t.Errorf("past the limit: %v", err)
+	}
+	w.fail(nil)
+	if _, err := w.server.Token(t.Context(), request("acme", secret)); err != nil {
+		t.Errorf("recovered: %v", err)
+	}
+}
+
+func TestTOK43_BackOffAnswersFailuresOnly(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.Failures = 30 })
+	_, secret := w.story(t)
+	here, there := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("198.51.100.1")
+	from := func(a netip.Addr, id ClientID, s Secret) error {
+		r := request(id, s)
+		r.Address = a
+		_, err := w.server.Token(t.Context(), r)
+		return err
+	}
+	for _, id := range []ClientID{"acme", "nobody"} { // TOK-42: alike
+		throttled := 0
+		for range 100 {
+			var limit *ThrottledError
+			if err := from(here, id, "wrong"); errors.As(err, &limit) {
+				throttled++
+				if limit.RetryAfter <= 0 || limit.Cause != CauseFailuresLimited {
+					t.Fatalf("%+v", limit)
+				}
+			}
+		}
+		if throttled != 70 {
+			t.Errorf("%s: %d of 100 were throttled, want 70", id, throttled)
+		}
+	}
+	for name, a := range map[string]netip.Addr{"same": here, "another": there} {
+		if err := from(a, "acme", secret); err != nil {
+			t.Errorf("the right secret from %s address: %v", name, err)
+		}
+	}
+	wantError(t, from(there, "acme", "wrong"), InvalidClient, CauseWrongSecret)
+	w.advance(2 * time.Second) // one failure every 2 s
+	wantError(t, from(here, "acme", "wrong"), InvalidClient, CauseWrongSecret)
+	var limit *ThrottledError
+	if err := from(here, "acme", "wrong"); !errors.As(err, &limit) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestFailureKey_CountsAnIPv6HostOnce(t *testing.T) {
+	k := func(s string) failureKey { return newFailureKey("c", netip.MustParseAddr(s)) }
+	if k("2001:db8::1") != k("2001:db8::ffff") || k("2001:db8::1") == k("2001:db8:0:1::1") {
+		t.Error("IPv6 must count by /64")
+	}
+	if k("::ffff:192.0.2.1") != k("192.0.2.1") || k("192.0.2.1") == k("192.0.2.2") {
+		t.Error("IPv4 must count by address, mapped or not")
+	}
+	if newFailureKey("c", netip.Addr{}) != newFailureKey("c", netip.Addr{}) {
+		t.Error("no address must be one key")
+	}
+}
+
+func TestTKE64_ClientRateAndQueue(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.ClientRate = 2 })
+	_, secret := w.story(t)
+	other, otherSecret := w.client(t, ClientSpec{Resources: []string{api}})
+	for i := range 3 {
+		_, err := w.server.Token(t.Context(), request("acme", secret))
+		var limit *ThrottledError
+		if got := errors.As(err, &limit); got != (i == 2) {
+			t.Fatalf("request %d: %v", i, err)
+		}
+	}
+	if _, err := w.server.Token(t.Context(), request(other.ID, otherSecret)); err != nil {
+		t.Errorf("another client starves: %v", err)
+	}
+	w.advance(500 * time.Millisecond)
+	if _, err := w.server.Token(t.Context(), request("acme", secret)); err != nil {
+		t.Errorf("after Retry-After: %v", err)
+	}
+}
+
+func TestTKE64_SigningQueueIsBounded(t *testing.T) {
+	s := newSigning(1, 1)
+	hold, held := make(chan struct{}), make(chan struct{})
+	done := make(chan error, 2)
+	go func() { done <- s.do(t.Context(), func() error { close(held); <-hold; return nil }) }()
+	<-held
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { done <- s.do(ctx, func() error { return nil }) }()
+	for s.waiting.Load() != 1 {
+		time.Sleep(time.Millisecond) // until the second waits; no time is measured
+	}
+	var busy *UnavailableError
+	if err := s.do(t.Context(), func() error { t.Error("ran"); return nil }); !errors.As(err, &busy) || busy.Cause != CauseSigningQueueFull || busy.RetryAfter <= 0 {
+		t.Errorf("got %v", err)
+	}
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("the waiting one got %v", err)
+	}
+	close(hold)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if err := s.do(t.Context(), func() error { return nil }); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+}
+
+func TestErrors_HoldNoSecret(t *testing.T) {
+	w := newWorld(t, nil)
+	_, secret := w.story(t)
+	for _, r := range []Request{request("acme", secret+"x"), request(ClientID(secret), secret)} {
+		_, err := w.server.Token(t.Context(), r)
+		if strings.Contains(err.Error(), secret.Reveal()) {
+			t.Errorf("leaks: %v", err)
+		}
+	}
+}
