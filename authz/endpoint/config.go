@@ -157,6 +157,7 @@ func parseIssuer(s string, insecure bool) (issuer, error) {
 		return issuer{}, errors.New("not a URL")
 	}
 	secure := strings.HasPrefix(s, "https://")
+	base := strings.TrimSuffix(u.Path, "/")
 	switch {
 	case !secure && !(insecure && strings.HasPrefix(s, "http://")):
 		return issuer{}, errors.New("must start with https://")
@@ -164,12 +165,12 @@ func parseIssuer(s string, insecure bool) (issuer, error) {
 		return issuer{}, errors.New("must have a host and no user")
 	case strings.ContainsAny(s, "?#"):
 		return issuer{}, errors.New("must have neither query nor fragment")
-	case u.EscapedPath() != u.Path || (u.Path != "" && path.Clean(u.Path) != strings.TrimSuffix(u.Path, "/") && u.Path != "/"):
+	case u.EscapedPath() != u.Path || base != "" && (path.Clean(base) != base || base == "/"):
 		return issuer{}, errors.New("must have a path without escapes, empty and dot segments")
 	}
 	scheme, _, _ := strings.Cut(s, "://")
 	return issuer{
-		id: s, origin: scheme + "://" + u.Host, path: strings.TrimSuffix(u.Path, "/"), secure: secure,
+		id: s, origin: scheme + "://" + u.Host, path: base, secure: secure,
 	}, nil
 }
 
