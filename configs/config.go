@@ -81,12 +81,12 @@ type StoreConfig struct {
 	// Driver is the kind of store: bolt, one file in the data folder. Default bolt.
 	Driver string `yaml:"driver"`
 
-	// Namespace is the prefix of everything that this issuer stores: [a-z0-9-], at most 32
-	// characters. Default marque. Another namespace is another, empty, installation.
+	// Namespace is the prefix of everything that this issuer stores: 1 to 64 of a-z, 0-9, _ and -.
+	// Default marque. Another namespace is another, empty, installation.
 	Namespace string `yaml:"namespace"`
 
 	// Outage is how long cached records are served after the store last confirmed them, 1s to
-	// 1h; then requests are answered 503. Default 5m.
+	// 1h and longer than keys.refresh_interval; then requests are answered 503. Default 5m.
 	Outage Duration `yaml:"outage"`
 }
 

@@ -47,11 +47,11 @@ func (l *loader) checkTLS() {
 }
 
 // namespaceSyntax keeps the namespace harmless in every store's own naming.
-var namespaceSyntax = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$`)
+var namespaceSyntax = regexp.MustCompile(`^[a-z0-9_-]{1,64}$`)
 
 func (l *loader) checkStore() {
 	if n := l.loaded.Store.Namespace; !namespaceSyntax.MatchString(n) {
-		l.wrong("store.namespace", "%q is not 1 to 32 of a-z, 0-9 and, inside, -", n)
+		l.wrong("store.namespace", "%q is not 1 to 64 of a-z, 0-9, _ and -", n)
 	}
 }
 
@@ -120,14 +120,17 @@ func (l *loader) checkChoices() {
 	}
 }
 
-// checkWindows holds the lead to what it is for: every cache of the JWKS knows a key before it signs.
+// checkWindows holds the lead to what it is for, that every cache of the JWKS knows a key before it
+// signs; and an outage to be longer than the time between two looks at the store.
 func (l *loader) checkWindows() {
-	if !l.readable("keys.publish_lead", "keys.jwks_max_age", "keys.refresh_interval", "leeway") {
-		return
-	}
 	k := l.loaded.Keys
-	if least := k.JWKSMaxAge + k.RefreshInterval + l.loaded.Leeway; k.PublishLead < least {
-		l.wrong("keys.publish_lead", "%v is shorter than keys.jwks_max_age + keys.refresh_interval + leeway, which is %v", k.PublishLead, least)
+	if l.readable("keys.publish_lead", "keys.jwks_max_age", "keys.refresh_interval", "leeway") {
+		if least := k.JWKSMaxAge + k.RefreshInterval + l.loaded.Leeway; k.PublishLead < least {
+			l.wrong("keys.publish_lead", "%v is shorter than keys.jwks_max_age + keys.refresh_interval + leeway, which is %v", k.PublishLead, least)
+		}
+	}
+	if outage := l.loaded.Store.Outage; l.readable("store.outage", "keys.refresh_interval") && outage <= k.RefreshInterval {
+		l.wrong("store.outage", "%v is not longer than keys.refresh_interval, which is %v", outage, k.RefreshInterval)
 	}
 }
 
