@@ -1,0 +1,115 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/marque-auth/marque/"
+
+// mayImport is the picture of the house: which of our packages each package may import directly.
+// A package that is not listed fails the test, so that nobody adds a room without drawing it.
+var mayImport = map[string][]string{
+	"authz/audit": {},
+	"keys/jose":   {},
+	"keys/remote": {"keys/jose"},
+	"authz/token": {"keys/jose"},
+	"keys":        {"keys/jose", "authz/audit"},
+	"authz":       {"authz/audit", "authz/token", "keys", "keys/jose"},
+	"store":       {"authz", "authz/audit", "authz/token", "keys", "keys/jose"},
+	"store/storetest": {
+		"store", "authz", "authz/audit", "authz/token", "keys", "keys/jose",
+	},
+	"store/boltstore":    {"store", "authz", "authz/audit", "keys"},
+	"authz/endpoint":     {"authz", "keys", "keys/jose"},
+	"authz/admin":        {"authz", "authz/audit", "authz/token", "keys", "keys/jose"},
+	"authz/admin/client": {},
+	"authz/verifier":     {"authz/token", "keys/remote", "keys/jose"},
+	"configs":            {},
+	"cmd/marque":         nil, // main is the only one that knows everyone
+}
+
+// confined says which packages may import a library, by the library's path or a path above it.
+var confined = map[string][]string{
+	"github.com/lestrrat-go/jwx":               {"keys/jose"},
+	"github.com/go-oauth2/oauth2":              {"authz"},
+	"go.etcd.io/bbolt":                         {"store/boltstore"},
+	"github.com/redis/go-redis":                {},
+	"github.com/spf13/cobra":                   {"cmd/marque"},
+	"github.com/goccy/go-yaml":                 {"configs"},
+	"net/http":                                 {"authz/endpoint", "authz/admin", "authz/admin/client", "authz/verifier", "keys/remote", "cmd/marque"},
+	"github.com/go-oauth2/oauth2/v4/server":    {},
+	"github.com/go-oauth2/oauth2/v4/store":     {},
+	"github.com/go-oauth2/oauth2/v4/generates": {},
+	"github.com/lestrrat-go/jwx/v2/jwt":        {},
+}
+
+type listed struct {
+	ImportPath string
+	Imports    []string
+}
+
+func TestImports_PointOneWay(t *testing.T) {
+	for _, p := range packages(t) {
+		name := strings.TrimPrefix(p.ImportPath, module)
+		allowed, drawn := mayImport[name]
+		if !drawn {
+			t.Errorf("%s is not in the picture of the house: draw it in mayImport", name)
+			continue
+		}
+		for _, imported := range p.Imports {
+			if room, ours := strings.CutPrefix(imported, module); ours && name != "cmd/marque" && !slices.Contains(allowed, room) {
+				t.Errorf("%s must not import %s", name, room)
+			}
+			for library, homes := range confined {
+				if (imported == library || strings.HasPrefix(imported, library+"/")) && !slices.Contains(homes, name) {
+					t.Errorf("%s must not import %s", name, imported)
+				}
+			}
+		}
+	}
+}
+
+// What a service links to verify tokens stays small, through whatever it imports.
+func TestImports_VerifierLinksNoServer(t *testing.T) {
+	out, err := exec.Command("go", "list", "-deps", module+"authz/verifier").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for dep := range strings.FieldsSeq(string(out)) {
+		for _, banned := range []string{"github.com/go-oauth2", "github.com/redis", "go.etcd.io/bbolt", "github.com/spf13", module + "store", module + "configs"} {
+			if strings.HasPrefix(dep, banned) {
+				t.Errorf("authz/verifier links %s", dep)
+			}
+		}
+		if dep == module+"authz" || dep == module+"keys" {
+			t.Errorf("authz/verifier links %s", dep)
+		}
+	}
+}
+
+func packages(t *testing.T) []listed {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", module+"...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []listed
+	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p listed
+		if err := dec.Decode(&p); err == io.EOF {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+	if len(all) < 2 {
+		t.Fatalf("only %d packages", len(all))
+	}
+	return all
+}
