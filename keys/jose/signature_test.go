@@ -1,0 +1,267 @@
+package jose
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha1"
+	"crypto/sha256"
+	"encoding/asn1"
+	"fmt"
+	"math/big"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// withSignature replaces the third part.
+func withSignature(token string, signature []byte) string {
+	return token[:strings.LastIndexByte(token, '.')+1] + strictBase64.EncodeToString(signature)
+}
+
+func signatureOf(tb testing.TB, token string) []byte {
+	tb.Helper()
+	b, err := decodeSegment(token[strings.LastIndexByte(token, '.')+1:])
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return b
+}
+
+func TestJWT39_ECDSASignatures(t *testing.T) {
+	s := newSigner(t, ES256)
+	opts := accepting(s.PublicKey())
+	token := sign(t, s)
+	good := signatureOf(t, token)
+	curve := elliptic.P256().Params()
+	r, sv := new(big.Int).SetBytes(good[:32]), new(big.Int).SetBytes(good[32:])
+	pair := func(r, s *big.Int) []byte {
+		return append(r.FillBytes(make([]byte, 32)), s.FillBytes(make([]byte, 32))...)
+	}
+	add := func(a, b *big.Int) *big.Int { return new(big.Int).Add(a, b) }
+	sub := func(a, b *big.Int) *big.Int { return new(big.Int).Sub(a, b) }
+	zero, one := new(big.Int), big.NewInt(1)
+	most := sub(new(big.Int).Lsh(one, 256), one)
+	der, err := asn1.Marshal(struct{ R, S *big.Int }{r, sv})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p384, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest := sha256.Sum256([]byte(token[:strings.LastIndexByte(token, '.')]))
+	r3, s3, err := ecdsa.Sign(rand.Reader, p384, digest[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, signature := range map[string][]byte{
+		"all zeros":              make([]byte, 64),
+		"r zero":                 pair(zero, sv),
+		"s zero":                 pair(r, zero),
+		"r is n":                 pair(curve.N, sv),
+		"s is n":                 pair(r, curve.N),
+		"both n":                 pair(curve.N, curve.N),
+		"r n+1":                  pair(add(curve.N, one), sv),
+		"s n+1":                  pair(r, add(curve.N, one)),
+		"r n-1":                  pair(sub(curve.N, one), sv),
+		"s n-1":                  pair(r, sub(curve.N, one)),
+		"r is p":                 pair(curve.P, sv),
+		"s is p":                 pair(r, curve.P),
+		"r is p mod n":           pair(sub(curve.P, curve.N), sv),
+		"r p+1":                  pair(add(curve.P, one), sv),
+		"all ones":               pair(most, most),
+		"one, one":               pair(one, one),
+		"one, zero":              pair(one, zero),
+		"zero, one":              pair(zero, one),
+		"zero, n":                pair(zero, curve.N),
+		"n, zero":                pair(curve.N, zero),
+		"r n-r":                  pair(sub(curve.N, r), sv),
+		"swapped":                pair(sv, r),
+		"r twice":                pair(r, r),
+		"little-endian":          slices.Concat(reversed(good[:32]), reversed(good[32:])),
+		"both little-endian":     reversed(good),
+		"r is the generator's x": pair(curve.Gx, sv),
+		"63 octets":              good[:63],
+		"63 octets, first gone":  good[1:],
+		"65 octets":              append(slices.Clone(good), 0),
+		"65 octets, zero first":  append([]byte{0}, good...),
+		"66 octets, both padded": slices.Concat([]byte{0}, good[:32], []byte{0}, good[32:]),
+		"32 octets":              good[:32],
+		"128 octets":             slices.Concat(good, good),
+		"one octet":              {1},
+		"DER":                    der,
+		"DER cut to 64":          der[:64],
+		"P-384, 96 octets":       append(r3.FillBytes(make([]byte, 48)), s3.FillBytes(make([]byte, 48))...),
+		"P-384, 64 octets":       append(r3.FillBytes(make([]byte, 48))[16:], s3.FillBytes(make([]byte, 48))[16:]...),
+		"bit flipped":            append([]byte{good[0] ^ 1}, good[1:]...),
+		"last bit flipped":       append(slices.Clone(good[:63]), good[63]^1),
+	} {
+		t.Run(name, func(t *testing.T) { refused(t, withSignature(token, signature), opts, ErrSignature) })
+	}
+	t.Run("over another hash", func(t *testing.T) {
+		weak := sha1.Sum([]byte(token[:strings.LastIndexByte(token, '.')]))
+		r1, s1, err := ecdsa.Sign(rand.Reader, s.key.(ecSigner).Signer.(*ecdsa.PrivateKey), weak[:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		refused(t, withSignature(token, pair(r1, s1)), opts, ErrSignature)
+	})
+	// Not a defect, but a fact to design by: an ECDSA signature has a twin, so that a token's octets
+	// are not its identity. jti is.
+	t.Run("the twin n-s is as good", func(t *testing.T) {
+		_, payload := accepted(t, withSignature(token, pair(r, sub(curve.N, sv))), opts)
+		if string(payload) != testPayload {
+			t.Errorf("got payload %q", payload)
+		}
+	})
+}
+
+func reversed(b []byte) []byte {
+	c := slices.Clone(b)
+	slices.Reverse(c)
+	return c
+}
+
+// A signature whose r or s starts with zeros is of full length all the same. (The writing half of
+// JWT-39: a library that trims them makes one token in 128 unreadable.)
+func TestJWT39_LeadingZerosOfSignature(t *testing.T) {
+	s := newSigner(t, ES256)
+	opts := accepting(s.PublicKey())
+	var r0, s0 bool
+	for i := 0; i < 20_000 && (!r0 || !s0); i++ {
+		token := sign(t, s)
+		signature := signatureOf(t, token)
+		if len(signature) != 64 {
+			t.Fatalf("signature of %d octets", len(signature))
+		}
+		if signature[0] == 0 || signature[32] == 0 {
+			accepted(t, token, opts)
+			r0, s0 = r0 || signature[0] == 0, s0 || signature[32] == 0
+		}
+	}
+	if !r0 || !s0 {
+		t.Error("no signature with a leading zero in 20,000")
+	}
+}
+
+func TestJWT39_Ed25519Signatures(t *testing.T) {
+	s := newSigner(t, Ed25519)
+	opts := accepting(s.PublicKey())
+	token := sign(t, s)
+	good := signatureOf(t, token)
+	// The group's order, little-endian: s + L is the same number to a careless verifier (RFC 8032,
+	// Section 5.1.7).
+	order, _ := new(big.Int).SetString("7237005577332262213973186563042994240857116359379907606001950938285454250989", 10)
+	plus := new(big.Int).Add(new(big.Int).SetBytes(reversed(good[32:])), order)
+	for name, signature := range map[string][]byte{
+		"63 octets":     good[:63],
+		"65 octets":     append(slices.Clone(good), 0),
+		"all zeros":     make([]byte, 64),
+		"s plus L":      slices.Concat(good[:32], reversed(plus.FillBytes(make([]byte, 32)))),
+		"s is L":        slices.Concat(good[:32], reversed(order.FillBytes(make([]byte, 32)))),
+		"R neutral":     slices.Concat([]byte{1}, make([]byte, 31), good[32:]),
+		"halves swap":   slices.Concat(good[32:], good[:32]),
+		"bit flipped":   append([]byte{good[0] ^ 1}, good[1:]...),
+		"high bit of s": append(slices.Clone(good[:63]), good[63]|0x80),
+		"Ed448 length":  make([]byte, 114),
+	} {
+		t.Run(name, func(t *testing.T) { refused(t, withSignature(token, signature), opts, ErrSignature) })
+	}
+	t.Run("pre-hashed", func(t *testing.T) {
+		input := token[:strings.LastIndexByte(token, '.')]
+		digest := sha256.Sum256([]byte(input))
+		signature := ed25519.Sign(s.key.(ed25519.PrivateKey), digest[:])
+		refused(t, withSignature(token, signature), opts, ErrSignature)
+	})
+}
+
+func TestJWT39_RSASignatures(t *testing.T) {
+	rs, ps := newSigner(t, RS256), (*Signer)(nil)
+	key := rs.key.(*rsa.PrivateKey)
+	ps = signerFor(t, key, PS256)
+	for _, s := range []*Signer{rs, ps} {
+		opts := accepting(s.PublicKey())
+		token := sign(t, s)
+		input := []byte(token[:strings.LastIndexByte(token, '.')])
+		good := signatureOf(t, token)
+		digest := sha256.Sum256(input)
+		weak := sha1.Sum(input)
+		pkcs := func(h crypto.Hash, sum []byte) []byte {
+			b, err := rsa.SignPKCS1v15(rand.Reader, key, h, sum)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return b
+		}
+		rows := map[string][]byte{
+			"255 octets":       good[:255],
+			"257 octets":       append(slices.Clone(good), 0),
+			"257, zero first":  append([]byte{0}, good...),
+			"all zeros":        make([]byte, 256),
+			"one":              append(make([]byte, 255), 1),
+			"modulus":          key.N.Bytes(),
+			"n minus one":      new(big.Int).Sub(key.N, big.NewInt(1)).Bytes(),
+			"bit flipped":      append([]byte{good[0] ^ 1}, good[1:]...),
+			"SHA-1":            pkcs(crypto.SHA1, weak[:]),
+			"no DigestInfo":    pkcs(crypto.Hash(0), digest[:]),
+			"padding revealed": new(big.Int).Exp(new(big.Int).SetBytes(good), big.NewInt(rsaExponent), key.N).FillBytes(make([]byte, 256)),
+		}
+		if s == rs {
+			rows["PSS"] = pss(t, key, digest[:], 32)
+		} else {
+			rows["PKCS #1 v1.5"] = pkcs(crypto.SHA256, digest[:])
+			// RFC 7518, Section 3.5: the salt is as long as the hash.
+			for _, salt := range []int{1, 20, 31, 33, 64, 222} {
+				rows[fmt.Sprintf("salt of %d octets", salt)] = pss(t, key, digest[:], salt)
+			}
+		}
+		for name, signature := range rows {
+			t.Run(string(s.Algorithm())+" "+name, func(t *testing.T) {
+				refused(t, withSignature(token, signature), opts, ErrSignature)
+			})
+		}
+	}
+	t.Run("PS256 good", func(t *testing.T) {
+		token := sign(t, ps)
+		digest := sha256.Sum256([]byte(token[:strings.LastIndexByte(token, '.')]))
+		accepted(t, withSignature(token, pss(t, key, digest[:], 32)), accepting(ps.PublicKey()))
+	})
+}
+
+func pss(t *testing.T, key *rsa.PrivateKey, digest []byte, salt int) []byte {
+	t.Helper()
+	b, err := rsa.SignPSS(rand.Reader, key, crypto.SHA256, digest, &rsa.PSSOptions{SaltLength: salt})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// Two signatures with one r give the private key away. Go's ECDSA hedges its nonces: they depend on
+// the key, the message and fresh randomness, so that neither a stuck generator nor a repeated message
+// repeats one. Here every message is the same, which is where a plain deterministic nonce would
+// repeat, too. The count is 10⁵, or 10⁴ with -short.
+func TestJWT41_NoTwoSignaturesShareR(t *testing.T) {
+	count := 100_000
+	if testing.Short() {
+		count = 10_000
+	}
+	s := newSigner(t, ES256)
+	seen := make(map[[32]byte]bool, count)
+	for range count {
+		signature, err := s.primitive.Sign([]byte(testPayload), s.key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := [32]byte(signature[:32])
+		if seen[r] {
+			t.Fatalf("two of %d signatures share r", len(seen)+1)
+		}
+		seen[r] = true
+	}
+	t.Logf("%d signatures, %d values of r", count, len(seen))
+}
