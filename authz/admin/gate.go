@@ -41,19 +41,19 @@ type operation struct {
 func operations() map[string]operation {
 	page := []string{"cursor", "limit"}
 	return map[string]operation{
-		"GET /admin/v1/resources":                                             {query: page},
-		"POST /admin/v1/resources":                                            {body: shapeOf[api.ResourceDefinition]()},
-		"GET /admin/v1/resources/{resource}":                                  {},
-		"GET /admin/v1/clients":                                               {query: page},
-		"POST /admin/v1/clients":                                              {body: shapeOf[api.ClientMetadata]("scope", "default_scope")},
-		"GET /admin/v1/clients/{client_id}":                                   {},
-		"POST /admin/v1/clients/{client_id}/disable":                          {},
-		"POST /admin/v1/clients/{client_id}/enable":                           {},
-		"GET /admin/v1/clients/{client_id}/secrets":                           {},
-		"POST /admin/v1/clients/{client_id}/secrets":                          {body: shapeOf[api.SecretOptions](), bodyOptional: true},
-		"POST /admin/v1/clients/{client_id}/secrets/{credential_id}/revoke":   {},
-		"GET /admin/v1/keys":                                                  {},
-		"POST /admin/v1/keys/rotate":                                          {body: shapeOf[api.RotateOptions](), bodyOptional: true},
+		"GET /admin/v1/resources":                                           {query: page},
+		"POST /admin/v1/resources":                                          {body: shapeOf[api.ResourceDefinition]()},
+		"GET /admin/v1/resources/{resource}":                                {},
+		"GET /admin/v1/clients":                                             {query: page},
+		"POST /admin/v1/clients":                                            {body: shapeOf[api.ClientMetadata]("scope", "default_scope")},
+		"GET /admin/v1/clients/{client_id}":                                 {},
+		"POST /admin/v1/clients/{client_id}/disable":                        {},
+		"POST /admin/v1/clients/{client_id}/enable":                         {},
+		"GET /admin/v1/clients/{client_id}/secrets":                         {},
+		"POST /admin/v1/clients/{client_id}/secrets":                        {body: shapeOf[api.SecretOptions](), bodyOptional: true},
+		"POST /admin/v1/clients/{client_id}/secrets/{credential_id}/revoke": {},
+		"GET /admin/v1/keys":                                                {},
+		"POST /admin/v1/keys/rotate":                                        {body: shapeOf[api.RotateOptions](), bodyOptional: true},
 	}
 }
 

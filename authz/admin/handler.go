@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
@@ -114,7 +115,8 @@ func (h *handler) recover(w *reply, r *http.Request) {
 	if p == http.ErrAbortHandler { //nolint:errorlint // net/http compares it like this
 		panic(p)
 	}
-	h.log.ErrorContext(r.Context(), "admin request panicked", "request_id", requestID(w), "stack", authz.Redact(string(debug.Stack())))
+	h.log.ErrorContext(r.Context(), "admin request panicked", "request_id", requestID(w),
+		"panic", authz.Redact(fmt.Sprint(p)), "stack", authz.Redact(string(debug.Stack())))
 	if w.status != 0 {
 		panic(http.ErrAbortHandler)
 	}

@@ -2,6 +2,8 @@ package admin
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"time"
 
 	"github.com/marque-auth/marque/authz"
@@ -18,9 +20,13 @@ type Secrets interface {
 // AddSecret makes a further secret. Its answer 201 is one of the two that ever show a secret.
 func (h *handler) AddSecret(ctx context.Context, req api.AddSecretRequestObject) (api.AddSecretResponseObject, error) {
 	id := authz.ClientID(req.ClientID)
-	c, secret, created, err := h.registry.AddSecret(ctx, origin(ctx), id, secretSpec(req))
+	spec, err := secretSpec(req)
 	if err != nil {
 		return nil, err
+	}
+	c, secret, created, err := h.registry.AddSecret(ctx, origin(ctx), id, spec)
+	if err != nil {
+		return nil, inWireNames(err)
 	}
 	body := secretOf(id, c)
 	if !created {
@@ -31,18 +37,42 @@ func (h *handler) AddSecret(ctx context.Context, req api.AddSecretRequestObject)
 	return api.AddSecret201JSONResponse(body), nil
 }
 
-func secretSpec(req api.AddSecretRequestObject) authz.SecretSpec {
+// lastSecond is the end of the year 9999, the last that RFC 3339 can write.
+const lastSecond = 253402300799
+
+func secretSpec(req api.AddSecretRequestObject) (authz.SecretSpec, error) {
 	spec := authz.SecretSpec{IdempotencyKey: text(req.Params.IdempotencyKey)}
 	if req.Body == nil {
-		return spec
+		return spec, nil
 	}
 	if at := req.Body.NotBefore; at != nil {
 		spec.NotBefore = *at
 	}
-	if at := req.Body.ClientSecretExpiresAt; at != nil && *at != 0 {
-		spec.Expires = time.Unix(*at, 0).UTC()
+	at := req.Body.ClientSecretExpiresAt
+	switch {
+	case at == nil || *at == 0:
+		return spec, nil
+	case *at < 0 || *at > lastSecond: // milliseconds, most often
+		return authz.SecretSpec{}, &authz.InvalidError{Fields: []authz.FieldError{{Field: "client_secret_expires_at", Rule: "must be in seconds since 1970, or 0"}}}
 	}
-	return spec
+	spec.Expires = time.Unix(*at, 0).UTC()
+	return spec, nil
+}
+
+// inWireNames gives the expiry of a secret the name that RFC 7591 gives it; in the domain it is one of
+// many things that expire.
+func inWireNames(err error) error {
+	var invalid *authz.InvalidError
+	if !errors.As(err, &invalid) {
+		return err
+	}
+	fields := slices.Clone(invalid.Fields)
+	for i := range fields {
+		if fields[i].Field == "expires_at" {
+			fields[i].Field = "client_secret_expires_at"
+		}
+	}
+	return &authz.InvalidError{Fields: fields}
 }
 
 // ListSecrets reads what is known of a client's secrets.

@@ -73,7 +73,6 @@ const (
 	KeyStateActive    KeyState = "active"
 	KeyStateNext      KeyState = "next"
 	KeyStateRetiring  KeyState = "retiring"
-	KeyStateRevoked   KeyState = "revoked"
 	KeyStateWithdrawn KeyState = "withdrawn"
 )
 
@@ -85,8 +84,6 @@ func (e KeyState) Valid() bool {
 	case KeyStateNext:
 		return true
 	case KeyStateRetiring:
-		return true
-	case KeyStateRevoked:
 		return true
 	case KeyStateWithdrawn:
 		return true
