@@ -1,0 +1,103 @@
+package verifier
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+)
+
+// Require returns a middleware that lets a request through if it brings a good access token with
+// all of these scopes. It decides before the handler runs and before the body is read, and passes
+// the Token on in the request's context. Without scopes any good token will do.
+//
+// It answers everything else itself: 401 with a challenge for no token (without an error code) and
+// for a bad one, 400 for a token that is sent in a wrong way, 403 for a scope that is missing, 503
+// with Retry-After while tokens cannot be judged. What it lets through is marked
+// Cache-Control: private, which the handler may replace.
+//
+// Requires may be nested: the token is verified once. Require panics on a scope that no token can
+// have, or that Config.Scopes is lacking: a route like that would never open.
+func (v *Verifier) Require(scopes ...string) func(http.Handler) http.Handler {
+	for _, s := range scopes {
+		if !scopeToken(s) {
+			panic(fmt.Sprintf("verifier: Require: %q is not a scope", s))
+		}
+		if len(v.scopes) > 0 && !slices.Contains(v.scopes, s) {
+			panic(fmt.Sprintf("verifier: Require: Config.Scopes does not define %q", s))
+		}
+	}
+	g := &gate{v: v, scopes: slices.Clone(scopes), answers: newAnswers(v.realm, scopes)}
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			ctx, refusal := g.admit(r)
+			if refusal != nil {
+				refusal.write(w, r)
+				return
+			}
+			// RFC 9111, Section 3.5: what one caller may see is not for a shared cache.
+			if h := w.Header(); h.Get("Cache-Control") == "" {
+				h.Set("Cache-Control", "private")
+			}
+			next.ServeHTTP(w, r.WithContext(ctx))
+		})
+	}
+}
+
+// gate is one Require.
+type gate struct {
+	v       *Verifier
+	scopes  []string
+	answers answers
+}
+
+// admit returns the context for the handler, or the answer that refuses.
+func (g *gate) admit(r *http.Request) (context.Context, *answer) {
+	ctx := r.Context()
+	raw, how := credential(r)
+	switch how {
+	case none:
+		return nil, &g.answers.noToken
+	case malformed:
+		g.v.log.InfoContext(ctx, "request refused", "code", codeInvalidRequest)
+		return nil, &g.answers.badRequest
+	}
+	ctx, t, err := g.v.once(ctx, raw)
+	if err != nil {
+		return nil, g.refuse(r.Context(), err)
+	}
+	for _, s := range g.scopes {
+		if !t.HasScope(s) {
+			g.v.log.InfoContext(ctx, "request refused", "code", codeInsufficientScope, "token", t, "scope", s)
+			return nil, &g.answers.lacksScope
+		}
+	}
+	return ctx, nil
+}
+
+// once verifies raw unless an outer Require of the same Verifier has done so in this request, and
+// returns the context that remembers it.
+func (v *Verifier) once(ctx context.Context, raw string) (context.Context, Token, error) {
+	if before, ok := ctx.Value(contextKey{}).(verified); ok && before.by == v && before.credential == raw {
+		return ctx, before.token, nil
+	}
+	t, err := v.Verify(ctx, raw)
+	if err != nil {
+		return nil, Token{}, err
+	}
+	return context.WithValue(ctx, contextKey{}, verified{by: v, credential: raw, token: t}), t, nil
+}
+
+// refuse logs why the token was not taken, and returns what its bearer is told.
+func (g *gate) refuse(ctx context.Context, err error) *answer {
+	switch {
+	case errors.Is(err, ErrToken):
+		g.v.log.InfoContext(ctx, "access token refused", "refusal", err)
+		return &g.answers.badToken
+	case ctx.Err() != nil: // the caller has gone, and so has the wait for keys
+	default:
+		g.v.log.ErrorContext(ctx, "access token not verified", "issuer", g.v.issuer, "err", err)
+	}
+	return &g.answers.unavailable
+}

@@ -1,0 +1,191 @@
+package verifier
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/marque-auth/marque/authz/token"
+	"github.com/marque-auth/marque/keys/jose"
+	"github.com/marque-auth/marque/keys/remote"
+)
+
+// ErrToken is every refusal of a token. The error is a *token.Error, which has the reason for the log.
+var ErrToken = token.ErrToken
+
+// ErrUnavailable says that the issuer's keys cannot be had, so that the token could not be judged.
+var ErrUnavailable = remote.ErrUnavailable
+
+// NoLeeway is the Leeway of a service that wants none.
+const NoLeeway = token.NoLeeway
+
+// Config says whose tokens are taken, and for what. Issuer and Audience are required. The zero value
+// of every other field is the strict default; what weakens a check is called Insecure.
+type Config struct {
+	// Issuer is the authorization server's identifier, exactly as it appears in iss.
+	Issuer string
+
+	// Audience is this API's resource identifier; aud must contain it.
+	Audience string
+
+	// Scopes are the scopes that this API defines. They matter for tokens with several audiences
+	// only: of such a token nothing but these counts, and nothing at all if there are none here, for
+	// a scope may have been meant for another API (RFC 9068, Section 5).
+	Scopes []string
+
+	// Algorithms are those that tokens may be signed with; nil means ES256, Ed25519, PS256, RS256.
+	// Whatever is listed, a key verifies the one algorithm that it is published for.
+	Algorithms []jose.Algorithm
+
+	// Leeway is how far clocks may differ: 0 means 30 s, NoLeeway means none, at most 5 min.
+	Leeway time.Duration
+
+	// Realm names this API in challenges; empty means Audience.
+	Realm string
+
+	// Keys are the issuer's keys, if they shall not be fetched: then there is no discovery, and a
+	// withdrawn key verifies until the service is given others.
+	Keys *jose.Set
+
+	// HTTPClient fetches metadata and keys; nil means one of the Verifier's own.
+	HTTPClient *http.Client
+
+	// KeepKeysFor is how long the last keys are good while the issuer cannot be reached; 0 means 24 h.
+	KeepKeysFor time.Duration
+
+	// StartUnready lets New return although the issuer cannot be reached. Until it can, Status is
+	// not ready, and every call is answered 503.
+	StartUnready bool
+
+	InsecureHTTP   bool // allows an issuer that is plain http: for development on one machine
+	InsecureTypJWT bool // also takes tokens of type JWT: see token.Check
+
+	Now     func() time.Time   // nil means time.Now
+	Log     *slog.Logger       // of refused tokens and failed fetches; nil means slog.Default()
+	OnFetch func(remote.Fetch) // for metrics; may be nil
+}
+
+// Verifier verifies the tokens of one issuer for one audience; a service with several issuers has
+// one Verifier for each, so that no key of one can vouch for another. It is safe for concurrent use.
+type Verifier struct {
+	issuer  string
+	checker *token.Checker
+	keys    *remote.Keys // nil if they were given
+	scopes  []string
+	realm   string
+	log     *slog.Logger
+}
+
+// New returns a Verifier after it has fetched the issuer's keys; ctx bounds that and nothing later.
+// Close it when it is no longer needed.
+func New(ctx context.Context, c Config) (*Verifier, error) {
+	v := &Verifier{issuer: c.Issuer, scopes: slices.Clone(c.Scopes), realm: c.Realm, log: c.Log}
+	if v.realm == "" {
+		v.realm = c.Audience
+	}
+	if v.log == nil {
+		v.log = slog.Default()
+	}
+	var err error
+	if v.checker, err = token.NewChecker(v.check(c)); err != nil {
+		return nil, fmt.Errorf("verifier: %w", err)
+	}
+	// RFC 6750, Section 3: what a challenge may hold, so that nothing has to be escaped later.
+	if !challengeText(v.realm) {
+		return nil, errors.New("verifier: the realm (or audience) has characters that a challenge cannot hold: set Realm")
+	}
+	for _, s := range v.scopes {
+		if !scopeToken(s) {
+			return nil, fmt.Errorf("verifier: Scopes: %q is not a scope", s)
+		}
+	}
+	if c.Keys != nil {
+		if c.Keys.Len() == 0 {
+			return nil, errors.New("verifier: Keys is empty")
+		}
+		return v, nil
+	}
+	v.keys, err = remote.Discover(ctx, remote.Config{
+		Issuer: c.Issuer, InsecureHTTP: c.InsecureHTTP, Client: c.HTTPClient,
+		KeepFor: c.KeepKeysFor, StartUnready: c.StartUnready,
+		Now: c.Now, Log: c.Log, OnFetch: c.OnFetch,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("verifier: %w", err)
+	}
+	return v, nil
+}
+
+// check translates c. The keys are looked up by v, which gets them later.
+func (v *Verifier) check(c Config) token.Check {
+	check := token.Check{
+		Issuer: c.Issuer, Audience: c.Audience, Algorithms: c.Algorithms, Leeway: c.Leeway,
+		InsecureTypJWT: c.InsecureTypJWT, Now: c.Now,
+		Key: func(ctx context.Context, h jose.Header) (*jose.PublicKey, error) { return v.keys.Key(ctx, h) },
+	}
+	if c.Keys != nil {
+		check.Key = func(_ context.Context, h jose.Header) (*jose.PublicKey, error) { return c.Keys.Find(h) }
+	}
+	if check.Algorithms == nil {
+		check.Algorithms = []jose.Algorithm{jose.ES256, jose.Ed25519, jose.PS256, jose.RS256}
+	}
+	return check
+}
+
+// Close stops fetching keys, and waits until that is so. The Verifier still answers from the keys it
+// has.
+func (v *Verifier) Close() {
+	if v.keys != nil {
+		v.keys.Close()
+	}
+}
+
+// Status says whether there are keys to verify with, for a readiness check. Keys that were given are
+// always ready.
+func (v *Verifier) Status() remote.Status {
+	if v.keys == nil {
+		return remote.Status{Ready: true}
+	}
+	return v.keys.Status()
+}
+
+// Verify checks an access token and returns what it says. An error that is ErrToken refuses the
+// token and may be shown to its bearer; any other, ErrUnavailable as a rule, means that the token
+// could not be judged: answer 503, never 401. ctx ends a wait for keys.
+func (v *Verifier) Verify(ctx context.Context, accessToken string) (Token, error) {
+	claims, err := v.checker.Verify(ctx, accessToken)
+	if err != nil {
+		return Token{}, err
+	}
+	return Token{claims: claims, scopes: v.counting(claims)}, nil
+}
+
+// counting returns the scopes of c that count here: RFC 9068, Section 5.
+func (v *Verifier) counting(c token.Claims) []string {
+	if c.Scope == "" {
+		return nil
+	}
+	scopes := strings.Split(c.Scope, " ") // the check saw to the form
+	if len(c.Audience) > 1 {
+		scopes = slices.DeleteFunc(scopes, func(s string) bool { return !slices.Contains(v.scopes, s) })
+	}
+	return scopes
+}
+
+// scopeToken reports whether s is one scope token: RFC 6749, Section 3.3.
+func scopeToken(s string) bool { return challengeText(s) && !strings.Contains(s, " ") }
+
+// challengeText reports whether s can stand between quotes in a challenge as it is.
+func challengeText(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return s != ""
+}
