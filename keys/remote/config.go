@@ -44,7 +44,7 @@ type Config struct {
 
 	Now     func() time.Time // nil means time.Now
 	Log     *slog.Logger     // nil means slog.Default()
-	OnFetch func(Fetch)      // for metrics; called after every fetch, one at a time; may be nil
+	OnFetch func(Fetch)      // for metrics; called after every fetch of a Keys, one at a time; may be nil
 }
 
 // Fetch is what became of one attempt to get the keys.

@@ -90,10 +90,12 @@ func Discover(ctx context.Context, c Config) (*Keys, error) {
 		wake: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	k.current.Store(&snapshot{})
-	if err := k.fetch(ctx, CauseStart); err != nil && (!c.StartUnready || errors.Is(err, errDocument)) {
+	first := k.fetch(ctx, CauseStart)
+	if first.Err != nil && (!c.StartUnready || errors.Is(first.Err, errDocument)) {
 		release()
-		return nil, fmt.Errorf("remote: keys of %q: %w", c.Issuer, err)
+		return nil, fmt.Errorf("remote: keys of %q: %w", c.Issuer, first.Err)
 	}
+	k.report(ctx, first)
 	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	k.cancel = cancel
 	go k.run(life)
@@ -158,16 +160,18 @@ func (k *Keys) refreshed(ctx context.Context, now time.Time) (*snapshot, error) 
 		k.mu.Unlock()
 		return s, nil
 	}
-	if k.flight == nil && !now.Before(k.nextRefresh) {
-		k.start(CauseRefresh)
-	}
+	// While use goes on, the next attempt begins when nextRefresh comes, and is soon over.
+	failing := k.lastErr != nil && now.Before(k.nextRefresh.Add(lastRetry))
 	f, lastErr := k.flight, k.lastErr
+	if f == nil && !now.Before(k.nextRefresh) {
+		f = k.start(CauseRefresh)
+	}
 	k.mu.Unlock()
 
-	// Expired keys are worth a wait only if nobody tried to replace them: then a withdrawn key stops
-	// verifying within the cache life even for a service that slept (RKY-07). While fetches fail,
-	// every request would pay for each attempt and gain nothing.
-	if s.usable(now) && (now.Before(s.expires) || lastErr != nil || f == nil) {
+	// Expired keys are worth a wait only if nobody just failed to replace them: then a withdrawn key
+	// stops verifying within the cache life even for a service that slept (RKY-07). While fetches
+	// fail, every request would pay for each attempt and gain nothing.
+	if s.usable(now) && (now.Before(s.expires) || failing || f == nil) {
 		return s, nil
 	}
 	if f == nil {
@@ -194,7 +198,8 @@ func (k *Keys) unknown(ctx context.Context, h jose.Header, now time.Time) (*jose
 			k.mu.Unlock()
 			return nil, jose.ErrUnknownKey
 		}
-		ours := k.flight == nil
+		f := k.flight
+		ours := f == nil
 		if ours && now.Before(k.nextUnknown) {
 			err := k.lastErr
 			k.mu.Unlock()
@@ -205,9 +210,8 @@ func (k *Keys) unknown(ctx context.Context, h jose.Header, now time.Time) (*jose
 		}
 		if ours {
 			k.nextUnknown = now.Add(unknownInterval)
-			k.start(CauseUnknownKey)
+			f = k.start(CauseUnknownKey)
 		}
-		f := k.flight
 		k.mu.Unlock()
 
 		err := f.wait(ctx)

@@ -34,14 +34,17 @@ func (f *flight) wait(ctx context.Context) error {
 	}
 }
 
-// start asks for a fetch. The caller holds mu and has seen that there is none under way.
-func (k *Keys) start(cause Cause) {
-	k.flight = &flight{cause: cause, done: make(chan struct{})}
+// start asks for a fetch, and returns it; after Close it has failed already. The caller holds mu and
+// has seen that there is none under way.
+func (k *Keys) start(cause Cause) *flight {
+	f := &flight{cause: cause, done: make(chan struct{})}
+	k.flight = f
 	if k.closed {
 		k.land(errClosed)
-		return
+	} else {
+		k.wake <- struct{}{} // never blocks: one flight, one place
 	}
-	k.wake <- struct{}{} // never blocks: one flight, one place
+	return f
 }
 
 // land ends the flight, if there is one. The caller holds mu; those who wait keep their reference.
@@ -69,19 +72,20 @@ func (k *Keys) run(ctx context.Context) {
 			k.mu.Lock()
 			cause := k.flight.cause
 			k.mu.Unlock()
-			_ = k.fetch(ctx, cause) // its waiters, Status, the log and OnFetch have the error
+			k.report(ctx, k.fetch(ctx, cause))
 		}
 	}
 }
 
-// fetch makes one attempt, installs what it brought, lands the flight, and reports.
-func (k *Keys) fetch(ctx context.Context, cause Cause) error {
+// fetch makes one attempt, installs what it brought, and lands the flight.
+func (k *Keys) fetch(ctx context.Context, cause Cause) Fetch {
 	began := k.now() // the keys are at least as old as the question
 	set, fresh, err := k.source.keys(ctx)
 	ended := k.now()
 	report := Fetch{Cause: cause, Err: err, Duration: ended.Sub(began)}
 
 	k.mu.Lock()
+	defer k.mu.Unlock()
 	k.lastErr = err
 	if err != nil {
 		k.nextRefresh = ended.Add(retryAfter(k.failures))
@@ -93,10 +97,7 @@ func (k *Keys) fetch(ctx context.Context, cause Cause) error {
 		k.failures, k.nextRefresh = 0, time.Time{}
 	}
 	k.land(err)
-	k.mu.Unlock()
-
-	k.report(ctx, report)
-	return err
+	return report
 }
 
 // retryAfter returns how long to wait after so many failures before this one.
@@ -104,10 +105,11 @@ func retryAfter(failures int) time.Duration {
 	return min(firstRetry<<min(failures, 5), lastRetry)
 }
 
+// report tells the operator, by log and hook.
 func (k *Keys) report(ctx context.Context, f Fetch) {
 	switch {
 	case ctx.Err() != nil && f.Err != nil:
-		// Closed, or the start was given up: nothing that anybody has to look at.
+		// Closed: nothing that anybody has to look at.
 	case f.Err != nil:
 		k.log.WarnContext(ctx, "keys not fetched", "cause", string(f.Cause), "err", f.Err)
 	default:
