@@ -68,7 +68,7 @@ type Installation struct {
 	KEKID     string // which key-encryption key opens the blobs below
 	Pepper    string // sealed: keys the hashes of client secrets
 	RecordKey string // sealed: authenticates every other record
-	MAC       []byte // over all of the above, under the record key
+	MAC       []byte // over all other fields, under the record key
 	CreatedAt time.Time
 }
 

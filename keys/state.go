@@ -86,6 +86,17 @@ func (r RingRecord) pending(now time.Time) int {
 	})
 }
 
+// lacksNext reports whether a next key is to be made: there is none, or only the ring's first key,
+// which is still waiting and will leave the ring without one.
+func (r RingRecord) lacksNext(now time.Time) bool {
+	i := r.next(now)
+	if i < 0 || r.Keys[i].SignFrom.IsZero() {
+		return i < 0
+	}
+	unstamped := slices.ContainsFunc(r.Keys, func(k Key) bool { return !k.withdrawn(now) && k.SignFrom.IsZero() })
+	return r.signing(now) < 0 && !unstamped
+}
+
 func (r RingRecord) index(kid string) int {
 	return slices.IndexFunc(r.Keys, func(k Key) bool { return k.KeyID == kid })
 }

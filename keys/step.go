@@ -82,7 +82,7 @@ func (r *Ring) due(rec RingRecord, now time.Time) (*step, error) {
 	if s := rec.lengthen(now, r.windows); s != nil {
 		return s, nil
 	}
-	if rec.next(now) < 0 {
+	if rec.lacksNext(now) {
 		return r.nextKey(rec, now)
 	}
 	return rec.bury(now), nil
