@@ -22,7 +22,7 @@ const (
 	clientIDLen  = 26
 	maxResources = 64
 
-	clientIDRule    = "1 to 64 of A-Z a-z 0-9 . _ ~ -, and not the shape of a secret"
+	clientIDRule    = "1 to 64 of A-Z a-z 0-9 . _ ~ -, but not . or .. alone, and not the shape of a secret"
 	nameRule        = "1 to 200 characters without control characters"
 	lifetimeRule    = "whole seconds from 1 s to 1 h"
 	resourceRule    = "an absolute URI without fragment or user information, at most 512 ASCII characters"
@@ -36,6 +36,9 @@ const (
 // the colon, so that no client can look like a person, whose subjects start with "user:" (TOK-49).
 func ValidClientID(s string) bool {
 	if s == "" || len(s) > 64 || Redact(s) != s {
+		return false
+	}
+	if s == "." || s == ".." { // dot segments of a path (RFC 3986, Section 3.3): the management API could not address it
 		return false
 	}
 	return strings.IndexFunc(s, func(c rune) bool {

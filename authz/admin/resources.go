@@ -68,7 +68,7 @@ func (h *handler) ListResources(ctx context.Context, req api.ListResourcesReques
 func resourceOf(r authz.Resource) api.Resource {
 	return api.Resource{
 		Resource:      string(r.ID),
-		Scopes:        r.Scopes.Tokens(),
+		Scopes:        words(r.Scopes.Tokens()),
 		TokenLifetime: seconds(r.TokenLifetime),
 		Algorithm:     api.Algorithm(r.Algorithm),
 		TokenType:     api.TokenType(r.TokenType),

@@ -1,0 +1,367 @@
+package admin
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+
+	"github.com/marque-auth/marque/authz"
+	"github.com/marque-auth/marque/authz/audit"
+	"github.com/marque-auth/marque/keys"
+	"github.com/marque-auth/marque/keys/jose"
+	"github.com/marque-auth/marque/store"
+	"github.com/marque-auth/marque/store/boltstore"
+)
+
+// server is the real thing: handler, unix socket, registry, key ring and embedded store.
+type server struct {
+	t      *testing.T
+	socket string
+	http   *http.Client
+	store  *boltstore.Store
+	log    *logBuffer
+	doc    *document
+}
+
+// option changes what a server is made of before it starts.
+type option func(*Config)
+
+func start(t *testing.T, options ...option) *server {
+	t.Helper()
+	s := &server{t: t, log: &logBuffer{}, doc: loadDocument(t)}
+	registry, ring := s.domain(t.Context())
+	c := Config{Registry: registry, Keys: ring, Log: slog.New(slog.NewJSONHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+	for _, o := range options {
+		o(&c)
+	}
+	h, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.socket = filepath.Join(shortDir(t), "admin.sock")
+	l, err := ListenUnix(s.socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	serve(t, l, &http.Server{Handler: h, ConnContext: ConnContext})
+	s.http = &http.Client{
+		Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", s.socket)
+		}},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	t.Cleanup(s.http.CloseIdleConnections)
+	return s
+}
+
+func serve(t *testing.T, l net.Listener, srv *http.Server) {
+	t.Helper()
+	srv.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	done := make(chan struct{})
+	go func() { defer close(done); _ = srv.Serve(l) }()
+	t.Cleanup(func() { _ = srv.Close(); <-done })
+}
+
+const issuer = "https://issuer.example"
+
+func (s *server) domain(ctx context.Context) (*authz.Registry, *keys.Ring) {
+	t := s.t
+	t.Helper()
+	db, err := boltstore.OpenDB(boltstore.Config{Path: filepath.Join(t.TempDir(), "marque.db"), Namespace: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	env, err := store.NewEnvelope(secretBytes(), "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.store, err = boltstore.New(db, env); err != nil {
+		t.Fatal(err)
+	}
+	ring, err := keys.NewRing(keys.Config{
+		Rings: s.store, KEKs: []*jose.KEK{jose.NewKEK(secretBytes())}, Installation: "test",
+		JWKSMaxAge: 2 * time.Second, RefreshInterval: time.Second, PublishLead: 4 * time.Second,
+		StoreOutage: time.Minute, Leeway: time.Second, FirstKeyAtOnce: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := ring.Step(ctx, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	registry, err := authz.NewRegistry(authz.RegistryConfig{
+		Issuer: issuer, Pepper: secretBytes(), Clients: s.store, Resources: s.store,
+		ClaimNamespaces: []string{"https://claims.example/"},
+		EnsureKeys: func(ctx context.Context, alg jose.Algorithm, by audit.Origin) error {
+			_, err := ring.Ensure(ctx, alg, by)
+			return err
+		},
+		Applied: func(context.Context) error { return nil },
+		Now:     time.Now,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return registry, ring
+}
+
+func secretBytes() (b [32]byte) {
+	_, _ = rand.Read(b[:])
+	return b
+}
+
+// shortDir is a private folder whose path leaves room for a socket's name.
+func shortDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "mrq")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
+// entries returns the audit log.
+func (s *server) entries() []audit.Entry {
+	s.t.Helper()
+	entries, _, err := s.store.Entries(s.t.Context(), "", 1000)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return entries
+}
+
+// lastEntry returns the newest audit entry of an action.
+func (s *server) lastEntry(action string) audit.Entry {
+	s.t.Helper()
+	for _, e := range slices.Backward(s.entries()) {
+		if e.Action == action {
+			return e
+		}
+	}
+	s.t.Fatalf("no audit entry of %s", action)
+	return audit.Entry{}
+}
+
+// answer is a response that was checked against the document.
+type answer struct {
+	t      *testing.T
+	Status int
+	Header http.Header
+	Body   []byte
+}
+
+type header map[string]string
+
+// do sends a request with a body (nil: none) that is marshalled unless it is a string.
+func (s *server) do(method, path string, body any, more ...header) answer {
+	s.t.Helper()
+	var raw []byte
+	switch b := body.(type) {
+	case nil:
+	case string:
+		raw = []byte(b)
+	default:
+		var err error
+		if raw, err = json.Marshal(b); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	req, err := http.NewRequestWithContext(s.t.Context(), method, "http://localhost"+path, bytes.NewReader(raw))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	for _, h := range more {
+		for name, value := range h {
+			req.Header.Set(name, value)
+		}
+	}
+	return s.send(req, raw)
+}
+
+// send checks what must hold for every answer, and the answer against the document.
+func (s *server) send(req *http.Request, sent []byte) answer {
+	t := s.t
+	t.Helper()
+	resp, err := s.http.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := answer{t, resp.StatusCode, resp.Header, body}
+	a.checkManners()
+	s.doc.check(t, req, sent, a)
+	return a
+}
+
+func (a answer) checkManners() {
+	a.t.Helper()
+	if got := a.Header.Get("Cache-Control"); got != "no-store" {
+		a.t.Errorf("Cache-Control = %q, want no-store", got)
+	}
+	if a.Header.Get("X-Request-Id") == "" {
+		a.t.Error("no X-Request-Id")
+	}
+	if a.Status < 400 || len(a.Body) == 0 {
+		return
+	}
+	if got := a.Header.Get("Content-Type"); got != "application/problem+json" {
+		a.t.Errorf("Content-Type of status %d = %q, want application/problem+json", a.Status, got)
+	}
+	p := a.problem()
+	if p.Status != a.Status || p.RequestID != a.Header.Get("X-Request-Id") || p.Type != "about:blank" || p.Title != http.StatusText(a.Status) {
+		a.t.Errorf("problem %+v does not fit status %d, request %q", p, a.Status, a.Header.Get("X-Request-Id"))
+	}
+}
+
+type problemBody struct {
+	Type, Title, Detail string
+	Status              int
+	RequestID           string `json:"request_id"`
+	Errors              []struct{ Field, Rule string }
+}
+
+func (a answer) problem() (p problemBody) {
+	a.t.Helper()
+	a.decode(&p)
+	return p
+}
+
+func (a answer) decode(v any) {
+	a.t.Helper()
+	if err := json.Unmarshal(a.Body, v); err != nil {
+		a.t.Fatalf("%v in %s", err, a.Body)
+	}
+}
+
+// want fails the test at once unless the status is as expected.
+func (a answer) want(status int) answer {
+	a.t.Helper()
+	if a.Status != status {
+		a.t.Fatalf("status = %d, want %d: %s", a.Status, status, a.Body)
+	}
+	return a
+}
+
+// wantFields fails unless the answer is a 400 that names exactly these fields, in any order.
+func (a answer) wantFields(fields ...string) {
+	a.t.Helper()
+	var got []string
+	for _, e := range a.want(http.StatusBadRequest).problem().Errors {
+		got = append(got, e.Field)
+		if e.Rule == "" {
+			a.t.Errorf("no rule for %s", e.Field)
+		}
+	}
+	slices.Sort(got)
+	slices.Sort(fields)
+	if !slices.Equal(got, fields) {
+		a.t.Errorf("fields = %q, want %q: %s", got, fields, a.Body)
+	}
+}
+
+// object returns the body as a JSON object.
+func (a answer) object() (m map[string]any) {
+	a.t.Helper()
+	a.decode(&m)
+	return m
+}
+
+// document is openapi.yaml, and the routes in it.
+type document struct {
+	spec *openapi3.T
+	mux  *http.ServeMux
+}
+
+func loadDocument(t *testing.T) *document {
+	t.Helper()
+	spec, err := openapi3.NewLoader().LoadFromFile("openapi.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &document{spec, http.NewServeMux()}
+	for path, item := range spec.Paths.Map() {
+		for method := range item.Operations() {
+			d.mux.HandleFunc(method+" "+path, func(http.ResponseWriter, *http.Request) {})
+		}
+	}
+	return d
+}
+
+// check compares an answer with what the document says of the operation, and an accepted request too.
+func (d *document) check(t *testing.T, req *http.Request, sent []byte, a answer) {
+	t.Helper()
+	probe := req.Clone(req.Context())
+	probe.Body = io.NopCloser(bytes.NewReader(sent))
+	d.mux.ServeHTTP(httptest.NewRecorder(), probe) // sets Pattern and the path values
+	_, path, ok := strings.Cut(probe.Pattern, " ")
+	if !ok || req.Method == http.MethodHead {
+		return // not in the document; checkManners saw that it is a problem
+	}
+	item := d.spec.Paths.Value(path)
+	in := &openapi3filter.RequestValidationInput{
+		Request: probe, PathParams: map[string]string{},
+		Route: &routers.Route{Spec: d.spec, Path: path, PathItem: item, Method: req.Method, Operation: item.GetOperation(req.Method)},
+	}
+	for _, name := range []string{"resource", "client_id", "credential_id"} {
+		if v := probe.PathValue(name); v != "" {
+			in.PathParams[name] = v
+		}
+	}
+	if a.Status < 300 {
+		probe.Body = io.NopCloser(bytes.NewReader(sent))
+		if err := openapi3filter.ValidateRequest(req.Context(), in); err != nil {
+			t.Errorf("%s %s was accepted, but is not in the document: %v", req.Method, req.URL, err)
+		}
+	}
+	err := openapi3filter.ValidateResponse(req.Context(), &openapi3filter.ResponseValidationInput{
+		RequestValidationInput: in, Status: a.Status, Header: a.Header,
+		Body: io.NopCloser(bytes.NewReader(a.Body)), Options: &openapi3filter.Options{IncludeResponseStatus: true},
+	})
+	if err != nil {
+		t.Errorf("answer of %s %s: %v\n%s", req.Method, req.URL, err, a.Body)
+	}
+}
+
+// logBuffer is a log that can be read while it is written.
+type logBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
