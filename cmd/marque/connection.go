@@ -1,0 +1,143 @@
+package main
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/marque-auth/marque/authz/admin/client"
+	"github.com/marque-auth/marque/configs"
+)
+
+// connection is the way from a command to the running server: the socket in its data folder.
+type connection struct {
+	app    *app
+	data   string
+	socket string
+}
+
+// connection adds --data to a command.
+func (a *app) connection(cmd *cobra.Command) *connection {
+	c := &connection{app: a}
+	a.dataFlag(cmd, &c.data)
+	return c
+}
+
+func (a *app) dataFlag(cmd *cobra.Command, data *string) {
+	cmd.Flags().StringVar(data, "data", "", "the server's data folder (default $MARQUE_DATA, else $HOME/.marque)")
+}
+
+// open returns a client of the management API. It connects when it is used.
+func (c *connection) open() (*client.ClientWithResponses, error) {
+	if c.data == "" {
+		dir, err := configs.DefaultData(c.app.environ)
+		if err != nil {
+			return nil, usagef("%v: --data DIR", err)
+		}
+		c.data = dir
+	}
+	c.socket = filepath.Join(c.data, socketName)
+	if err := checkSocketPath(c.socket); err != nil {
+		return nil, err
+	}
+	api, err := client.NewUnix(c.socket)
+	if err != nil {
+		return nil, err
+	}
+	if plain, ok := api.ClientInterface.(*client.Client); ok {
+		plain.Client = &repeating{plain.Client}
+	}
+	return api, nil
+}
+
+// failed explains why the server could not be asked.
+func (c *connection) failed(err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("no server runs on %s: start one with 'marque serve --data %s', or name its folder with --data", c.data, c.data)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("the server on %s belongs to another user: run this command as that user (%w)", c.data, err)
+	}
+	return fmt.Errorf("ask the server on %s: %w", c.data, err)
+}
+
+// refusedBy turns a problem that the server answered into an error that names the flags to change.
+func refusedBy(p *client.Problem, status int) error {
+	if p == nil {
+		return fmt.Errorf("the server answered status %d, and nothing that explains it", status)
+	}
+	var lines []string
+	if p.Detail != nil {
+		lines = append(lines, *p.Detail)
+	}
+	if p.Errors != nil {
+		for _, e := range *p.Errors {
+			lines = append(lines, flagOf(e.Field)+": "+e.Rule)
+		}
+	}
+	if len(lines) == 0 {
+		lines = append(lines, strings.ToLower(p.Title))
+	}
+	if p.Status >= 500 {
+		lines = append(lines, "the server's log explains it under request "+p.RequestID)
+	}
+	return errors.New(clean(strings.Join(lines, "; ")))
+}
+
+// flagOf names the flag behind a member of the management API.
+func flagOf(field string) string {
+	name, _, _ := strings.Cut(field, "/")
+	flag, ok := map[string]string{
+		"client_id": "--id", "client_name": "--name", "scope": "--scope", "scopes": "--scope", "default_scope": "--default-scope",
+		"resources": "--resource", "default_resource": "--default-resource", "serves": "--serves", "token_lifetime": "--token-lifetime",
+		"algorithm": "--algorithm", "token_type": "--token-type", "resource": "URI", "not_before": "--not-before",
+		"client_secret_expires_at": "--expires", "expires_at": "--expires",
+	}[name]
+	if !ok {
+		return field
+	}
+	return flag
+}
+
+// pages reads a list to its end. It is never nil, so that it prints as an array.
+func pages[T any](page func(cursor *string) ([]T, *string, error)) ([]T, error) {
+	all := []T{}
+	var cursor *string
+	for {
+		some, next, err := page(cursor)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, some...)
+		if next == nil || (cursor != nil && *next == *cursor) {
+			return all, nil
+		}
+		cursor = next
+	}
+}
+
+// first returns the first that is not nil.
+func first[T any](all ...*T) *T {
+	if i := slices.IndexFunc(all, func(p *T) bool { return p != nil }); i >= 0 {
+		return all[i]
+	}
+	return nil
+}
+
+func nonNil[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}
+
+// idempotencyKey names one act of creation, so that the server makes one thing of it however often
+// the request arrives.
+func idempotencyKey() *string { return new(rand.Text()) }

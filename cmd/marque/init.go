@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/marque-auth/marque/authz/audit"
+	"github.com/marque-auth/marque/configs"
+	"github.com/marque-auth/marque/keys"
+	"github.com/marque-auth/marque/keys/jose"
+)
+
+func (a *app) initCommand() *cobra.Command {
+	var settings *settingFlags
+	cmd := verb("init", "Make the installation that serve then runs; once", func(cmd *cobra.Command, _ []string) error {
+		c, err := settings.load(false)
+		if err != nil {
+			return err
+		}
+		return a.init(cmd.Context(), c.Config)
+	})
+	cmd.Long = "Make the installation that serve then runs: the data folder, the record that binds it to\n" +
+		"its issuer, and, unless it exists, the key-encryption key. Doing it again changes nothing."
+	settings = a.settings(cmd, "data", "issuer", "kek-file")
+	return cmd
+}
+
+// init makes an installation, or finds that it exists.
+func (a *app) init(ctx context.Context, c configs.Config) (err error) {
+	if c.Issuer == "" {
+		return usagef("the issuer is missing: --issuer URL")
+	}
+	if c.Keys.KEKFile == "" && c.Keys.KEK.IsZero() {
+		return usagef("say where the key-encryption key is to lie, outside the data folder: --kek-file F (or set %s)", configs.VariableKEK)
+	}
+	if err := checkOutside(c, c.Keys.KEKFile); err != nil {
+		return err
+	}
+	if err := makeDataFolder(c.Data, false); err != nil {
+		return err
+	}
+	db, err := openDatabase(c)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+
+	_, err = db.Installation(ctx)
+	isNew := errors.Is(err, keys.ErrNotFound)
+	if err != nil && !isNew {
+		return err
+	}
+	kek, made, err := initKEK(c, isNew)
+	if err != nil {
+		return err
+	}
+	by := audit.Origin{Actor: audit.Actor{Kind: audit.ActorUID, ID: fmt.Sprint(os.Getuid())}}
+	in, _, err := keys.Found(ctx, db, kek, c.Issuer, false, time.Now(), by)
+	if err != nil {
+		return err
+	}
+	if !isNew {
+		a.note("%s already is the installation of %s; nothing has changed.", c.Data, in.Issuer)
+		return nil
+	}
+	fmt.Fprintf(a.stdout, "Made the installation of %s in %s.\n", in.Issuer, c.Data)
+	if made {
+		fmt.Fprintf(a.stdout, "Made its key-encryption key, %s: keep a copy of it apart from the data; without it, nothing there can be opened.\n", c.Keys.KEKFile)
+	}
+	return nil
+}
+
+// initKEK returns the key-encryption key, and whether it made the file. It makes one only for an
+// installation that does not exist yet: a new key opens no old one.
+func initKEK(c configs.Config, isNew bool) (kek *jose.KEK, made bool, err error) {
+	if c.Keys.KEKFile != "" && isNew {
+		if _, err := os.Lstat(c.Keys.KEKFile); errors.Is(err, fs.ErrNotExist) {
+			kek, err := keys.WriteKEKFile(c.Keys.KEKFile)
+			return kek, true, err
+		}
+	}
+	c.Keys.PreviousKEKFiles = nil
+	all, err := readKEKs(c)
+	if err != nil {
+		return nil, false, err
+	}
+	return all[0], false, nil
+}

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/marque-auth/marque/authz/admin/client"
+)
+
+func (a *app) resourceCommand() *cobra.Command {
+	return group("resource", "Register and show the APIs that tokens are for",
+		a.resourceCreate(), a.resourceList(), a.resourceShow())
+}
+
+func (a *app) resourceCreate() *cobra.Command {
+	var (
+		p                    *printer
+		conn                 *connection
+		scopes               []string
+		lifetime             time.Duration
+		algorithm, tokenType string
+	)
+	cmd := verb("create URI", "Register an API by its identifier, an absolute URI without fragment", func(cmd *cobra.Command, args []string) error {
+		body := client.ResourceDefinition{Resource: args[0]}
+		if list := strings.Fields(strings.Join(scopes, " ")); len(list) > 0 {
+			body.Scopes = &list
+		}
+		var err error
+		if body.TokenLifetime, err = wholeSeconds(cmd, "token-lifetime", lifetime); err != nil {
+			return err
+		}
+		if cmd.Flags().Changed("algorithm") {
+			body.Algorithm = new(client.AlgorithmName(algorithm))
+		}
+		if cmd.Flags().Changed("token-type") {
+			body.TokenType = new(client.TokenType(tokenType))
+		}
+		api, err := conn.open()
+		if err != nil {
+			return err
+		}
+		r, err := api.CreateResourceWithResponse(cmd.Context(), nil, body)
+		if err != nil {
+			return conn.failed(err)
+		}
+		made := first(r.JSON201, r.JSON200)
+		if made == nil {
+			return refusedBy(r.ApplicationProblemJSONDefault, r.StatusCode())
+		}
+		if r.JSON200 != nil {
+			a.note("The resource was registered before; nothing has changed.")
+		}
+		return p.print(made, func(w io.Writer) { resourceCard(w, made) })
+	})
+	cmd.Flags().StringArrayVar(&scopes, "scope", nil, "a scope that has a meaning here; repeats, and takes several with spaces between")
+	cmd.Flags().DurationVar(&lifetime, "token-lifetime", 10*time.Minute, "how long tokens live, 1s to 1h")
+	cmd.Flags().StringVar(&algorithm, "algorithm", "ES256", "what signs tokens: ES256, RS256, PS256 or Ed25519")
+	cmd.Flags().StringVar(&tokenType, "token-type", "at+jwt", "typ of tokens: at+jwt, or JWT for validators that refuse it")
+	p, conn = a.printing(cmd), a.connection(cmd)
+	return cmd
+}
+
+func (a *app) resourceList() *cobra.Command {
+	var p *printer
+	var conn *connection
+	cmd := verb("list", "List resources", func(cmd *cobra.Command, _ []string) error {
+		api, err := conn.open()
+		if err != nil {
+			return err
+		}
+		all, err := pages(func(cursor *string) ([]client.Resource, *string, error) {
+			r, err := api.ListResourcesWithResponse(cmd.Context(), &client.ListResourcesParams{Cursor: cursor})
+			if err != nil {
+				return nil, nil, conn.failed(err)
+			}
+			if r.JSON200 == nil {
+				return nil, nil, refusedBy(r.ApplicationProblemJSONDefault, r.StatusCode())
+			}
+			return r.JSON200.Resources, r.JSON200.Next, nil
+		})
+		if err != nil {
+			return err
+		}
+		return p.print(all, func(w io.Writer) {
+			var rows [][]string
+			for _, r := range all {
+				rows = append(rows, []string{r.Resource, strings.Join(r.Scopes, " "), seconds(&r.TokenLifetime), string(r.Algorithm), string(r.TokenType)})
+			}
+			table(w, []string{"resource", "scopes", "token lifetime", "algorithm", "token type"}, rows)
+		})
+	})
+	p, conn = a.printing(cmd), a.connection(cmd)
+	return cmd
+}
+
+func (a *app) resourceShow() *cobra.Command {
+	var p *printer
+	var conn *connection
+	cmd := verb("show URI", "Show a resource", func(cmd *cobra.Command, args []string) error {
+		api, err := conn.open()
+		if err != nil {
+			return err
+		}
+		r, err := api.GetResourceWithResponse(cmd.Context(), args[0])
+		if err != nil {
+			return conn.failed(err)
+		}
+		if r.JSON200 == nil {
+			return refusedBy(r.ApplicationProblemJSONDefault, r.StatusCode())
+		}
+		return p.print(r.JSON200, func(w io.Writer) { resourceCard(w, r.JSON200) })
+	})
+	p, conn = a.printing(cmd), a.connection(cmd)
+	return cmd
+}
+
+func resourceCard(w io.Writer, r *client.Resource) {
+	card(w,
+		"resource", r.Resource,
+		"scopes", strings.Join(r.Scopes, " "),
+		"token lifetime", seconds(&r.TokenLifetime),
+		"algorithm", string(r.Algorithm),
+		"token type", string(r.TokenType),
+		"created", instant(&r.CreatedAt),
+	)
+}
+
+// wholeSeconds reads a duration flag that was given, for a field that counts seconds.
+func wholeSeconds(cmd *cobra.Command, flag string, d time.Duration) (*int64, error) {
+	if !cmd.Flags().Changed(flag) {
+		return nil, nil
+	}
+	if d < time.Second || d%time.Second != 0 {
+		return nil, usagef("--%s: %v is not a whole number of seconds, at least one", flag, d)
+	}
+	return new(int64(d / time.Second)), nil
+}

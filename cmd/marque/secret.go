@@ -1,0 +1,130 @@
+package main
+
+import (
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/marque-auth/marque/authz/admin/client"
+)
+
+func (a *app) secretCommand() *cobra.Command {
+	return group("secret", "Give a client further secrets, and revoke them",
+		a.secretAdd(), a.secretList(), a.secretRevoke())
+}
+
+func (a *app) secretAdd() *cobra.Command {
+	var (
+		p                  *printer
+		conn               *connection
+		notBefore, expires time.Time
+	)
+	cmd := verb("add ID", "Make a further secret for a client; it is shown once", func(cmd *cobra.Command, args []string) error {
+		var body client.SecretOptions
+		if cmd.Flags().Changed("not-before") {
+			body.NotBefore = &notBefore
+		}
+		if cmd.Flags().Changed("expires") {
+			body.ClientSecretExpiresAt = new(expires.Unix())
+		}
+		api, err := conn.open()
+		if err != nil {
+			return err
+		}
+		r, err := api.AddSecretWithResponse(cmd.Context(), args[0], &client.AddSecretParams{IdempotencyKey: idempotencyKey()}, body)
+		if err != nil {
+			return conn.failed(err)
+		}
+		made := first(r.JSON201, r.JSON200)
+		if made == nil {
+			return refusedBy(r.ApplicationProblemJSONDefault, r.StatusCode())
+		}
+		if made.ClientSecret == nil {
+			a.note("The secret was made, but the answer that showed it was lost. Revoke it (marque client secret revoke %s %s) and add another.", made.ClientID, made.CredentialID)
+		}
+		return p.print(made, func(w io.Writer) { secretCard(w, made) })
+	})
+	cmd.Flags().TimeVar(&notBefore, "not-before", time.Time{}, []string{time.RFC3339}, "refused before this time (RFC 3339; default valid at once)")
+	cmd.Flags().TimeVar(&expires, "expires", time.Time{}, []string{time.RFC3339}, "refused from this time on (RFC 3339; default never)")
+	p, conn = a.printing(cmd), a.connection(cmd)
+	return cmd
+}
+
+func (a *app) secretList() *cobra.Command {
+	var p *printer
+	var conn *connection
+	cmd := verb("list ID", "List a client's secrets, without the secrets themselves", func(cmd *cobra.Command, args []string) error {
+		api, err := conn.open()
+		if err != nil {
+			return err
+		}
+		r, err := api.ListSecretsWithResponse(cmd.Context(), args[0])
+		if err != nil {
+			return conn.failed(err)
+		}
+		if r.JSON200 == nil {
+			return refusedBy(r.ApplicationProblemJSONDefault, r.StatusCode())
+		}
+		all := nonNil(r.JSON200.Secrets)
+		return p.print(all, func(w io.Writer) {
+			var rows [][]string
+			for _, s := range all {
+				rows = append(rows, []string{s.CredentialID, secretState(&s, time.Now()), instant(&s.CreatedAt), instant(s.NotBefore), unix(s.ClientSecretExpiresAt)})
+			}
+			table(w, []string{"credential_id", "state", "created", "not before", "expires"}, rows)
+		})
+	})
+	p, conn = a.printing(cmd), a.connection(cmd)
+	return cmd
+}
+
+func (a *app) secretRevoke() *cobra.Command {
+	var p *printer
+	var conn *connection
+	cmd := verb("revoke ID CREDENTIAL", "Revoke a secret of a client", func(cmd *cobra.Command, args []string) error {
+		api, err := conn.open()
+		if err != nil {
+			return err
+		}
+		r, err := api.RevokeSecretWithResponse(cmd.Context(), args[0], args[1], nil)
+		if err != nil {
+			return conn.failed(err)
+		}
+		if r.JSON200 == nil {
+			return refusedBy(r.ApplicationProblemJSONDefault, r.StatusCode())
+		}
+		return p.print(r.JSON200, func(w io.Writer) { secretCard(w, r.JSON200) })
+	})
+	p, conn = a.printing(cmd), a.connection(cmd)
+	return cmd
+}
+
+func secretState(s *client.Secret, now time.Time) string {
+	switch {
+	case s.Revoked:
+		return "revoked"
+	case s.ClientSecretExpiresAt != 0 && now.Unix() >= s.ClientSecretExpiresAt:
+		return "expired"
+	case s.NotBefore != nil && now.Before(*s.NotBefore):
+		return "not yet valid"
+	}
+	return "valid"
+}
+
+func secretCard(w io.Writer, s *client.Secret) {
+	secret := ""
+	if s.ClientSecret != nil {
+		secret = *s.ClientSecret + "  (shown this once)"
+	}
+	card(w,
+		"client_id", s.ClientID,
+		"credential_id", s.CredentialID,
+		"client_secret", secret,
+		"state", secretState(s, time.Now()),
+		"created", instant(&s.CreatedAt),
+		"not before", instant(s.NotBefore),
+		"expires", unix(s.ClientSecretExpiresAt),
+		"revoked", instant(s.RevokedAt),
+	)
+}

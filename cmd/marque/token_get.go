@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/clientcredentials"
+
+	"github.com/marque-auth/marque/configs"
+	"github.com/marque-auth/marque/keys/jose"
+)
+
+// issued is a token response: RFC 6749, Section 5.1.
+type issued struct {
+	AccessToken string `json:"access_token"`
+	TokenType   string `json:"token_type"`
+	ExpiresIn   int64  `json:"expires_in"`
+	Scope       string `json:"scope,omitempty"`
+}
+
+func (a *app) tokenGet() *cobra.Command {
+	var (
+		p                      *printer
+		issuer, id, secretFile string
+		scopes, resources      []string
+	)
+	cmd := verb("get", "Get an access token with a client's credentials", func(cmd *cobra.Command, _ []string) error {
+		if _, err := plainHTTP(issuer); err != nil {
+			return err
+		}
+		secret, err := a.clientSecret(secretFile)
+		if err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(context.WithValue(cmd.Context(), oauth2.HTTPClient, outward()), callTimeout)
+		defer cancel()
+		endpoint, err := tokenEndpoint(ctx, issuer)
+		if err != nil {
+			return err
+		}
+		t, err := getToken(ctx, clientcredentials.Config{
+			ClientID: id, ClientSecret: secret.Reveal(), TokenURL: endpoint, AuthStyle: oauth2.AuthStyleInHeader,
+			Scopes: scopes, EndpointParams: url.Values{"resource": resources},
+		})
+		if err != nil {
+			return err
+		}
+		return p.print(t, func(w io.Writer) { fmt.Fprintln(w, t.AccessToken) })
+	})
+	f := cmd.Flags()
+	f.StringVar(&issuer, "issuer", "", "the server's issuer identifier")
+	f.StringVar(&id, "client-id", "", "the client's identifier; its secret comes in $"+configs.VariableClientSecret+" or by --secret-file")
+	f.StringVar(&secretFile, "secret-file", "", "the file with the client's secret")
+	f.StringArrayVar(&scopes, "scope", nil, "what to ask for; repeats, and takes several with spaces between")
+	f.StringArrayVar(&resources, "resource", nil, "the API that the token is for; repeats")
+	_ = cmd.MarkFlagRequired("issuer")
+	_ = cmd.MarkFlagRequired("client-id")
+	p = a.printing(cmd)
+	return cmd
+}
+
+// clientSecret reads the secret from the file, or else from the environment. One line end after it
+// is not part of it.
+func (a *app) clientSecret(file string) (configs.Secret, error) {
+	text := ""
+	for _, kv := range a.environ {
+		if v, ok := strings.CutPrefix(kv, configs.VariableClientSecret+"="); ok {
+			text = v
+		}
+	}
+	if file != "" {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			return configs.Secret{}, fmt.Errorf("read the client's secret: %w", err)
+		}
+		text = strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r")
+	}
+	if text == "" {
+		return configs.Secret{}, usagef("the client's secret is missing: set %s, or name a file with --secret-file", configs.VariableClientSecret)
+	}
+	return configs.NewSecret(text), nil
+}
+
+// tokenEndpoint asks the issuer's metadata where tokens are to be had: RFC 8414, Section 3.
+func tokenEndpoint(ctx context.Context, issuer string) (string, error) {
+	u, err := url.Parse(issuer)
+	if err != nil {
+		return "", err
+	}
+	u.Path = "/.well-known/oauth-authorization-server" + strings.TrimSuffix(u.Path, "/")
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return "", err
+	}
+	resp, err := outward().Do(r)
+	if err != nil {
+		return "", fmt.Errorf("ask the issuer for its metadata: %w", err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxTokenInput))
+	if err != nil {
+		return "", fmt.Errorf("read the issuer's metadata: %w", err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("%s answered %s: is %q the issuer identifier?", u, resp.Status, issuer)
+	}
+	var m struct {
+		Issuer        string `json:"issuer"`
+		TokenEndpoint string `json:"token_endpoint"`
+	}
+	if err := jose.StrictUnmarshal(body, &m, false); err != nil {
+		return "", fmt.Errorf("%s is no metadata document", u)
+	}
+	// RFC 8414, Section 3.3: otherwise any issuer could collect the secrets of another's clients.
+	if m.Issuer != issuer {
+		return "", fmt.Errorf("%s is the metadata of another issuer, %q; identifiers compare as strings", u, clean(m.Issuer))
+	}
+	to, err := url.Parse(m.TokenEndpoint)
+	if err != nil || to.Host == "" || (to.Scheme != "https" && to.Scheme != u.Scheme) {
+		return "", fmt.Errorf("%s names no usable token endpoint", u)
+	}
+	return m.TokenEndpoint, nil
+}
+
+// getToken asks once, and explains a refusal by what the server said of it.
+func getToken(ctx context.Context, c clientcredentials.Config) (issued, error) {
+	t, err := c.Token(ctx)
+	var refusal *oauth2.RetrieveError
+	if errors.As(err, &refusal) && refusal.ErrorCode != "" {
+		message := "refused: " + refusal.ErrorCode
+		if refusal.ErrorDescription != "" {
+			message += ": " + refusal.ErrorDescription
+		}
+		return issued{}, errors.New(clean(message + requestOf(refusal.Response)))
+	}
+	if errors.As(err, &refusal) {
+		return issued{}, errors.New("the token endpoint answered " + refusal.Response.Status + requestOf(refusal.Response))
+	}
+	if err != nil {
+		return issued{}, fmt.Errorf("ask the token endpoint: %w", err)
+	}
+	scope, _ := t.Extra("scope").(string)
+	expires := t.ExpiresIn
+	if expires == 0 && !t.Expiry.IsZero() {
+		expires = int64(time.Until(t.Expiry).Round(time.Second) / time.Second)
+	}
+	return issued{AccessToken: t.AccessToken, TokenType: t.TokenType, ExpiresIn: expires, Scope: scope}, nil
+}
+
+// requestOf names the request for whoever reads the server's log.
+func requestOf(r *http.Response) string {
+	if id := r.Header.Get("X-Request-Id"); id != "" {
+		return " (request " + id + ")"
+	}
+	return ""
+}

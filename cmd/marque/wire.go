@@ -1,0 +1,207 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/marque-auth/marque/authz"
+	"github.com/marque-auth/marque/authz/endpoint"
+	"github.com/marque-auth/marque/configs"
+	"github.com/marque-auth/marque/keys"
+	"github.com/marque-auth/marque/keys/jose"
+	"github.com/marque-auth/marque/store"
+	"github.com/marque-auth/marque/store/boltstore"
+)
+
+// options are what a server takes beside its configuration.
+type options struct {
+	log           *slog.Logger     // nil is silence
+	now           func() time.Time // nil is time.Now
+	withoutSample bool             // leaves out the sample that --dev creates
+}
+
+// server is a running Marque: one issuer. start makes it, Close ends it. Its fields are written
+// before start returns and not afterwards, but for those that say so.
+type server struct {
+	config configs.Config
+	log    *slog.Logger
+	now    func() time.Time
+
+	db           *boltstore.DB
+	listener     net.Listener // the public one
+	admin        net.Listener // over TCP; nil if there is none
+	issuer       string
+	keks         []*jose.KEK // the first seals
+	installation keys.Installation
+	secrets      keys.Secrets
+	store        *boltstore.Store
+	ring         *keys.Ring
+	tokens       *authz.Server
+	registry     *authz.Registry
+	follower     *store.Follower
+
+	live      atomic.Bool  // everything listens
+	confirmed atomic.Int64 // Unix nanoseconds at which the change feed was last read to its end
+	failed    chan error   // of a listener that ended by itself; one place for each
+
+	closing sync.Once
+	closers []closer // in order of start
+	closed  error    // what closing met; set by closing
+}
+
+// closer ends one part of a server. Its context ends when the grace is over.
+type closer struct {
+	name string
+	end  func(context.Context) error
+}
+
+// start brings up a server and returns when it is ready. ctx bounds the start and not the life of
+// the server. What was begun before an error is ended again.
+func start(ctx context.Context, c configs.Config, o options) (*server, error) {
+	if o.log == nil {
+		o.log = slog.New(slog.DiscardHandler)
+	}
+	if o.now == nil {
+		o.now = time.Now
+	}
+	s := &server{config: c, log: o.log, now: o.now, failed: make(chan error, 3)}
+	sample := s.sample
+	if !c.Dev || o.withoutSample {
+		sample = func(context.Context) error { return nil }
+	}
+	// Each step needs the ones before it. The lock of the store comes first: whoever has it may
+	// replace the socket in the folder.
+	for _, step := range []func(context.Context) error{
+		s.openData,
+		s.listen,
+		s.unseal,
+		s.openRing,
+		s.decide,
+		s.follow,
+		sample,
+		s.serveAdmin,
+		s.serveAdminTCP,
+		s.servePublic,
+	} {
+		if err := step(ctx); err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
+	}
+	s.live.Store(true)
+	s.log.InfoContext(ctx, "ready", "issuer", s.issuer, "listen", s.listener.Addr().String(), "data", c.Data)
+	return s, nil
+}
+
+// Close stops the server: no new requests, then the running ones get their grace, then what serves
+// them ends, in reverse order of start. It returns once everything has ended.
+func (s *server) Close() error {
+	s.closing.Do(func() {
+		s.live.Store(false)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Duration(s.config.Shutdown.Grace))
+		defer cancel()
+		for _, c := range slices.Backward(s.closers) {
+			if err := c.end(ctx); err != nil {
+				s.closed = errors.Join(s.closed, fmt.Errorf("stop %s: %w", c.name, err))
+			}
+		}
+	})
+	return s.closed
+}
+
+func (s *server) onClose(name string, end func(context.Context) error) {
+	s.closers = append(s.closers, closer{name, end})
+}
+
+// Issuer is the issuer identifier.
+func (s *server) Issuer() string { return s.issuer }
+
+// Address is where the public listener listens, host:port.
+func (s *server) Address() string { return s.listener.Addr().String() }
+
+// AdminAddress is where the admin listener listens, host:port; empty if there is none.
+func (s *server) AdminAddress() string {
+	if s.admin == nil {
+		return ""
+	}
+	return s.admin.Addr().String()
+}
+
+// Socket is the path of the admin socket.
+func (s *server) Socket() string { return filepath.Join(s.config.Data, socketName) }
+
+// ready returns nil while tokens can be issued. A store that is away for less than store.outage is
+// no reason against it.
+func (s *server) ready(context.Context) error {
+	if !s.live.Load() {
+		return errors.New("starting, or stopping")
+	}
+	now := s.now()
+	if age := now.Sub(time.Unix(0, s.confirmed.Load())); age > time.Duration(s.config.Store.Outage) {
+		return fmt.Errorf("the store was last heard of %v ago", age)
+	}
+	if _, err := s.ring.Signer(defaultAlgorithm, now); err != nil {
+		return err
+	}
+	return nil
+}
+
+// decide makes what answers token requests and management calls.
+func (s *server) decide(context.Context) error {
+	var err error
+	s.tokens, err = authz.NewServer(authz.Config{
+		Issuer:       s.issuer,
+		Pepper:       s.secrets.Pepper,
+		Clients:      s.store,
+		Resources:    s.store,
+		Keys:         s.ring,
+		ClientCache:  s.config.Cache.Clients,
+		StoreOutage:  time.Duration(s.config.Store.Outage),
+		ClientRate:   float64(s.config.Limits.ClientRate),
+		Failures:     float64(s.config.Limits.Failures),
+		SigningQueue: s.config.Limits.SigningQueue,
+		Now:          s.now,
+	})
+	if err != nil {
+		return err
+	}
+	s.registry, err = authz.NewRegistry(authz.RegistryConfig{
+		Issuer:          s.issuer,
+		Pepper:          s.secrets.Pepper,
+		Clients:         s.store,
+		Resources:       s.store,
+		ClaimNamespaces: s.config.Claims.Namespaces,
+		EnsureKeys:      s.ensureKeys,
+		Applied:         func(ctx context.Context) error { return s.follower.CatchUp(ctx) },
+		Now:             s.now,
+	})
+	return err
+}
+
+// publicHandler translates the configuration for the public listener.
+func (s *server) publicHandler() (http.Handler, error) {
+	proxies, err := networks(s.config.TrustedProxies)
+	if err != nil {
+		return nil, err
+	}
+	return endpoint.New(endpoint.Config{
+		Issuer:                   s.issuer,
+		InsecureHTTP:             s.config.InsecureHTTP || s.config.Dev,
+		Tokens:                   s.tokens,
+		Keys:                     s.ring,
+		Log:                      s.log,
+		Ready:                    s.ready,
+		TrustedProxies:           proxies,
+		SigningAlgorithms:        signingAlgorithms(s.config.Keys.Ed25519Name),
+		WithoutOpenIDAlias:       !s.config.Metadata.OpenIDAlias,
+		PlaceholderResponseTypes: s.config.Metadata.ResponseTypesPlaceholder,
+	})
+}

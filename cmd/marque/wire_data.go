@@ -1,0 +1,238 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/marque-auth/marque/authz/audit"
+	"github.com/marque-auth/marque/configs"
+	"github.com/marque-auth/marque/keys"
+	"github.com/marque-auth/marque/keys/jose"
+	"github.com/marque-auth/marque/store"
+	"github.com/marque-auth/marque/store/boltstore"
+)
+
+// What lies in the data folder.
+const (
+	databaseName = "marque.db"
+	socketName   = "admin.sock"
+	devKEKName   = "kek"                  // --dev alone keeps it there
+	sampleName   = "sample-client-secret" // likewise
+)
+
+// openData takes the data folder: it is ours alone, and no other server has it.
+func (s *server) openData(context.Context) error {
+	dir := s.config.Data
+	if err := checkSocketPath(filepath.Join(dir, socketName)); err != nil {
+		return err
+	}
+	if !s.config.Dev {
+		// Opening would make it: a mistyped folder must not become an empty installation.
+		if _, err := os.Stat(filepath.Join(dir, databaseName)); errors.Is(err, fs.ErrNotExist) {
+			return noInstallation(dir)
+		}
+	}
+	if err := makeDataFolder(dir, s.config.Dev); err != nil {
+		return err
+	}
+	db, err := openDatabase(s.config)
+	if err != nil {
+		return err
+	}
+	s.db = db
+	s.onClose("the store", func(context.Context) error { return db.Close() })
+	return nil
+}
+
+func openDatabase(c configs.Config) (*boltstore.DB, error) {
+	db, err := boltstore.OpenDB(boltstore.Config{Path: filepath.Join(c.Data, databaseName), Namespace: c.Store.Namespace})
+	if errors.Is(err, boltstore.ErrLocked) {
+		return nil, fmt.Errorf("the data folder %s is in use by another marque process; stop that one, or name another folder with --data", c.Data)
+	}
+	return db, err
+}
+
+func noInstallation(dir string) error {
+	return fmt.Errorf("%s holds no installation: run 'marque init --data %s --issuer URL --kek-file F' once, or try things out with --dev", dir, dir)
+}
+
+// makeDataFolder makes the folder, or looks whether the one that is there is private. --dev accepts
+// one that is not: what it holds is for trying things out.
+func makeDataFolder(dir string, dev bool) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make the data folder: %w", err)
+	}
+	info, err := os.Stat(dir)
+	switch {
+	case err != nil:
+		return fmt.Errorf("look at the data folder: %w", err)
+	case !info.IsDir():
+		return fmt.Errorf("the data folder %s is not a folder", dir)
+	case !dev && info.Mode().Perm()&0o077 != 0:
+		return fmt.Errorf("the data folder %s has mode %04o, so that others can get at it; run: chmod 700 %s", dir, info.Mode().Perm(), dir)
+	}
+	return nil
+}
+
+// unseal reads the installation record, which --dev makes by itself, and opens the store with what
+// was sealed in it.
+func (s *server) unseal(ctx context.Context) error {
+	var err error
+	if s.keks, err = s.keyEncryptionKeys(ctx); err != nil {
+		return err
+	}
+	if s.config.Dev {
+		by := audit.Origin{Actor: audit.System("dev")}
+		s.installation, s.secrets, err = keys.Found(ctx, s.db, s.keks[0], s.devIssuer(), true, s.now(), by)
+		if err == nil && !s.installation.Dev {
+			err = errNotDev(s.config.Data)
+		}
+	} else {
+		s.installation, s.secrets, err = openInstallation(ctx, s.db, s.config, s.keks)
+	}
+	if err != nil {
+		return err
+	}
+	s.issuer = s.installation.Issuer
+	if problem := configs.IssuerProblem(s.issuer, s.config.Dev || s.config.InsecureHTTP); problem != "" {
+		return fmt.Errorf("the issuer %q of the installation in %s %s", s.issuer, s.config.Data, problem)
+	}
+	envelope, err := store.NewEnvelope(s.secrets.RecordKey, s.config.Store.Namespace)
+	if err != nil {
+		return err
+	}
+	s.store, err = boltstore.New(s.db, envelope)
+	return err
+}
+
+func errNotDev(dir string) error {
+	return fmt.Errorf("%s holds an installation that was not made by --dev, which would lower its guards; start without --dev, or name another folder with --data", dir)
+}
+
+// openInstallation reads the record that marque init made. An issuer that the configuration leaves
+// out is the record's.
+func openInstallation(ctx context.Context, db *boltstore.DB, c configs.Config, keks []*jose.KEK) (keys.Installation, keys.Secrets, error) {
+	in, err := db.Installation(ctx)
+	if errors.Is(err, keys.ErrNotFound) {
+		return in, keys.Secrets{}, noInstallation(c.Data)
+	}
+	if err != nil {
+		return in, keys.Secrets{}, err
+	}
+	secrets, err := in.Open(keks)
+	if err != nil {
+		return in, keys.Secrets{}, err
+	}
+	issuer := c.Issuer
+	if issuer == "" {
+		issuer = in.Issuer
+	}
+	return in, secrets, in.Check(issuer, c.Dev)
+}
+
+// devIssuer is the issuer of a --dev server: the one that was given, or where it listens.
+func (s *server) devIssuer() string {
+	if s.config.Issuer != "" {
+		return s.config.Issuer
+	}
+	host, _, _ := net.SplitHostPort(s.config.Listen)
+	if ip := net.ParseIP(host); host == "" || (ip != nil && ip.IsUnspecified()) {
+		host = "localhost" // every interface is no name that a client could call
+	}
+	_, port, _ := net.SplitHostPort(s.listener.Addr().String())
+	scheme := "http://"
+	if s.config.TLS.CertFile != "" {
+		scheme = "https://"
+	}
+	return scheme + net.JoinHostPort(host, port)
+}
+
+// keyEncryptionKeys reads the keys that seal secrets: the one that seals first, then those that
+// only open.
+func (s *server) keyEncryptionKeys(ctx context.Context) ([]*jose.KEK, error) {
+	c := s.config
+	if !c.Dev || c.Keys.KEKFile != "" || !c.Keys.KEK.IsZero() {
+		return readKEKs(c)
+	}
+	c.Keys.KEKFile = filepath.Join(c.Data, devKEKName)
+	_, err := os.Lstat(c.Keys.KEKFile)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return readKEKs(c)
+	}
+	switch in, err := s.db.Installation(ctx); {
+	case err == nil && !in.Dev:
+		return nil, errNotDev(c.Data)
+	case err == nil:
+		return nil, fmt.Errorf("%s is gone, and nothing in %s can be opened without it; to start anew, remove the folder", c.Keys.KEKFile, c.Data)
+	case !errors.Is(err, keys.ErrNotFound):
+		return nil, err
+	}
+	kek, err := keys.WriteKEKFile(c.Keys.KEKFile)
+	return []*jose.KEK{kek}, err
+}
+
+// readKEKs reads the key-encryption keys that the configuration names.
+func readKEKs(c configs.Config) ([]*jose.KEK, error) {
+	var all []*jose.KEK
+	switch {
+	case !c.Keys.KEK.IsZero():
+		kek, err := keys.ParseKEK(c.Keys.KEK.Reveal())
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", configs.VariableKEK, err)
+		}
+		all = append(all, kek)
+	case c.Keys.KEKFile == "":
+		return nil, fmt.Errorf("no key-encryption key: name its file with --kek-file (keys.kek_file), or set %s", configs.VariableKEK)
+	default:
+		kek, err := readKEKFile(c, c.Keys.KEKFile)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, kek)
+	}
+	for _, file := range c.Keys.PreviousKEKFiles {
+		kek, err := readKEKFile(c, file)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, kek)
+	}
+	return all, nil
+}
+
+func readKEKFile(c configs.Config, file string) (*jose.KEK, error) {
+	if err := checkOutside(c, file); err != nil {
+		return nil, err
+	}
+	return keys.ReadKEKFile(file)
+}
+
+// checkOutside refuses a key file in the data folder: a copy of the folder, such as a backup, would
+// hold the lock and the key.
+func checkOutside(c configs.Config, file string) error {
+	if c.Dev || file == "" || !strings.HasPrefix(resolved(file), resolved(c.Data)+string(filepath.Separator)) {
+		return nil
+	}
+	return fmt.Errorf("the key-encryption key %s lies in the data folder %s, so that a copy of the folder could be opened by anyone; keep it elsewhere", file, c.Data)
+}
+
+// resolved returns the absolute path of a file that need not exist, with symbolic links followed.
+func resolved(path string) string {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return path
+	}
+	if real, err := filepath.EvalSymlinks(abs); err == nil {
+		return real
+	}
+	if dir := filepath.Dir(abs); dir != abs {
+		return filepath.Join(resolved(dir), filepath.Base(abs))
+	}
+	return abs
+}

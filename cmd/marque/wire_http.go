@@ -1,0 +1,139 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+
+	"github.com/marque-auth/marque/authz/admin"
+	"github.com/marque-auth/marque/authz/endpoint"
+	"github.com/marque-auth/marque/configs"
+)
+
+// listen takes the public address. Nothing is answered there before servePublic.
+func (s *server) listen(ctx context.Context) error {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", s.config.Listen)
+	if err != nil {
+		return fmt.Errorf("listen for clients (listen): %w", err)
+	}
+	s.listener = l
+	s.onClose("the listener", func(context.Context) error { return ignoreClosed(l.Close()) })
+	return nil
+}
+
+func (s *server) servePublic(context.Context) error {
+	h, err := s.publicHandler()
+	if err != nil {
+		return err
+	}
+	public := endpoint.NewServer(h, s.log)
+	l := s.listener
+	if s.config.TLS.CertFile != "" {
+		certificate, err := readCertificate(s.config)
+		if err != nil {
+			return err
+		}
+		public.TLSConfig.Certificates = []tls.Certificate{certificate}
+		public.TLSConfig.NextProtos = []string{"h2", "http/1.1"}
+		l = tls.NewListener(l, public.TLSConfig)
+	}
+	s.serve("the public listener", public, l)
+	return nil
+}
+
+func readCertificate(c configs.Config) (tls.Certificate, error) {
+	certificate, err := tls.LoadX509KeyPair(c.TLS.CertFile, c.TLS.KeyFile)
+	if err != nil {
+		return certificate, fmt.Errorf("read the certificate (tls.cert_file, tls.key_file): %w", err)
+	}
+	return certificate, nil
+}
+
+// serveAdmin answers local commands on the socket in the data folder.
+func (s *server) serveAdmin(context.Context) error {
+	h, err := admin.New(admin.Config{Registry: s.registry, Keys: s.ring, Log: s.log})
+	if err != nil {
+		return err
+	}
+	l, err := admin.ListenUnix(s.Socket())
+	if err != nil {
+		return err
+	}
+	local := endpoint.NewServer(h, s.log)
+	local.ConnContext = admin.ConnContext
+	s.serve("the admin socket", local, l)
+	return nil
+}
+
+// serveAdminTCP answers on the admin address, unless there is none.
+func (s *server) serveAdminTCP(ctx context.Context) error {
+	if s.config.Admin.Listen == "" {
+		return nil
+	}
+	h, err := admin.NewTCP(admin.TCPConfig{Hosts: adminHosts(s.config.Admin)})
+	if err != nil {
+		return err
+	}
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", s.config.Admin.Listen)
+	if err != nil {
+		return fmt.Errorf("listen for admins (admin.listen): %w", err)
+	}
+	s.admin = l
+	s.serve("the admin listener", endpoint.NewServer(h, s.log), l)
+	return nil
+}
+
+// adminHosts are the names that the admin listener goes by: those that are set, and the address that
+// it listens on if that is one.
+func adminHosts(c configs.AdminConfig) []string {
+	hosts := c.Hosts
+	if host, _, err := net.SplitHostPort(c.Listen); err == nil {
+		if a, err := netip.ParseAddr(host); (err == nil && !a.IsUnspecified()) || (err != nil && host != "") {
+			hosts = append([]string{host}, hosts...)
+		}
+	}
+	return hosts
+}
+
+// serve runs an HTTP server until Close, which first lets running requests end.
+func (s *server) serve(name string, h *http.Server, l net.Listener) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := h.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			s.failed <- fmt.Errorf("%s: %w", name, err)
+		}
+	}()
+	s.onClose(name, func(ctx context.Context) error {
+		err := h.Shutdown(ctx)
+		if errors.Is(err, context.DeadlineExceeded) {
+			s.log.WarnContext(ctx, "requests were cut off: they ran longer than shutdown.grace", "listener", name)
+			err = h.Close()
+		}
+		<-done
+		return ignoreClosed(err)
+	})
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+func networks(list []string) ([]netip.Prefix, error) {
+	var all []netip.Prefix
+	for _, s := range list {
+		p, err := configs.ParseNetwork(s)
+		if err != nil {
+			return nil, fmt.Errorf("trusted_proxies: %w", err)
+		}
+		all = append(all, p)
+	}
+	return all, nil
+}

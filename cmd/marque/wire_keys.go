@@ -1,0 +1,167 @@
+package main
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/marque-auth/marque/authz"
+	"github.com/marque-auth/marque/authz/audit"
+	"github.com/marque-auth/marque/keys"
+	"github.com/marque-auth/marque/keys/jose"
+	"github.com/marque-auth/marque/store"
+)
+
+// defaultAlgorithm is what every installation signs with, whatever its resources ask for.
+const defaultAlgorithm = jose.ES256
+
+// openRing makes the signing keys' ring and lets it carry out what is due, so that there is a key
+// before anybody asks.
+func (s *server) openRing(ctx context.Context) error {
+	k := s.config.Keys
+	var err error
+	s.ring, err = keys.NewRing(keys.Config{
+		Rings:           s.store,
+		KEKs:            s.keks,
+		Installation:    s.installation.ID,
+		JWKSMaxAge:      time.Duration(k.JWKSMaxAge),
+		RefreshInterval: time.Duration(k.RefreshInterval),
+		PublishLead:     time.Duration(k.PublishLead),
+		StoreOutage:     time.Duration(s.config.Store.Outage),
+		Leeway:          time.Duration(s.config.Leeway),
+		FirstKeyAtOnce:  true, // the embedded store has no second node that could not know the key yet
+		WireEd25519:     jose.Algorithm(k.Ed25519Name),
+		Algorithms:      s.algorithmsInUse,
+		Now:             s.now,
+		Log:             s.log,
+	})
+	if err != nil {
+		return err
+	}
+	return s.ring.Step(ctx, s.now())
+}
+
+// algorithmsInUse returns what the resources are signed with, each once.
+func (s *server) algorithmsInUse(ctx context.Context) ([]jose.Algorithm, error) {
+	const page = 256
+	var all []jose.Algorithm
+	var after authz.ResourceID
+	for {
+		resources, err := s.store.ListResources(ctx, after, page)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range resources {
+			if !slices.Contains(all, r.Algorithm) {
+				all = append(all, r.Algorithm)
+			}
+			after = r.ID
+		}
+		if len(resources) < page {
+			return all, nil
+		}
+	}
+}
+
+func (s *server) ensureKeys(ctx context.Context, alg jose.Algorithm, by audit.Origin) error {
+	_, err := s.ring.Ensure(ctx, alg, by)
+	return err
+}
+
+// follow reads everything once, and starts what keeps it current.
+func (s *server) follow(ctx context.Context) error {
+	var err error
+	s.follower, err = store.NewFollower(store.FollowerConfig{
+		Changes:  s.store,
+		Apply:    s.apply,
+		Reload:   s.reload,
+		Interval: time.Duration(s.config.Cache.MaxAge),
+		Confirmed: func(at time.Time) {
+			s.confirmed.Store(at.UnixNano())
+			s.tokens.ConfirmedAt(at)
+		},
+		Now: s.now,
+		Log: s.log,
+	})
+	if err != nil {
+		return err
+	}
+	if err := s.follower.Start(ctx); err != nil {
+		return err
+	}
+	s.background("the follower", func(ctx context.Context) { _ = s.follower.Run(ctx) }) // it logs, and only ends with ctx
+	s.background("the key timeline", s.stepKeys)
+	return nil
+}
+
+// apply hands changes on to what holds copies of records.
+func (s *server) apply(ctx context.Context, changes []store.Change) error {
+	ring := false
+	for _, c := range changes {
+		switch c.Kind {
+		case store.KindClient:
+			s.tokens.ClientChanged(authz.ClientID(c.ID))
+		case store.KindResource:
+			s.tokens.ResourceChanged(authz.ResourceID(c.ID))
+		case store.KindRing:
+			ring = true
+		default: // of a newer version that shares the store: dropping too much is harmless
+			s.tokens.AllChanged()
+			ring = true
+		}
+	}
+	if ring {
+		return s.ring.Reload(ctx)
+	}
+	return nil
+}
+
+func (s *server) reload(ctx context.Context) error {
+	s.tokens.AllChanged()
+	return s.ring.Reload(ctx)
+}
+
+// stepKeys carries out what is due on the timeline of signing keys, until ctx ends. A failure is
+// logged when it begins and when it is over.
+func (s *server) stepKeys(ctx context.Context) {
+	ticks := time.NewTicker(time.Duration(s.config.Keys.RefreshInterval))
+	defer ticks.Stop()
+	failing := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticks.C:
+		}
+		err := s.ring.Step(ctx, s.now())
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil && !failing:
+			s.log.ErrorContext(ctx, "cannot carry out what is due for signing keys", "err", err)
+		case err == nil && failing:
+			s.log.InfoContext(ctx, "signing keys are up to date again")
+		}
+		failing = err != nil
+	}
+}
+
+// background runs f until the server is closed, which waits for it.
+func (s *server) background(name string, f func(context.Context)) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f(ctx)
+	}()
+	s.onClose(name, func(context.Context) error {
+		cancel()
+		<-done
+		return nil
+	})
+}
+
+// signingAlgorithms lists what tokens can be signed with, as the JWKS spells it.
+func signingAlgorithms(ed25519Name string) []jose.Algorithm {
+	return []jose.Algorithm{jose.ES256, jose.RS256, jose.PS256, jose.Algorithm(ed25519Name)}
+}
