@@ -1,0 +1,163 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/marque-auth/marque/keys/jose"
+)
+
+// lab is where the measurements happen: a data folder with one installation, which the server's
+// processes open one after the other.
+type lab struct {
+	settings settings
+	seats    seats
+	binary   string
+	dir      string
+
+	address  string                      // of every server's public listener
+	requests map[jose.Algorithm][][]byte // one of each client
+	secret   string                      // in the first request of every algorithm
+}
+
+// algorithms are measured in this order.
+func algorithms() []jose.Algorithm {
+	return []jose.Algorithm{jose.ES256, jose.RS256, jose.Ed25519}
+}
+
+// resourceOf names the resource whose tokens are signed by an algorithm. The names are equally long.
+func resourceOf(a jose.Algorithm) string {
+	return fmt.Sprintf("https://%.5s.fulfilment.example", strings.ToLower(string(a)))
+}
+
+const scope = "orders:read orders:write"
+
+// startTimeout bounds how long a process may take until it answers.
+const startTimeout = 20 * time.Second
+
+func (l *lab) data() string { return filepath.Join(l.dir, "data") }
+func (l *lab) kek() string  { return filepath.Join(l.dir, "kek") }
+
+// prepare makes the installation and chooses the address that its servers listen on.
+func (l *lab) prepare(ctx context.Context) error {
+	cmd := exec.CommandContext(ctx, l.binary, "init",
+		"--data", l.data(), "--issuer", "https://as.example", "--kek-file", l.kek())
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("marque init: %w\n%s", err, out)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	l.address = listener.Addr().String()
+	return listener.Close()
+}
+
+// launch starts a server on the installation and does not wait for it.
+func (l *lab) launch() (*process, error) {
+	p, err := start(l.seats, l.dir, "marque", exec.Command(l.binary, "serve",
+		"--data", l.data(), "--kek-file", l.kek(), "--listen", l.address, "--admin-listen", ""))
+	if err != nil {
+		return nil, err
+	}
+	p.address = l.address
+	return p, nil
+}
+
+// serve starts a server and waits until it is ready to issue tokens.
+func (l *lab) serve(ctx context.Context) (*process, error) {
+	p, err := l.launch()
+	if err != nil {
+		return nil, err
+	}
+	ready := []byte("GET /readyz HTTP/1.1\r\nHost: " + l.address + "\r\n\r\n")
+	if _, err := p.await(ctx, ready); err != nil {
+		p.stop()
+		return nil, err
+	}
+	return p, nil
+}
+
+// await sends a request until the answer is 200, and returns when it came. A server that does not
+// listen yet, or says 503, is asked again; any other answer is an error.
+func (p *process) await(ctx context.Context, request []byte) (time.Time, error) {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	for {
+		err := p.try(ctx, request)
+		if err == nil {
+			return time.Now(), nil
+		}
+		var status *statusError
+		if errors.As(err, &status) && !strings.Contains(status.line, " 503 ") {
+			return time.Time{}, err
+		}
+		select {
+		case <-time.After(500 * time.Microsecond):
+		case <-p.ended:
+			return time.Time{}, p.failure(err)
+		case <-ctx.Done():
+			return time.Time{}, fmt.Errorf("no answer in %s: %w", startTimeout, err)
+		}
+	}
+}
+
+func (p *process) try(ctx context.Context, request []byte) error {
+	c, err := dial(ctx, p.address)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	_, err = c.exchange(request, false)
+	return err
+}
+
+// startFloor starts the floor, whose tokens are as long as those of the server.
+func (l *lab) startFloor(ctx context.Context, server *process) (*process, error) {
+	digest := sha256.Sum256([]byte(l.secret))
+	config := floorConfig{Digest: digest[:], Tokens: map[string]floorSample{}}
+	for _, a := range algorithms() {
+		sample, err := l.sample(ctx, server, a)
+		if err != nil {
+			return nil, err
+		}
+		config.Tokens[resourceOf(a)] = sample
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(self, floorCommand)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	p, err := start(l.seats, l.dir, "floor", cmd)
+	if err != nil {
+		return nil, err
+	}
+	err = json.NewEncoder(in).Encode(config)
+	if err == nil {
+		p.address, err = bufio.NewReader(out).ReadString('\n')
+		p.address = strings.TrimSpace(p.address)
+	}
+	if err != nil {
+		p.stop()
+		return nil, p.failure(err)
+	}
+	return p, nil
+}

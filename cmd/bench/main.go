@@ -1,0 +1,123 @@
+// Command bench measures a real marque server process beside a bare net/http handler that does the
+// least a token endpoint can do: parse the form, compare one hash, sign. README.md says what each
+// number means. Nothing is asserted: targets are printed beside what was measured.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"syscall"
+	"time"
+)
+
+// settings bound the run in count and time.
+type settings struct {
+	binary      string        // a marque binary; empty: build one
+	clients     int           // registered clients, all of which ask for tokens
+	connections int           // kept alive, one request at a time on each
+	pairs       int           // windows of the floor, and as many of the server, for each algorithm
+	window      time.Duration // length of a window
+	tokens      int           // issued before memory is read
+	starts      int           // process starts to the first token
+}
+
+func main() {
+	if len(os.Args) == 2 && os.Args[1] == floorCommand {
+		exit(serveFloor(os.Stdin, os.Stdout))
+	}
+	var s settings
+	flag.StringVar(&s.binary, "marque", "", "the marque `binary` to measure (default: built from this module)")
+	flag.IntVar(&s.clients, "clients", 1_000, "registered clients")
+	flag.IntVar(&s.connections, "connections", 8, "connections kept alive")
+	flag.IntVar(&s.pairs, "pairs", 9, "pairs of windows for each algorithm")
+	flag.DurationVar(&s.window, "window", 600*time.Millisecond, "length of a window")
+	flag.IntVar(&s.tokens, "tokens", 100_000, "tokens issued before memory is read")
+	flag.IntVar(&s.starts, "starts", 7, "process starts to the first token")
+	flag.Parse()
+	if flag.NArg() > 0 || s.clients < 1 || s.connections < 1 || s.pairs < 1 || s.window <= 0 || s.tokens < 1 || s.starts < 1 {
+		fmt.Fprintln(os.Stderr, "bench: no arguments, and every number at least 1")
+		flag.Usage()
+		os.Exit(2)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, s, os.Stdout)
+	stop()
+	exit(err)
+}
+
+func exit(err error) {
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// run measures everything once, from an empty data folder to the report.
+func run(ctx context.Context, s settings, out io.Writer) error {
+	began := time.Now()
+	dir, err := os.MkdirTemp("", "marque-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	binary := s.binary
+	if binary == "" {
+		// Before this process is confined to one core.
+		if binary, err = build(ctx, dir); err != nil {
+			return err
+		}
+	}
+	runtime.GOMAXPROCS(1)
+	seats := findSeats()
+	if err := seats.sit(); err != nil {
+		return err
+	}
+	l := &lab{settings: s, seats: seats, binary: binary, dir: dir}
+	r := report{out: out}
+	r.machine(s, seats)
+	if err := l.measure(ctx, &r); err != nil {
+		return err
+	}
+	r.end(time.Since(began))
+	return nil
+}
+
+// measure runs the parts of the report in the order in which it prints them.
+func (l *lab) measure(ctx context.Context, r *report) error {
+	if err := l.prepare(ctx); err != nil {
+		return err
+	}
+	server, err := l.serve(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { server.stop() }()
+	took, err := l.register(ctx)
+	if err != nil {
+		return err
+	}
+	r.registered(l.settings.clients, took)
+	if err := l.measureSpeed(ctx, server, r); err != nil {
+		return err
+	}
+	used, err := server.memory()
+	if err != nil {
+		return err
+	}
+	server.stop()
+	starts, err := l.measureStarts(ctx)
+	if err != nil {
+		return err
+	}
+	r.starts(starts)
+	if server, err = l.serve(ctx); err != nil {
+		return err
+	}
+	return l.measureMemory(ctx, server, used, r)
+}

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/marque-auth/marque/keys/jose"
+)
+
+// report writes what was measured as soon as it is known, for people.
+type report struct{ out io.Writer }
+
+func (r *report) line(format string, args ...any) { fmt.Fprintf(r.out, format+"\n", args...) }
+
+func (r *report) machine(s settings, seats seats) {
+	r.line("%s %s/%s, %d cores, %s", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(),
+		cmp.Or(processor(), "processor unknown"))
+	r.line("one core each for server and load (%s); %d connections kept alive", seats, s.connections)
+	r.line("median (least to most) over %d windows of %s, floor and server in turn", s.pairs, s.window)
+}
+
+func (r *report) registered(clients int, took time.Duration) {
+	r.line("")
+	r.line("%d clients registered through the admin socket in %.1f s (%.2f ms each)",
+		clients, took.Seconds(), took.Seconds()*1e3/float64(clients))
+}
+
+func (r *report) speedHead() {
+	r.line("")
+	r.line("%-8s %-7s %-26s %-24s %s", "", "", "CPU µs per token", "tokens per second", "core busy")
+}
+
+func (r *report) speed(a jose.Algorithm, pairs []pair) {
+	r.side(string(a), "floor", pairs, func(p pair) window { return p.floor })
+	r.side("", "marque", pairs, func(p pair) window { return p.server })
+	ratio := spreadOf(pairs, pair.ratio)
+	text := fmt.Sprintf("%-8s %-7s %.2f (%.2f to %.2f)", "", "ratio", ratio.median, ratio.least, ratio.most)
+	if a == jose.ES256 {
+		text += "   target: at most 1.35"
+	}
+	r.line("%s", text)
+}
+
+func (r *report) side(name, who string, pairs []pair, of func(pair) window) {
+	cpu := spreadOf(pairs, func(p pair) float64 { return of(p).perToken() })
+	rate := spreadOf(pairs, func(p pair) float64 { return of(p).perSecond() })
+	busy := spreadOf(pairs, func(p pair) float64 { return 100 * of(p).busy() })
+	r.line("%-8s %-7s %-25s %-24s %.0f %%", name, who,
+		fmt.Sprintf("%.1f (%.1f to %.1f)", cpu.median, cpu.least, cpu.most),
+		fmt.Sprintf("%.0f (%.0f to %.0f)", rate.median, rate.least, rate.most), busy.median)
+}
+
+func (r *report) starts(took []time.Duration) {
+	s := spreadOf(took, func(d time.Duration) float64 { return d.Seconds() * 1e3 })
+	r.line("")
+	r.line("process start to first token, keys existing: %.0f ms (%.0f to %.0f over %d starts)   target: at most 300 ms",
+		s.median, s.least, s.most, len(took))
+}
+
+func (r *report) memory(clients int, m memoryUse) {
+	r.line("")
+	r.line("resident memory, %d clients registered", clients)
+	r.line("  after the start              %s", mebibytes(m.began))
+	r.line("  after %-7d ES256 tokens   %s   target: under 40 MiB", m.tokens, mebibytes(m.after))
+	r.line("  the process measured above   %s   it also registered everything, and made RSA keys", mebibytes(m.used))
+}
+
+func mebibytes(r resident) string {
+	text := fmt.Sprintf("%.1f MiB", float64(r.Now)/(1<<20))
+	if r.Peak > 0 {
+		text += fmt.Sprintf(" (peak %.1f)", float64(r.Peak)/(1<<20))
+	}
+	return text
+}
+
+func (r *report) end(took time.Duration) {
+	r.line("")
+	r.line("measured in %.0f s; cmd/bench/README.md says how to read it", took.Seconds())
+}
+
+// spread sums up numbers of which one alone says little.
+type spread struct{ median, least, most float64 }
+
+// spreadOf takes one number of each item; there is at least one item.
+func spreadOf[T any](items []T, number func(T) float64) spread {
+	var n []float64
+	for _, item := range items {
+		n = append(n, number(item))
+	}
+	slices.Sort(n)
+	middle := n[len(n)/2]
+	if len(n)%2 == 0 {
+		middle = (n[len(n)/2-1] + middle) / 2
+	}
+	return spread{median: middle, least: n[0], most: n[len(n)-1]}
+}
