@@ -98,13 +98,25 @@ func openFile(path string, timeout time.Duration) (*bolt.DB, error) {
 	return file, nil
 }
 
-func open(path string, timeout time.Duration) (file *bolt.DB, err error) {
-	defer recovered(&err)
-	return bolt.Open(path, 0o600, &bolt.Options{
-		Timeout:      timeout,
-		FreelistType: bolt.FreelistMapType,
-		NoStatistics: true, // a lock per transaction for numbers that nothing reads
+func open(path string, timeout time.Duration) (db *bolt.DB, err error) {
+	var file *os.File
+	err = guarded(func() error {
+		db, err = bolt.Open(path, 0o600, &bolt.Options{
+			Timeout:      timeout,
+			FreelistType: bolt.FreelistMapType,
+			NoStatistics: true, // a lock per transaction for numbers that nothing reads
+			OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
+				var err error
+				file, err = os.OpenFile(name, flag, mode)
+				return file, err
+			},
+		})
+		return err
 	})
+	if err != nil && file != nil {
+		_ = file.Close() // lets go of the lock after a panic; otherwise bbolt has closed it
+	}
+	return db, err
 }
 
 func syncFolder(path string) error {
@@ -122,25 +134,25 @@ func (db *DB) Close() error { return db.bolt.Close() }
 func (db *DB) Epoch() string { return db.epoch }
 
 // view runs fn in a read transaction, unless ctx has ended.
-func (db *DB) view(ctx context.Context, fn func(*bolt.Tx) error) (err error) {
+func (db *DB) view(ctx context.Context, fn func(*bolt.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	defer recovered(&err)
-	return db.bolt.View(fn)
+	return guarded(func() error { return db.bolt.View(fn) })
 }
 
 // update runs fn in the one write transaction and commits it if fn returns nil. Waiting for other
 // writers may take a while, so the context is asked again before anything is written.
-func (db *DB) update(ctx context.Context, fn func(*bolt.Tx) error) (err error) {
+func (db *DB) update(ctx context.Context, fn func(*bolt.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	defer recovered(&err)
-	return db.bolt.Update(func(tx *bolt.Tx) error {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		return fn(tx)
+	return guarded(func() error {
+		return db.bolt.Update(func(tx *bolt.Tx) error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			return fn(tx)
+		})
 	})
 }

@@ -1,6 +1,7 @@
 package boltstore
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -41,10 +42,9 @@ var (
 
 // prepare makes the buckets of a new file or namespace and checks the format of an old one. A file
 // that has them all is only read.
-func (db *DB) prepare() (err error) {
-	defer recovered(&err)
+func (db *DB) prepare() error {
 	complete := false
-	err = db.bolt.View(func(tx *bolt.Tx) error {
+	err := db.view(context.Background(), func(tx *bolt.Tx) error {
 		if tx.Bucket(fileBucket) == nil {
 			return onlyIfEmpty(tx)
 		}
@@ -57,7 +57,7 @@ func (db *DB) prepare() (err error) {
 	if err != nil || complete {
 		return err
 	}
-	return db.bolt.Update(func(tx *bolt.Tx) error {
+	return db.update(context.Background(), func(tx *bolt.Tx) error {
 		if tx.Bucket(fileBucket) == nil {
 			if err := makeFile(tx); err != nil {
 				return err

@@ -8,9 +8,7 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
-	"github.com/marque-auth/marque/authz"
 	"github.com/marque-auth/marque/authz/audit"
-	"github.com/marque-auth/marque/keys"
 	"github.com/marque-auth/marque/store"
 )
 
@@ -126,83 +124,4 @@ func (s *Store) commit(ctx context.Context, w write) error {
 		}
 		return s.db.appendAudit(tx, entry)
 	})
-}
-
-// Rings implements keys.Rings.
-func (s *Store) Rings(ctx context.Context) ([]keys.RingRecord, error) {
-	const all = 1 << 16 // there is one ring per algorithm
-	records, err := s.list(ctx, bucketRings, "", all)
-	if err != nil {
-		return nil, err
-	}
-	rings := make([]keys.RingRecord, len(records))
-	for i, r := range records {
-		if rings[i], err = s.env.OpenRing(r.key, r.sealed); err != nil {
-			return nil, err
-		}
-	}
-	return rings, nil
-}
-
-// PutRing implements keys.Rings.
-func (s *Store) PutRing(ctx context.Context, r keys.RingRecord, e audit.Entry) (keys.RingRecord, error) {
-	expected := r.Version
-	r.Version++
-	sealed, err := s.env.SealRing(r)
-	if err != nil {
-		return keys.RingRecord{}, err
-	}
-	err = s.commit(ctx, write{
-		kind: store.KindRing, bucket: bucketRings, key: string(r.Algorithm),
-		sealed: sealed, expected: expected, conflict: keys.ErrConflict, entry: e,
-	})
-	if err != nil {
-		return keys.RingRecord{}, err
-	}
-	return s.env.OpenRing(string(r.Algorithm), sealed)
-}
-
-// Resource implements authz.Resources.
-func (s *Store) Resource(ctx context.Context, id authz.ResourceID) (authz.Resource, error) {
-	sealed, err := s.get(ctx, bucketResources, string(id))
-	if err != nil {
-		return authz.Resource{}, err
-	}
-	if sealed == nil {
-		return authz.Resource{}, authz.ErrNotFound
-	}
-	return s.env.OpenResource(id, sealed)
-}
-
-// ListResources implements authz.ResourceRecords.
-func (s *Store) ListResources(ctx context.Context, after authz.ResourceID, limit int) ([]authz.Resource, error) {
-	records, err := s.list(ctx, bucketResources, string(after), limit)
-	if err != nil {
-		return nil, err
-	}
-	resources := make([]authz.Resource, len(records))
-	for i, r := range records {
-		if resources[i], err = s.env.OpenResource(authz.ResourceID(r.key), r.sealed); err != nil {
-			return nil, err
-		}
-	}
-	return resources, nil
-}
-
-// PutResource implements authz.ResourceRecords.
-func (s *Store) PutResource(ctx context.Context, r authz.Resource, e audit.Entry) (authz.Resource, error) {
-	expected := r.Version
-	r.Version++
-	sealed, err := s.env.SealResource(r)
-	if err != nil {
-		return authz.Resource{}, err
-	}
-	err = s.commit(ctx, write{
-		kind: store.KindResource, bucket: bucketResources, key: string(r.ID),
-		sealed: sealed, expected: expected, conflict: authz.ErrConflict, entry: e,
-	})
-	if err != nil {
-		return authz.Resource{}, err
-	}
-	return s.env.OpenResource(r.ID, sealed)
 }
