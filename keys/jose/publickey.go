@@ -83,8 +83,15 @@ func (k *PublicKey) Thumbprint() string { return k.thumbprint }
 func (k *PublicKey) Raw() crypto.PublicKey {
 	switch raw := k.raw.(type) {
 	case *ecdsa.PublicKey:
-		c := *raw
-		return &c
+		point, err := raw.Bytes()
+		if err != nil {
+			return nil // it was valid when it came in
+		}
+		c, err := ecdsa.ParseUncompressedPublicKey(raw.Curve, point)
+		if err != nil {
+			return nil
+		}
+		return c
 	case *rsa.PublicKey:
 		return &rsa.PublicKey{N: new(big.Int).Set(raw.N), E: raw.E}
 	case ed25519.PublicKey:
@@ -117,6 +124,10 @@ func (k *PublicKey) JWK(wireAlg Algorithm) ([]byte, error) {
 func (k *PublicKey) setEC(pub *ecdsa.PublicKey) error {
 	if pub == nil || k.algorithm != ES256 || pub.Curve != elliptic.P256() {
 		return fmt.Errorf("%w: an EC key is for ES256 and on P-256", ErrKey)
+	}
+	//lint:ignore SA1019 Bytes panics without coordinates, and there is no other way to ask
+	if pub.X == nil || pub.Y == nil {
+		return fmt.Errorf("%w: not a point of the curve", ErrKey)
 	}
 	point, err := pub.Bytes() // refuses what is not on the curve
 	if err != nil {

@@ -1,6 +1,7 @@
 package jose
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -33,13 +34,16 @@ const (
 // Seal encrypts plaintext under k as a compact JWE (A256GCMKW, A256GCM) and binds it to members,
 // which stand readable in its protected header: say what the secret is for and whose it is, so that
 // one sealed secret never passes for another. Names are of a-z, 0-9 and _, and not registered for JWE
-// headers; values are UTF-8. A fresh content key is made each time; a KEK serves 2³² calls.
+// headers; values are UTF-8. The plaintext is not empty. A fresh content key is made each time; a KEK serves 2³² calls.
 func Seal(k *KEK, members map[string]string, plaintext []byte) (string, error) {
 	if k == nil {
-		return "", fmt.Errorf("jose: seal: no key-encryption key")
+		return "", errors.New("jose: seal: no key-encryption key")
 	}
 	if err := checkMembers(members); err != nil {
 		return "", err
+	}
+	if len(plaintext) == 0 {
+		return "", errors.New("jose: seal: nothing to seal") // the library cannot open it again
 	}
 	h := jwe.NewHeaders()
 	if err := h.Set(jwe.KeyIDKey, k.id); err != nil {
@@ -55,7 +59,7 @@ func Seal(k *KEK, members map[string]string, plaintext []byte) (string, error) {
 		jwe.WithContentEncryption(jwa.A256GCM),
 		jwe.WithProtectedHeaders(h))
 	if err != nil {
-		return "", fmt.Errorf("jose: seal: encryption failed") // the library's text is not ours to trust
+		return "", errors.New("jose: seal: encryption failed") // the library's text is not ours to trust
 	}
 	if len(sealed) > maxSealedSize {
 		return "", fmt.Errorf("jose: seal: over %d octets", maxSealedSize)
