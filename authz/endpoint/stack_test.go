@@ -48,6 +48,7 @@ type stack struct {
 	registry *authz.Registry
 	follower *store.Follower
 	secret   string          // of client c1
+	db       string          // the file
 	known    map[string]bool // every secret and token seen, for the check that none is logged
 }
 
@@ -55,6 +56,7 @@ type stack struct {
 type settings struct {
 	authz    authz.Config
 	endpoint endpoint.Config
+	clock    *clock
 	path     string // of the issuer
 	http2    bool
 }
@@ -63,11 +65,12 @@ type settings struct {
 // the client c1 for api, with the scopes read and write and the default read.
 func newStack(t testing.TB, edits ...func(*settings)) *stack {
 	t.Helper()
-	s := &stack{t: t, clock: newClock(), log: &logBuffer{}, pepper: [32]byte{1, 2, 3}, known: map[string]bool{}}
+	s := &stack{t: t, clock: chosenClock(edits), log: &logBuffer{}, pepper: [32]byte{1, 2, 3}, known: map[string]bool{}}
+	s.db = filepath.Join(t.TempDir(), "marque.db")
 	log := slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	s.ts = httptest.NewUnstartedServer(nil)
 
-	db, err := boltstore.OpenDB(boltstore.Config{Path: filepath.Join(t.TempDir(), "marque.db"), Namespace: "marque", Now: s.clock.Now})
+	db, err := boltstore.OpenDB(boltstore.Config{Path: s.db, Namespace: "marque", Now: s.clock.Now})
 	check(t, err)
 	t.Cleanup(func() { db.Close() })
 	envelope, err := store.NewEnvelope([32]byte{4, 5, 6}, "marque")
@@ -196,12 +199,39 @@ func (s *stack) digest(secret string, client authz.ClientID, credential authz.Cr
 	return mac.Sum(nil)
 }
 
-// clock is the time of a stack. It begins now, because libraries that judge tokens read the real one.
-type clock struct{ offset atomic.Int64 }
+// clock is the time of a stack: the real one, because libraries that judge tokens read that, moved
+// by an offset; or an instant that stands still until it is set.
+type clock struct {
+	offset atomic.Int64
+	frozen atomic.Pointer[time.Time]
+}
 
-func newClock() *clock { return &clock{} }
+func newFrozenClock() *clock {
+	c := &clock{}
+	c.set(time.Now().UTC().Truncate(time.Second))
+	return c
+}
 
-func (c *clock) Now() time.Time { return time.Now().UTC().Add(time.Duration(c.offset.Load())) }
+// chosenClock returns the clock that one of the edits wants, or one that runs.
+func chosenClock(edits []func(*settings)) *clock {
+	var c settings
+	for _, edit := range edits {
+		edit(&c)
+	}
+	if c.clock != nil {
+		return c.clock
+	}
+	return &clock{}
+}
+
+func (c *clock) Now() time.Time {
+	if at := c.frozen.Load(); at != nil {
+		return *at
+	}
+	return time.Now().UTC().Add(time.Duration(c.offset.Load()))
+}
+
+func (c *clock) set(at time.Time) { c.frozen.Store(&at) }
 
 func (c *clock) advance(d time.Duration) { c.offset.Add(int64(d)) }
 
