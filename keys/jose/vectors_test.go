@@ -13,7 +13,7 @@ import (
 // joe is the payload of RFC 7515, Appendices A.1 to A.4, line feeds included.
 const joe = "{\"iss\":\"joe\",\r\n \"exp\":1300819380,\r\n \"http://example.com/is_root\":true}"
 
-func readVector(t *testing.T, name string) string {
+func readVector(t testing.TB, name string) string {
 	t.Helper()
 	b, err := os.ReadFile("testdata/" + name)
 	if err != nil {
