@@ -1,0 +1,42 @@
+# Every target is a plain command: what `make` does can be typed by hand.
+# `.ci/run` is what must hold before a change lands.
+
+GOFUMPT     := mvdan.cc/gofumpt@v0.12.0
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+# How long `make fuzz` tries each target.
+FUZZTIME ?= 1m
+
+# Arguments of the load run, such as BENCHFLAGS='-pairs 15 -window 1s'.
+BENCHFLAGS ?=
+
+# Packages on the way of a token, and of its check.
+HOT := ./keys/jose ./keys ./authz/token ./authz ./authz/endpoint ./authz/verifier ./cmd/bench
+
+.PHONY: test bench fuzz lint generate
+
+test:
+	go test -race ./...
+
+# Nothing is asserted: the targets stand beside the numbers. Leave the machine alone meanwhile.
+bench:
+	go test -run '^$$' -bench . -benchmem -benchtime 200ms $(HOT)
+	go run ./cmd/bench $(BENCHFLAGS)
+
+fuzz:
+	@set -e; for package in $$(go list ./...); do \
+		targets=$$(go test -list '^Fuzz' "$$package"); \
+		for target in $$(printf '%s\n' "$$targets" | grep '^Fuzz' || true); do \
+			echo "== $$package $$target"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package"; \
+		done; \
+	done
+
+lint:
+	@unformatted=$$(go run $(GOFUMPT) -l .); \
+		if [ -n "$$unformatted" ]; then echo "gofumpt -w is due:"; echo "$$unformatted"; exit 1; fi
+	go vet ./...
+	go run $(STATICCHECK) ./...
+
+generate:
+	go generate ./...

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"net/netip"
+	"testing"
+
+	"github.com/marque-auth/marque/authz"
+	"github.com/marque-auth/marque/authz/token"
+	"github.com/marque-auth/marque/keys/jose"
+)
+
+// BenchmarkEndpoint is one token from the request's body to the answer's, without net/http around it.
+func BenchmarkEndpoint(b *testing.B) {
+	r := newRig(b)
+	for _, a := range algorithms() {
+		b.Run(string(a), func(b *testing.B) {
+			c := r.caller(a)
+			b.ReportAllocs()
+			for b.Loop() {
+				c.send(b, r.handler)
+			}
+		})
+	}
+}
+
+// BenchmarkFloor is the floor's handler under the same request, for comparison.
+func BenchmarkFloor(b *testing.B) {
+	r := newRig(b)
+	f := r.floor(b)
+	for _, a := range algorithms() {
+		b.Run(string(a), func(b *testing.B) {
+			c := r.caller(a)
+			b.ReportAllocs()
+			for b.Loop() {
+				c.send(b, f)
+			}
+		})
+	}
+}
+
+// BenchmarkDomain is one token without HTTP: authentication, policy, claims, signature.
+func BenchmarkDomain(b *testing.B) {
+	r := newRig(b)
+	for _, a := range algorithms() {
+		b.Run(string(a), func(b *testing.B) {
+			request := authz.Request{
+				GrantType: authz.GrantClientCredentials,
+				Scope:     scope,
+				Resources: []string{resourceOf(a)},
+				Client:    authz.Presented{Method: authz.PresentedPost, ID: rigClient, Secret: r.secret},
+				Address:   netip.MustParseAddr("127.0.0.1"),
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := r.tokens.Token(context.Background(), request); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkCheck is what a service pays for the whole check of a token (RFC 9068, Section 4).
+func BenchmarkCheck(b *testing.B) {
+	r := newRig(b)
+	for _, a := range algorithms() {
+		b.Run(string(a), func(b *testing.B) {
+			check, compact := r.checker(b, a), r.token(b, a)
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := check.Verify(context.Background(), compact); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// The two sides must do comparable work, or the ratio between them says nothing.
+func TestFloor_EqualsTheServerInSize(t *testing.T) {
+	r := newRig(t)
+	f := r.floor(t)
+	for _, a := range algorithms() {
+		server, floor := r.caller(a), r.caller(a)
+		if got, want := len(floor.send(t, f)), len(server.send(t, r.handler)); got != want {
+			t.Errorf("%s: the floor answers with %d octets, the server with %d", a, got, want)
+		}
+		if _, err := r.checker(t, a).Verify(context.Background(), r.token(t, a)); err != nil {
+			t.Errorf("%s: the server's token: %v", a, err)
+		}
+	}
+}
+
+func (r *rig) floor(tb testing.TB) *floor {
+	tb.Helper()
+	digest := sha256.Sum256([]byte(r.secret.Reveal()))
+	config := floorConfig{Digest: digest[:], Tokens: map[string]floorSample{}}
+	for _, a := range algorithms() {
+		sample, err := takeApart(r.caller(a).send(tb, r.handler))
+		if err != nil {
+			tb.Fatal(err)
+		}
+		config.Tokens[resourceOf(a)] = sample
+	}
+	f, err := newFloor(config)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return f
+}
+
+func (r *rig) token(tb testing.TB, a jose.Algorithm) string {
+	tb.Helper()
+	issued, err := r.tokens.Token(context.Background(), authz.Request{
+		GrantType: authz.GrantClientCredentials,
+		Resources: []string{resourceOf(a)},
+		Scope:     scope,
+		Client:    authz.Presented{Method: authz.PresentedPost, ID: rigClient, Secret: r.secret},
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return issued.AccessToken
+}
+
+func (r *rig) checker(tb testing.TB, a jose.Algorithm) *token.Checker {
+	tb.Helper()
+	check, err := token.NewChecker(token.Check{
+		Issuer:     rigIssuer,
+		Audience:   resourceOf(a),
+		Algorithms: []jose.Algorithm{a},
+		Key:        func(_ context.Context, h jose.Header) (*jose.PublicKey, error) { return r.ring.Lookup(h.KeyID) },
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return check
+}

@@ -1,0 +1,156 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/marque-auth/marque/authz"
+	"github.com/marque-auth/marque/authz/audit"
+	"github.com/marque-auth/marque/authz/endpoint"
+	"github.com/marque-auth/marque/keys"
+	"github.com/marque-auth/marque/keys/jose"
+	"github.com/marque-auth/marque/store"
+	"github.com/marque-auth/marque/store/boltstore"
+)
+
+const (
+	rigIssuer = "https://as.example"
+	rigClient = "partner-000000"
+)
+
+// rig is the server inside the test's own process, of the same parts as the real one: the embedded
+// store in a temporary folder, a key ring, the domain and the endpoint.
+type rig struct {
+	ring    *keys.Ring
+	tokens  *authz.Server
+	handler http.Handler
+	secret  authz.Secret
+}
+
+func newRig(tb testing.TB) *rig {
+	tb.Helper()
+	ctx := context.Background()
+	must := func(err error) {
+		tb.Helper()
+		if err != nil {
+			tb.Fatal(err)
+		}
+	}
+	kek, err := keys.ParseKEK(keys.GenerateKEK())
+	must(err)
+	db, err := boltstore.OpenDB(boltstore.Config{Path: filepath.Join(tb.TempDir(), "marque.db"), Namespace: "bench"})
+	must(err)
+	tb.Cleanup(func() { must(db.Close()) })
+	by := audit.Origin{Actor: audit.System("bench")}
+	installation, secrets, err := keys.Found(ctx, db, kek, rigIssuer, false, time.Now(), by)
+	must(err)
+	envelope, err := store.NewEnvelope(secrets.RecordKey, "bench")
+	must(err)
+	records, err := boltstore.New(db, envelope)
+	must(err)
+
+	r := &rig{}
+	r.ring, err = keys.NewRing(keys.Config{
+		Rings: records, KEKs: []*jose.KEK{kek}, Installation: installation.ID,
+		JWKSMaxAge: keys.DefaultJWKSMaxAge, RefreshInterval: keys.DefaultRefreshInterval,
+		PublishLead: keys.DefaultPublishLead, Leeway: keys.DefaultLeeway,
+		StoreOutage:    time.Hour, // nobody follows the store here
+		FirstKeyAtOnce: true,
+	})
+	must(err)
+	must(r.ring.Step(ctx, time.Now()))
+	r.tokens, err = authz.NewServer(authz.Config{
+		Issuer: rigIssuer, Pepper: secrets.Pepper, Clients: records, Resources: records, Keys: r.ring,
+		ClientCache: authz.DefaultClientCache, StoreOutage: time.Hour,
+		ClientRate: 0, // one client sends everything
+		Failures:   authz.DefaultFailures, SigningQueue: authz.DefaultSigningQueue, Now: time.Now,
+	})
+	must(err)
+	r.tokens.ConfirmedAt(time.Now())
+	registry, err := authz.NewRegistry(authz.RegistryConfig{
+		Issuer: rigIssuer, Pepper: secrets.Pepper, Clients: records, Resources: records,
+		EnsureKeys: func(ctx context.Context, a jose.Algorithm, by audit.Origin) error {
+			_, err := r.ring.Ensure(ctx, a, by)
+			return err
+		},
+		Applied: func(context.Context) error { return nil },
+		Now:     time.Now,
+	})
+	must(err)
+	var resources []string
+	for _, a := range algorithms() {
+		_, _, err := registry.CreateResource(ctx, by, authz.ResourceSpec{
+			ID: resourceOf(a), Scopes: []string{scope}, Algorithm: string(a),
+		})
+		must(err)
+		resources = append(resources, resourceOf(a))
+	}
+	_, r.secret, _, err = registry.CreateClient(ctx, by, authz.ClientSpec{
+		ID: rigClient, Name: "Partner", Scopes: []string{scope}, Resources: resources,
+	})
+	must(err)
+	r.handler, err = endpoint.New(endpoint.Config{
+		Issuer: rigIssuer, Tokens: r.tokens, Keys: r.ring, Log: slog.New(slog.DiscardHandler),
+	})
+	must(err)
+	return r
+}
+
+// caller sends the same request again and again to a handler, without a network. It allocates nothing
+// itself, so that what a benchmark counts is the handler's.
+type caller struct {
+	request *http.Request
+	body    []byte
+	reader  bytes.Reader
+	reply   reply
+}
+
+func (r *rig) caller(a jose.Algorithm) *caller {
+	c := &caller{body: []byte(url.Values{
+		"grant_type": {"client_credentials"}, "client_id": {rigClient}, "client_secret": {r.secret.Reveal()},
+		"scope": {scope}, "resource": {resourceOf(a)},
+	}.Encode())}
+	c.request = httptest.NewRequest(http.MethodPost, "/oauth2/token", nil)
+	c.request.RemoteAddr = "127.0.0.1:40000"
+	c.request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	c.request.ContentLength = int64(len(c.body))
+	c.request.Body = io.NopCloser(&c.reader)
+	c.reply.fields = http.Header{}
+	return c
+}
+
+// send returns the body of the answer; it is overwritten by the next call.
+func (c *caller) send(tb testing.TB, h http.Handler) []byte {
+	c.reader.Reset(c.body)
+	c.request.Form, c.request.PostForm = nil, nil // what an earlier call has parsed
+	clear(c.reply.fields)
+	c.reply.status, c.reply.body = http.StatusOK, c.reply.body[:0]
+	h.ServeHTTP(&c.reply, c.request)
+	if c.reply.status != http.StatusOK {
+		tb.Fatalf("status %d, body %s", c.reply.status, c.reply.body)
+	}
+	return c.reply.body
+}
+
+// reply is a ResponseWriter that keeps its buffers.
+type reply struct {
+	fields http.Header
+	status int
+	body   []byte
+}
+
+func (r *reply) Header() http.Header    { return r.fields }
+func (r *reply) WriteHeader(status int) { r.status = status }
+
+func (r *reply) Write(b []byte) (int, error) {
+	r.body = append(r.body, b...)
+	return len(b), nil
+}
