@@ -1,0 +1,188 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"marque": main})
+}
+
+// TestScript runs the real program as its users do: every file in testdata/script is a story.
+func TestScript(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(env *testscript.Env) error {
+			ports, err := freePorts(2)
+			if err != nil {
+				return err
+			}
+			env.Setenv("LISTEN", ports[0])
+			env.Setenv("ADMIN", ports[1])
+			env.Setenv("HOME", env.WorkDir)
+			return nil
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"code":   scriptCode,
+			"ready":  scriptReady,
+			"mode":   scriptMode,
+			"status": scriptStatus,
+			"shape":  scriptShape,
+			"take":   scriptTake,
+		},
+		RequireExplicitExec: true,
+	})
+}
+
+// freePorts returns loopback addresses that nobody listens on. All are taken at once before they are
+// let go, so that they differ.
+func freePorts(n int) ([]string, error) {
+	var addresses []string
+	var taken []net.Listener
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		taken = append(taken, l)
+		addresses = append(addresses, l.Addr().String())
+	}
+	for _, l := range taken {
+		if err := l.Close(); err != nil {
+			return nil, err
+		}
+	}
+	return addresses, nil
+}
+
+// code N command…: the command must end with exit code N.
+func scriptCode(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	err = ts.Exec(args[1], args[2:]...)
+	var exit *exec.ExitError
+	got := 0
+	if errors.As(err, &exit) {
+		got = exit.ExitCode()
+	} else if err != nil {
+		ts.Fatalf("%v", err)
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+// ready ADDRESS: waits until /readyz there says yes.
+func scriptReady(ts *testscript.TestScript, _ bool, args []string) {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+args[0]+"/readyz", nil)
+		ts.Check(err)
+		if resp, err := http.DefaultClient.Do(r); err == nil {
+			resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return
+			}
+		}
+		select {
+		case <-ctx.Done():
+			ts.Fatalf("%s did not become ready", args[0])
+		case <-tick.C:
+		}
+	}
+}
+
+// mode 0600 FILE…: the files must have exactly this mode.
+func scriptMode(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.ParseUint(args[0], 8, 32)
+	ts.Check(err)
+	for _, file := range args[1:] {
+		info, err := os.Lstat(ts.MkAbs(file))
+		ts.Check(err)
+		if got := info.Mode().Perm(); got != fs.FileMode(want) {
+			ts.Fatalf("%s has mode %04o, want %04o", file, got, want)
+		}
+	}
+}
+
+// status CODE URL [Host]: GET must be answered with this status.
+func scriptStatus(ts *testscript.TestScript, _ bool, args []string) {
+	r, err := http.NewRequest(http.MethodGet, args[1], nil)
+	ts.Check(err)
+	if len(args) > 2 {
+		r.Host = args[2]
+	}
+	resp, err := http.DefaultClient.Do(r)
+	ts.Check(err)
+	resp.Body.Close()
+	if got := fmt.Sprint(resp.StatusCode); got != args[0] {
+		ts.Fatalf("%s answered %s, want %s", args[1], got, args[0])
+	}
+}
+
+// shape FILE object|array [member…]: the file is one JSON value, an object with exactly these
+// members, or an array whose first element is.
+func scriptShape(ts *testscript.TestScript, _ bool, args []string) {
+	text := ts.ReadFile(args[0])
+	object := map[string]json.RawMessage{}
+	switch args[1] {
+	case "object":
+		ts.Check(json.Unmarshal([]byte(text), &object))
+	case "array":
+		var list []map[string]json.RawMessage
+		ts.Check(json.Unmarshal([]byte(text), &list))
+		if list == nil {
+			ts.Fatalf("null is no array")
+		}
+		if len(list) > 0 {
+			object = list[0]
+		}
+	}
+	var got []string
+	for name := range object {
+		got = append(got, name)
+	}
+	want := slices.Clone(args[2:])
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		ts.Fatalf("members %v, want %v", got, want)
+	}
+}
+
+// take FILE MEMBER VARIABLE: puts a member of a JSON object, or of the first one of an array, into a
+// variable; without a member, the whole file.
+func scriptTake(ts *testscript.TestScript, _ bool, args []string) {
+	text := ts.ReadFile(args[0])
+	if len(args) == 2 {
+		ts.Setenv(args[1], strings.TrimSpace(text))
+		return
+	}
+	var object map[string]any
+	if strings.HasPrefix(text, "[") {
+		var list []map[string]any
+		ts.Check(json.Unmarshal([]byte(text), &list))
+		object = list[0]
+	} else {
+		ts.Check(json.Unmarshal([]byte(text), &object))
+	}
+	ts.Setenv(args[2], fmt.Sprint(object[args[1]]))
+}
