@@ -36,6 +36,7 @@ func (a *app) root() *cobra.Command {
 	root := group("marque", "An OAuth 2.0 authorization server for machines",
 		a.initCommand(),
 		a.serveCommand(),
+		a.demoCommand(),
 		a.resourceCommand(),
 		a.clientCommand(),
 		a.keyCommand(),

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/marque-auth/marque/configs"
+)
+
+func (a *app) demoCommand() *cobra.Command {
+	cmd := verb("demo", "Watch the whole story on loopback: server, admin, partner, service", func(cmd *cobra.Command, _ []string) error {
+		return a.demo(cmd.Context())
+	})
+	cmd.Long = "Runs a server in a fresh folder, registers an API and a partner, fetches tokens as the partner\n" +
+		"and takes them as the API, and checks every outcome. Exit code 0 only if every step held.\n" +
+		"Nothing stays behind."
+	return cmd
+}
+
+// The people of the story.
+const (
+	demoAPI   = "https://fulfilment.example"
+	demoOther = "https://accounts.example"
+)
+
+// demo is the story while it runs: what one chapter finds, the next ones use.
+type demo struct {
+	*narrator
+	app    *app
+	server *server
+
+	clientID, clientSecret string // of the partner
+	service                *demoService
+	token                  string // the partner's good token
+}
+
+// demo tells the story on a server of its own and removes everything afterwards.
+func (a *app) demo(ctx context.Context) (err error) {
+	data, err := os.MkdirTemp("", "marque-demo-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(data)) }()
+
+	d := &demo{narrator: newNarrator(a.stdout, a.environ), app: a}
+	defer func() { err = errors.Join(err, d.close()) }()
+	for _, chapter := range []func(context.Context) error{
+		func(ctx context.Context) error { return d.serve(ctx, data) },
+		d.register,
+		d.partner,
+		d.protect,
+		d.refuse,
+	} {
+		if err := chapter(ctx); err != nil {
+			return fmt.Errorf("the story ends at step %d: %w", d.step, err)
+		}
+	}
+	d.end()
+	return nil
+}
+
+func (d *demo) close() error {
+	var errs []error
+	if d.service != nil {
+		errs = append(errs, d.service.Close())
+	}
+	if d.server != nil {
+		errs = append(errs, d.server.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// serve is step 1: a server on the embedded store.
+func (d *demo) serve(ctx context.Context, data string) error {
+	d.chapter("A server starts", "on the embedded store, in a fresh folder, on free loopback ports")
+	c := configs.Defaults(true)
+	c.Data, c.Listen, c.Admin.Listen = data, "127.0.0.1:0", "127.0.0.1:0"
+	var err error
+	if d.server, err = start(ctx, c, options{withoutSample: true}); err != nil {
+		return err
+	}
+	d.fact("issuer", d.server.Issuer())
+	d.fact("data", data)
+	d.fact("admin", d.server.Socket()+"  (mode 0600)")
+	body, err := d.get(ctx, d.server.Issuer()+"/readyz")
+	if err != nil {
+		return err
+	}
+	return d.check("it is ready to issue tokens", body != "", "no answer")
+}
