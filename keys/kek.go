@@ -35,8 +35,10 @@ func GenerateKEK() string {
 // ParseKEK reads what [GenerateKEK] wrote; white space around it is ignored. The error wraps [ErrKEK]
 // and contains nothing of the text.
 func ParseKEK(text string) (*jose.KEK, error) {
-	b, err := kekEncoding().DecodeString(strings.TrimSpace(text))
-	if err != nil || len(b) != kekSize {
+	text = strings.TrimSpace(text)
+	b, err := kekEncoding().DecodeString(text)
+	// The decoder skips line breaks, which would give one key many texts.
+	if err != nil || len(b) != kekSize || len(text) != kekEncoding().EncodedLen(kekSize) {
 		return nil, fmt.Errorf("%w: it must be base64url of %d octets: %d characters of A-Z a-z 0-9 - _, without padding",
 			ErrKEK, kekSize, kekEncoding().EncodedLen(kekSize))
 	}

@@ -187,7 +187,9 @@ func (r *Ring) withdrawal(rec RingRecord, kid string, now time.Time) (*step, err
 		return nil, nil
 	}
 	k := rec.Keys[i]
-	unaware := r.config.StoreOutage + r.config.RefreshInterval + r.config.Leeway
+	// Every node that knows the key has stamped its own windows on it if they were longer: this is
+	// the longest StoreOutage + RefreshInterval among them.
+	unaware := k.Windows.longest(r.windows).RetireAfter - MaxTokenLifetime - MaxVerifierLeeway + r.config.Leeway
 	switch {
 	case rec.state(i, now) != StateNext:
 		return nil, illegal(k, "only a key that has not signed can be withdrawn by hand; rotate instead")

@@ -86,15 +86,19 @@ func (r RingRecord) pending(now time.Time) int {
 	})
 }
 
-// lacksNext reports whether a next key is to be made: there is none, or only the ring's first key,
-// which is still waiting and will leave the ring without one.
+// lacksNext reports whether a next key is to be made. While the ring's first key waits for its time it
+// is next itself, and leaves the ring without one when it comes: so there are to be two.
 func (r RingRecord) lacksNext(now time.Time) bool {
-	i := r.next(now)
-	if i < 0 || r.Keys[i].SignFrom.IsZero() {
-		return i < 0
+	want, have := 1, 0
+	if r.signing(now) < 0 {
+		want = 2
 	}
-	unstamped := slices.ContainsFunc(r.Keys, func(k Key) bool { return !k.withdrawn(now) && k.SignFrom.IsZero() })
-	return r.signing(now) < 0 && !unstamped
+	for i := range r.Keys {
+		if r.state(i, now) == StateNext {
+			have++
+		}
+	}
+	return have < want
 }
 
 func (r RingRecord) index(kid string) int {
