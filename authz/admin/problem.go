@@ -83,6 +83,7 @@ func invalid(w http.ResponseWriter, fields []authz.FieldError) {
 func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	var fields *authz.InvalidError
 	var unavailable *authz.UnavailableError
+	var throttled *authz.ThrottledError
 	switch {
 	case errors.As(err, &fields):
 		invalid(w, fields.Fields)
@@ -90,6 +91,11 @@ func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 		problem(w, http.StatusNotFound, "there is nothing with this identifier; identifiers compare as strings")
 	case errors.Is(err, authz.ErrConflict), errors.Is(err, keys.ErrConflict):
 		problem(w, http.StatusConflict, "it exists and differs from what was asked for, or it was changed meanwhile")
+	case errors.Is(err, keys.ErrTooManyKeys):
+		problem(w, http.StatusConflict, "too many retiring keys are still published; they leave by themselves, so rotate later")
+	case errors.As(err, &throttled):
+		w.Header().Set("Retry-After", retryAfter(throttled.RetryAfter))
+		problem(w, http.StatusTooManyRequests, "this was asked too often; try again later")
 	case errors.As(err, &unavailable):
 		h.fault(w, r, err)
 		w.Header().Set("Retry-After", retryAfter(unavailable.RetryAfter))

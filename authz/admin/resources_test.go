@@ -41,7 +41,9 @@ func TestCreateResource_AllMembers(t *testing.T) {
 		t.Errorf("got %v", got)
 	}
 	// Its keys were made before it was acknowledged.
-	var list struct{ Keys []struct{ Algorithm, State string } }
+	var list struct {
+		Keys []struct{ Algorithm, State string }
+	}
 	s.do("GET", "/admin/v1/keys", nil).want(200).decode(&list)
 	for _, k := range list.Keys {
 		if k.Algorithm == "Ed25519" && k.State == "active" {

@@ -25,7 +25,7 @@ func NewTCP(c TCPConfig) (http.Handler, error) {
 	var errs []error
 	for _, host := range c.Hosts {
 		name, ok := hostName(host)
-		if !ok || name != strings.ToLower(strings.Trim(host, "[]")) {
+		if _, _, err := net.SplitHostPort(host); !ok || err == nil {
 			errs = append(errs, fmt.Errorf("admin: TCPConfig.Hosts: %q is no host name or address without a port", host))
 		}
 		hosts = append(hosts, name)
@@ -57,24 +57,24 @@ func (t *tcp) known(host string) bool {
 	if !ok {
 		return false
 	}
-	if addr, err := netip.ParseAddr(name); err == nil && addr.Zone() == "" && addr.Unmap().IsLoopback() {
+	if addr, err := netip.ParseAddr(name); err == nil && addr.IsLoopback() {
 		return true
 	}
 	return name == "localhost" || slices.Contains(t.hosts, name)
 }
 
-// hostName returns the host of a Host field in lower case, without port and brackets.
+// hostName returns the host of a Host field in one form: lower case, an address as netip writes it,
+// without port and brackets.
 func hostName(host string) (string, bool) {
-	if strings.HasPrefix(host, "[") && strings.HasSuffix(host, "]") {
-		return strings.ToLower(host[1 : len(host)-1]), len(host) > 2
-	}
-	if addr, err := netip.ParseAddr(host); err == nil {
-		return addr.String(), true
-	}
 	if name, port, err := net.SplitHostPort(host); err == nil && isPort(port) {
 		host = name
+	} else if strings.HasPrefix(host, "[") && strings.HasSuffix(host, "]") {
+		host = host[1 : len(host)-1]
 	}
-	return strings.ToLower(host), host != "" && !strings.ContainsAny(host, ":/@[]")
+	if addr, err := netip.ParseAddr(host); err == nil && addr.Zone() == "" {
+		return addr.Unmap().String(), true
+	}
+	return strings.ToLower(host), host != "" && !strings.ContainsAny(host, " :/@[]%")
 }
 
 func isPort(s string) bool {

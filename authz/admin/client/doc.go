@@ -5,4 +5,4 @@
 // sense of OAuth, is a [RegisteredClient]; [Client] is the HTTP client.
 package client
 
-//go:generate go tool oapi-codegen -config config.yaml ../openapi.yaml
+//go:generate go tool oapi-codegen -config config.yaml -o client.gen.go ../openapi.yaml

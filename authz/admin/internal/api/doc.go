@@ -5,4 +5,4 @@
 // Its own reading of bodies is more lenient than ours; package admin reads them strictly before it.
 package api
 
-//go:generate go tool oapi-codegen -config config.yaml ../../openapi.yaml
+//go:generate go tool oapi-codegen -config config.yaml -o api.gen.go ../../openapi.yaml
