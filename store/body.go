@@ -53,6 +53,9 @@ func marshal(form any) ([]byte, error) {
 // unmarshal is strict: a record of this format has no member that this program does not know, so an
 // unknown one means that something else wrote it.
 func unmarshal(b []byte, form any) error {
+	if len(b) == 0 || b[0] != '{' { // null would pass for an object without members
+		return errors.New("its body is not a JSON object")
+	}
 	if err := json.Unmarshal(b, form, json.RejectUnknownMembers(true)); err != nil {
 		return fmt.Errorf("its body is not what its format says%s", at(err))
 	}

@@ -136,7 +136,7 @@ func (f *Follower) pass(ctx context.Context) error {
 	at, err := f.follow(ctx)
 	if errors.Is(err, ErrCursor) {
 		f.config.Log.WarnContext(ctx, "the store's change feed cannot be continued, reloading everything")
-		f.place = ""
+		f.place, f.trail = "", nil // no way leads back from here, should the reload fail
 		if err := f.reload(ctx); err != nil {
 			return err
 		}

@@ -23,7 +23,7 @@ func FullClient(t *testing.T, id authz.ClientID) authz.Client {
 	t.Helper()
 	return authz.Client{
 		ID:              id,
-		Name:            "Acme \"Fulfilment\" GmbH & Söhne <é> \u2028",
+		Name:            "Acme \"Fulfilment\" GmbH & Söhne <é>",
 		Disabled:        true,
 		AuthMethod:      authz.AuthSecretBasic,
 		GrantTypes:      []string{authz.GrantClientCredentials, "urn:ietf:params:oauth:grant-type:token-exchange"},

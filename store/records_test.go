@@ -1,0 +1,259 @@
+package store_test
+
+import (
+	"encoding/hex"
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/marque-auth/marque/authz"
+	"github.com/marque-auth/marque/authz/audit"
+	"github.com/marque-auth/marque/authz/token"
+	"github.com/marque-auth/marque/keys"
+	"github.com/marque-auth/marque/keys/jose"
+	"github.com/marque-auth/marque/store"
+	"github.com/marque-auth/marque/store/storetest"
+)
+
+func sealClient(env *store.Envelope, c authz.Client) ([]byte, error) {
+	c.Version = 1
+	return env.SealClient(c)
+}
+
+// body returns what a sealed record says.
+func body(t *testing.T, env *store.Envelope, kind store.Kind, key string, sealed []byte, err error) string {
+	t.Helper()
+	if err != nil {
+		t.Fatalf("seal: %v", err)
+	}
+	_, b, err := env.Open(kind, key, sealed)
+	if err != nil {
+		t.Fatalf("Open: %v", err)
+	}
+	return string(b)
+}
+
+// The stored forms of format 1, for ever: a change here is a new format.
+func TestStoredForms(t *testing.T) {
+	env := newEnvelope(t, testKey, "marque")
+	c := storetest.FullClient(t, "acme")
+	sealed, err := sealClient(env, c)
+	got := map[string]string{"client": body(t, env, store.KindClient, "acme", sealed, err)}
+	sealed, err = sealClient(env, authz.Client{ID: "bare"})
+	got["bare client"] = body(t, env, store.KindClient, "bare", sealed, err)
+	r := storetest.FullResource(t, "https://r.example")
+	r.Version = 1
+	sealed, err = env.SealResource(r)
+	got["resource"] = body(t, env, store.KindResource, "https://r.example", sealed, err)
+	ring := storetest.FullRing(jose.ES256)
+	ring.Version = 1
+	sealed, err = env.SealRing(ring)
+	got["ring"] = body(t, env, store.KindRing, "ES256", sealed, err)
+	sealed, err = env.SealOwner("k1", "acme")
+	got["credential"] = body(t, env, store.KindCredential, "k1", sealed, err)
+	b, err := store.EncodeInstallation(storetest.FullInstallation("i"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got["installation"] = string(b)
+	b, err = store.EncodeEntry(audit.Entry{
+		Time:   time.Date(2026, 11, 5, 13, 30, 0, 5, time.FixedZone("", 3600)),
+		Origin: audit.Origin{Actor: audit.Actor{Kind: "uid", ID: "0"}, Reason: "why", RequestID: "r"},
+		Action: "client.create", Target: "acme", Result: "done",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got["audit"] = string(b)
+	for name, want := range storedForms {
+		if got[name] != want {
+			t.Errorf("%s:\ngot  %s\nwant %s", name, got[name], want)
+		}
+	}
+	if len(got) != len(storedForms) {
+		t.Errorf("got %d forms, want %d", len(got), len(storedForms))
+	}
+}
+
+// storetest's samples must set every field, or the round trips would not notice one that is not
+// stored.
+func TestSamplesAreFull(t *testing.T) {
+	for _, sample := range []any{
+		storetest.FullClient(t, "acme"), storetest.FullResource(t, "r"), storetest.FullRing("ES256"), storetest.FullInstallation("i"),
+	} {
+		wantFull(t, reflect.TypeOf(sample).Name(), reflect.ValueOf(sample))
+	}
+}
+
+func wantFull(t *testing.T, path string, v reflect.Value) {
+	t.Helper()
+	switch {
+	case v.Type() == reflect.TypeFor[time.Time](), v.Type() == reflect.TypeFor[authz.ScopeSet]():
+	case v.Kind() == reflect.Struct:
+		for i := range v.NumField() {
+			if name := v.Type().Field(i).Name; name != "Version" { // the envelope's
+				wantFull(t, path+"."+name, v.Field(i))
+			}
+		}
+		return
+	case v.Kind() == reflect.Slice && v.Len() > 0:
+		wantFull(t, path+"[0]", v.Index(0))
+		return
+	}
+	if v.IsZero() && v.Kind() != reflect.Uint8 {
+		t.Errorf("%s is not set in the sample", path)
+	}
+}
+
+// What could not be read back exactly is not written.
+func TestSealClient_Refuses(t *testing.T) {
+	env := newEnvelope(t, testKey, "marque")
+	wide := authz.ScopeSet{}
+	for i := range 300 {
+		wide = wide.Union(storetest.Scope(t, "s"+strings.Repeat("x", i)))
+	}
+	for name, spoil := range map[string]func(*authz.Client){
+		"no identifier":     func(c *authz.Client) { c.ID = "" },
+		"name not UTF-8":    func(c *authz.Client) { c.Name = "a\xff" },
+		"grant not UTF-8":   func(c *authz.Client) { c.GrantTypes = []string{"\xff"} },
+		"half a second":     func(c *authz.Client) { c.TokenLifetime = 500 * time.Millisecond },
+		"negative":          func(c *authz.Client) { c.TokenLifetime = -time.Second },
+		"centuries":         func(c *authz.Client) { c.TokenLifetime = 1 << 62 },
+		"scopes too many":   func(c *authz.Client) { c.Scopes = wide },
+		"defaults too many": func(c *authz.Client) { c.DefaultScopes = wide },
+		"claim without":     func(c *authz.Client) { c.Claims = []token.Static{{Name: "a/b"}} },
+		"claim not JSON":    func(c *authz.Client) { c.Claims = []token.Static{{Name: "a/b", Value: jsontext.Value(`{`)}} },
+		"claim with two":    func(c *authz.Client) { c.Claims = []token.Static{{Name: "a/b", Value: jsontext.Value(`1,"x":2`)}} },
+		"claim repeating": func(c *authz.Client) {
+			c.Claims = []token.Static{{Name: "a/b", Value: jsontext.Value(`{"a":1,"a":2}`)}}
+		},
+		"year 10000":         func(c *authz.Client) { c.CreatedAt = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) },
+		"credential unnamed": func(c *authz.Client) { c.Credentials[0].ID = "" },
+		"credential twice":   func(c *authz.Client) { c.Credentials[1].ID = c.Credentials[0].ID },
+	} {
+		c := storetest.FullClient(t, "acme")
+		spoil(&c)
+		if sealed, err := sealClient(env, c); err == nil {
+			t.Errorf("%s: got %s, want an error", name, sealed)
+		}
+	}
+	if _, err := env.SealClient(authz.Client{ID: "acme"}); err == nil {
+		t.Error("version 0: got no error")
+	}
+}
+
+func TestSeal_RefusesDurations(t *testing.T) {
+	env := newEnvelope(t, testKey, "marque")
+	if _, err := env.SealResource(authz.Resource{ID: "r", Version: 1, TokenLifetime: time.Millisecond}); err == nil {
+		t.Error("resource: got no error")
+	}
+	for _, w := range []keys.Windows{{PublishLead: time.Millisecond}, {RetireAfter: -time.Second}} {
+		if _, err := env.SealRing(keys.RingRecord{Algorithm: "ES256", Version: 1, Keys: []keys.Key{{Windows: w}}}); err == nil {
+			t.Errorf("ring, %v: got no error", w)
+		}
+	}
+	if _, err := env.SealOwner("k", ""); err == nil {
+		t.Error("credential of nobody: got no error")
+	}
+}
+
+// A body that fits its code but not its format is damage all the same: this program did not write
+// it so. The message says where, and does not quote what is there.
+func TestOpen_StrictBody(t *testing.T) {
+	env := newEnvelope(t, testKey, "marque")
+	open := map[store.Kind]func(b []byte) error{
+		store.KindClient:     func(b []byte) error { _, err := env.OpenClient("x", b); return err },
+		store.KindResource:   func(b []byte) error { _, err := env.OpenResource("x", b); return err },
+		store.KindRing:       func(b []byte) error { _, err := env.OpenRing("x", b); return err },
+		store.KindCredential: func(b []byte) error { _, err := env.OpenOwner("x", b); return err },
+	}
+	for kind, open := range open {
+		for _, bad := range []string{
+			``, `null`, `null x`, ` {}`, `[]`, `"s3cret"`, `{`, `{} {}`, `{"stranger":1}`, `{"Name":"x","NAME":"s3cret"}`, "{\"name\":\"\xff\"}",
+			`{"name":7}`, `{"name":"a","name":"s3cret"}`, "\xef\xbb\xbf{}", `{"scope":["s3cret"]}`, `{"keys":"s3cret"}`, `{"client_id":["s3cret"]}`,
+		} {
+			err := open(env.Seal(kind, "x", 1, []byte(bad)))
+			var record *store.RecordError
+			if !errors.Is(err, store.ErrDamaged) || !errors.As(err, &record) || record.Kind != kind || record.Key != "x" {
+				t.Errorf("%s %s: got error %v, want ErrDamaged", kind, bad, err)
+				continue
+			}
+			if strings.Contains(err.Error(), "s3cret") {
+				t.Errorf("%s %s: the message quotes the content: %v", kind, bad, err)
+			}
+		}
+	}
+	for kind, bodies := range map[store.Kind][]string{
+		store.KindClient: {
+			`{"name":"","token_endpoint_auth_method":"","scope":"a  b"}`, `{"name":"","token_endpoint_auth_method":"","default_scope":" "}`,
+			`{"name":"","token_endpoint_auth_method":"","token_lifetime":-1}`, `{"name":"","token_endpoint_auth_method":"","token_lifetime":9999999999}`,
+			`{"name":"","token_endpoint_auth_method":"","created_at":"yesterday"}`, `{"name":"","token_endpoint_auth_method":"","credentials":[{"id":"k","scheme":"","digest":"!"}]}`,
+		},
+		store.KindResource:   {`{"token_lifetime":-1,"algorithm":"","token_type":""}`, `{"token_lifetime":1,"algorithm":"","token_type":"","scope":"\u0007"}`},
+		store.KindRing:       {`{"keys":[{"kid":"","alg":"","publish_lead":-1}]}`, `{"keys":[{"kid":"","alg":"","retire_after":-1}]}`},
+		store.KindCredential: {`{}`, `{"client_id":""}`},
+	} {
+		for _, bad := range bodies {
+			if err := open[kind](env.Seal(kind, "x", 1, []byte(bad))); !errors.Is(err, store.ErrDamaged) {
+				t.Errorf("%s %s: got error %v, want ErrDamaged", kind, bad, err)
+			}
+		}
+	}
+}
+
+func TestDecodeEntry_Strict(t *testing.T) {
+	for bad, want := range map[string]error{
+		``: store.ErrDamaged, `{}`: store.ErrDamaged, `null`: store.ErrDamaged, `{"format":"1"}`: store.ErrDamaged,
+		`{"format":1,"stranger":1}`: store.ErrDamaged, `{"format":1} x`: store.ErrDamaged, `{"format":-1}`: store.ErrDamaged,
+		`{"format":2}`: store.ErrNewerFormat, `{"format":3,"stranger":[1]}`: store.ErrNewerFormat,
+	} {
+		_, err := store.DecodeEntry("7", []byte(bad))
+		var record *store.RecordError
+		if !errors.Is(err, want) || !errors.As(err, &record) || record.Kind != store.KindAudit || record.Key != "7" {
+			t.Errorf("%s: got error %v, want %v", bad, err, want)
+		}
+	}
+}
+
+// FuzzOpenClient: any body that reads as a client is one that can be written and read again.
+func FuzzOpenClient(f *testing.F) {
+	env := newEnvelope(f, testKey, "marque")
+	f.Add([]byte(storedForms["client"]))
+	f.Add([]byte(storedForms["bare client"]))
+	f.Add([]byte(`{"name":null,"claims":[{"name":"","value":null}]}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		c, err := env.OpenClient("acme", env.Seal(store.KindClient, "acme", 1, b))
+		if err != nil {
+			return
+		}
+		sealed, err := env.SealClient(c)
+		if err != nil {
+			t.Skip("reads, but is not what this program writes") // such as a credential twice
+		}
+		again, err := env.OpenClient("acme", sealed)
+		if err != nil {
+			t.Fatalf("%s reads as a client that cannot be read again: %v", b, err)
+		}
+		if d := storetest.Diff(again, c); d != "" {
+			t.Fatalf("%s changes (-want +got):\n%s", b, d)
+		}
+	})
+}
+
+func TestStoredDigestIsBase64(t *testing.T) {
+	// The digest's NUL and high octets survive; hex only to compare here.
+	env := newEnvelope(t, testKey, "marque")
+	want := authz.Client{ID: "c", Credentials: []authz.Credential{{ID: "k", Digest: []byte{0, 0xff, 0x80, '"'}}}}
+	sealed, err := sealClient(env, want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := env.OpenClient("c", sealed)
+	if err != nil || hex.EncodeToString(got.Credentials[0].Digest) != "00ff8022" {
+		t.Errorf("got %x, %v", got.Credentials[0].Digest, err)
+	}
+}
