@@ -61,7 +61,7 @@ func (h *Handler) write(w http.ResponseWriter, c *call, a *answer) {
 	if a.identity {
 		field.Set("Accept-Encoding", "identity")
 	}
-	if a.close {
+	if a.close && c.r.ProtoMajor == 1 { // HTTP/2 ends the stream, and other streams go on
 		field.Set("Connection", "close")
 	}
 	w.WriteHeader(a.status)
