@@ -112,7 +112,7 @@ func (h *handler) recover(w *reply, r *http.Request) {
 	if p == nil {
 		return
 	}
-	if p == http.ErrAbortHandler { //nolint:errorlint // net/http compares it like this
+	if p == http.ErrAbortHandler { // as net/http compares it
 		panic(p)
 	}
 	h.log.ErrorContext(r.Context(), "admin request panicked", "request_id", requestID(w),
