@@ -12,13 +12,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 )
-
-func ownUID() string { return strconv.Itoa(os.Getuid()) }
 
 // Whoever cannot be named gets nothing, not even the knowledge of which paths exist.
 func TestActor_UnknownIsRefused(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -127,6 +128,9 @@ func secretBytes() (b [32]byte) {
 	_, _ = rand.Read(b[:])
 	return b
 }
+
+// ownUID is the actor that the tests are.
+func ownUID() string { return strconv.Itoa(os.Getuid()) }
 
 // shortDir is a private folder whose path leaves room for a socket's name.
 func shortDir(t *testing.T) string {
