@@ -49,8 +49,8 @@ func (r *Registry) AddSecret(ctx context.Context, by audit.Origin, id ClientID, 
 // checkSecret checks a spec and returns the identifier that the credential will have.
 func (r *Registry) checkSecret(by audit.Origin, id ClientID, spec SecretSpec) (CredentialID, error) {
 	var p problems
-	p.check(spec.Expires.IsZero() || spec.Expires.After(r.Now()), "expires_at", "must lie in the future")
-	p.check(spec.Expires.IsZero() || spec.Expires.After(spec.NotBefore), "expires_at", "must lie after not_before")
+	p.check(spec.Expires.IsZero() || spec.Expires.After(r.Now()), "client_secret_expires_at", "must lie in the future")
+	p.check(spec.Expires.IsZero() || spec.Expires.After(spec.NotBefore), "client_secret_expires_at", "must lie after not_before")
 	if spec.IdempotencyKey == "" {
 		return newCredentialID(), p.err()
 	}

@@ -166,7 +166,7 @@ func TestRegistry_AddSecretRepeats(t *testing.T) {
 		t.Errorf("unknown credential: %v", err)
 	}
 	_, _, _, err = w.registry.AddSecret(t.Context(), admin, "acme", SecretSpec{Expires: w.now(), NotBefore: w.now()})
-	wantFields(t, err, "expires_at")
+	wantFields(t, err, "client_secret_expires_at")
 }
 
 func TestRegistry_SecretsAreBoundedAndDeadOnesMakeRoom(t *testing.T) {

@@ -2,8 +2,6 @@ package admin
 
 import (
 	"context"
-	"errors"
-	"slices"
 	"time"
 
 	"github.com/marque-auth/marque/authz"
@@ -26,7 +24,7 @@ func (h *handler) AddSecret(ctx context.Context, req api.AddSecretRequestObject)
 	}
 	c, secret, created, err := h.registry.AddSecret(ctx, origin(ctx), id, spec)
 	if err != nil {
-		return nil, inWireNames(err)
+		return nil, err
 	}
 	body := secretOf(id, c)
 	if !created {
@@ -57,22 +55,6 @@ func secretSpec(req api.AddSecretRequestObject) (authz.SecretSpec, error) {
 	}
 	spec.Expires = time.Unix(*at, 0).UTC()
 	return spec, nil
-}
-
-// inWireNames gives the expiry of a secret the name that RFC 7591 gives it; in the domain it is one of
-// many things that expire.
-func inWireNames(err error) error {
-	var invalid *authz.InvalidError
-	if !errors.As(err, &invalid) {
-		return err
-	}
-	fields := slices.Clone(invalid.Fields)
-	for i := range fields {
-		if fields[i].Field == "expires_at" {
-			fields[i].Field = "client_secret_expires_at"
-		}
-	}
-	return &authz.InvalidError{Fields: fields}
 }
 
 // ListSecrets reads what is known of a client's secrets.

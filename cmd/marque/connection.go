@@ -98,7 +98,7 @@ func flagOf(field string) string {
 		"client_id": "--id", "client_name": "--name", "scope": "--scope", "scopes": "--scope", "default_scope": "--default-scope",
 		"resources": "--resource", "default_resource": "--default-resource", "serves": "--serves", "token_lifetime": "--token-lifetime",
 		"algorithm": "--algorithm", "token_type": "--token-type", "resource": "URI", "not_before": "--not-before",
-		"client_secret_expires_at": "--expires", "expires_at": "--expires",
+		"client_secret_expires_at": "--expires",
 	}[name]
 	if !ok {
 		return field
