@@ -13,10 +13,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-const (
-	pointSize  = 32                       // octets of a P-256 coordinate or scalar
-	maxModulus = (maxRSABits/8*8 + 5) / 6 // base64url characters of the longest modulus
-)
+const pointSize = 32 // octets of a P-256 coordinate or scalar
 
 // wireKey is a JWK as strangers write it. Members that are not here are ignored (RFC 7517,
 // Section 4), certificates among them: x5c and x5u are never looked at.
@@ -167,9 +164,6 @@ func (w *wireKey) ec() (*ecdsa.PublicKey, error) {
 func (w *wireKey) rsa() (*rsa.PublicKey, error) {
 	if w.E != "AQAB" {
 		return nil, fmt.Errorf("%w: an RSA exponent is %d", ErrKey, rsaExponent)
-	}
-	if len(w.N) > maxModulus {
-		return nil, fmt.Errorf("%w: an RSA modulus has at most %d bits", ErrKey, maxRSABits)
 	}
 	n, err := decodeSegment(w.N)
 	if err != nil {

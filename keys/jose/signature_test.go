@@ -120,6 +120,22 @@ func TestJWT39_ECDSASignatures(t *testing.T) {
 	})
 }
 
+// The range is checked before the library is asked, whatever the library does.
+func TestJWT39_ScalarRange(t *testing.T) {
+	n := elliptic.P256().Params().N
+	for offset, want := range map[int64]bool{-1: true, 0: false, 1: false} {
+		v := new(big.Int).Add(n, big.NewInt(offset))
+		if got := inScalarRange(v.FillBytes(make([]byte, 32))); got != want {
+			t.Errorf("n%+d: got %t", offset, got)
+		}
+	}
+	for v, want := range map[int64]bool{0: false, 1: true, 2: true} {
+		if got := inScalarRange(big.NewInt(v).FillBytes(make([]byte, 32))); got != want {
+			t.Errorf("%d: got %t", v, got)
+		}
+	}
+}
+
 func reversed(b []byte) []byte {
 	c := slices.Clone(b)
 	slices.Reverse(c)
