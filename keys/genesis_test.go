@@ -193,3 +193,11 @@ func TestInstallationTampered(t *testing.T) {
 		t.Errorf("untouched, under a previous key: %v", err)
 	}
 }
+
+func TestInstallationMACKeepsFieldsApart(t *testing.T) {
+	a, errA := Installation{ID: "a", Issuer: "bc"}.mac(Secret{1})
+	b, errB := Installation{ID: "ab", Issuer: "c"}.mac(Secret{1})
+	if errA != nil || errB != nil || string(a) == string(b) {
+		t.Errorf("the end of one field passes for the beginning of the next (%v, %v)", errA, errB)
+	}
+}

@@ -445,6 +445,62 @@ func TestKeysAreBoundToRingAndInstallation(t *testing.T) {
 	}
 }
 
+// Each check holds alone, should another one ever go.
+func TestSealedKeyFitsItsRecordOnly(t *testing.T) {
+	w := newWorld(t)
+	s, ring := w.sealer, w.store.ring(jose.ES256)
+	one, two := ring.Keys[0], ring.Keys[1]
+	if _, err := s.unseal(jose.ES256, one); err != nil {
+		t.Fatal(err)
+	}
+	moved := one
+	moved.Sealed = two.Sealed
+	if _, err := s.unseal(jose.ES256, moved); !errors.Is(err, jose.ErrSealed) {
+		t.Errorf("signing_kid: error %v, want ErrSealed", err)
+	}
+	if _, err := s.unseal(jose.PS256, one); !errors.Is(err, jose.ErrSealed) {
+		t.Errorf("ring: error %v, want ErrSealed", err)
+	}
+	moved = one
+	moved.Algorithm = jose.Ed25519
+	if _, err := s.unseal(jose.ES256, moved); !errors.Is(err, jose.ErrSealed) {
+		t.Errorf("signing_alg: error %v, want ErrSealed", err)
+	}
+	// Another secret of the same installation, bound to the same key but for its purpose.
+	members := s.bindings(jose.ES256, one)
+	plain, err := jose.Open(s.keks, members, one.Sealed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	members["purpose"] = purposePepper
+	moved = one
+	if moved.Sealed, err = jose.Seal(s.keks[0], members, plain); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.unseal(jose.ES256, moved); !errors.Is(err, jose.ErrSealed) {
+		t.Errorf("purpose: error %v, want ErrSealed", err)
+	}
+	// The private part of another key, sealed for this one by somebody who could.
+	if plain, err = jose.Open(s.keks, s.bindings(jose.ES256, two), two.Sealed); err != nil {
+		t.Fatal(err)
+	}
+	if moved.Sealed, err = jose.Seal(s.keks[0], s.bindings(jose.ES256, one), plain); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.open(jose.ES256, moved); err == nil || !strings.Contains(err.Error(), two.KeyID) {
+		t.Errorf("private part of another key: error %v, want one naming it", err)
+	}
+}
+
+func TestStepDoesNotUnsealAgain(t *testing.T) {
+	w := newWorld(t)
+	before, _ := w.Signer(jose.ES256, w.clock.Now())
+	w.after(time.Minute)
+	if after, _ := w.Signer(jose.ES256, w.clock.Now()); after != before {
+		t.Error("every Step opens every key anew")
+	}
+}
+
 func TestSignerDoesNotAllocate(t *testing.T) {
 	w := newWorld(t)
 	reads := w.store.reads

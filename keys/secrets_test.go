@@ -35,8 +35,14 @@ func TestROT10_SecretsRedactThemselves(t *testing.T) {
 		}
 		out.Write(b)
 	}
-	slog.New(slog.NewTextHandler(&out, nil)).Info("x", "a", s, "b", s.Pepper, "c", &s, "d", h)
-	slog.New(slog.NewJSONHandler(&out, nil)).Info("x", "a", s, "b", s.Pepper, "c", &s, "d", h)
+	timeless := &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey { // its digits could look like octets
+			return slog.Attr{}
+		}
+		return a
+	}}
+	slog.New(slog.NewTextHandler(&out, timeless)).Info("x", "a", s, "b", s.Pepper, "c", &s, "d", h)
+	slog.New(slog.NewJSONHandler(&out, timeless)).Info("x", "a", s, "b", s.Pepper, "c", &s, "d", h)
 
 	text := strings.ToLower(out.String())
 	for _, leak := range []string{

@@ -370,3 +370,42 @@ func TestWithdrawnKeysAreForgottenInTheEnd(t *testing.T) {
 		t.Errorf("%d withdrawn keys remembered, want %d", n, keptWithdrawn)
 	}
 }
+
+func TestROT02_RoundingNeverShortensTheLead(t *testing.T) {
+	w := &world{T: t, clock: newClock(), store: newFakeRings()}
+	born := w.clock.Advance(300 * time.Millisecond)
+	w.Ring = w.node()
+	w.step()
+	if lead := w.rotate().SignFrom.Sub(born); lead < DefaultPublishLead {
+		t.Errorf("signs %s after publication", lead)
+	}
+}
+
+func TestROT04_SuccessorStartsLaterEvenIfAClockWasFast(t *testing.T) {
+	r := aging(start)
+	r.Keys[active].SignFrom = start // stamped by a node that was ahead, or this very second
+	r.Keys[next].PublishedAt = start.Add(-24 * time.Hour)
+	n := r.promote(next, start, r.Keys[next].Windows).ring
+	if !n.Keys[next].SignFrom.After(n.Keys[active].SignFrom) {
+		t.Errorf("both start at %s", start)
+	}
+	if err := legal(r, n, start); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestROT01_ReasonsAreKept(t *testing.T) {
+	w := newWorld(t)
+	w.after(DefaultPublishLead)
+	by := admin
+	by.Reason = "ticket 7"
+	if _, err := w.Rotate(bg, "", by); err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range w.store.entries {
+		if e.Action == ActionRotate && (e.Reason != by.Reason || e.RequestID != by.RequestID) ||
+			e.Action != ActionRotate && (e.Reason == "" || e.Reason == by.Reason) {
+			t.Errorf("entry %+v", e)
+		}
+	}
+}
