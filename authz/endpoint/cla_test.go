@@ -122,8 +122,10 @@ func TestCLA13_NeverInTheURL(t *testing.T) {
 	s := newStack(t)
 	s.refused(400, authz.InvalidRequest, anonymous, query("client_id=c1&client_secret="+s.secret))
 	s.refused(400, authz.InvalidRequest, query("client_secret="+s.secret))
-	if log := s.log.take(); !strings.Contains(log, "cause=credentials_in_url") || !strings.Contains(log, "level=WARN") {
-		t.Errorf("the exposure was not reported: %s", log)
+	for line := range strings.Lines(s.log.take()) {
+		if !strings.Contains(line, "cause=credentials_in_url client_id=c1 ") || !strings.Contains(line, "level=WARN") {
+			t.Errorf("the exposure was not reported: %s", line)
+		}
 	}
 }
 

@@ -4,3 +4,18 @@ import "flag"
 
 // Update rewrites golden files: go test ./authz/endpoint -update.
 var Update = flag.Bool("update", false, "rewrite golden files in testdata")
+
+// SyntaxAnswer is an answer that this package gives by itself.
+type SyntaxAnswer struct {
+	Status int
+	Body   string
+}
+
+// SyntaxAnswers returns all of them.
+func SyntaxAnswers() (all []SyntaxAnswer) {
+	for _, r := range refusals() {
+		a := errorAnswer(nil, r.status, r.code, r.description)
+		all = append(all, SyntaxAnswer{a.status, string(a.body)})
+	}
+	return all
+}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/marque-auth/marque/authz"
+	"github.com/marque-auth/marque/authz/endpoint"
 	"github.com/marque-auth/marque/keys/jose"
 )
 
@@ -271,8 +272,8 @@ func TestTOK35_EveryJTIIsNewAndWide(t *testing.T) {
 		c.authz.Keys = signersFunc(func(jose.Algorithm, time.Time) (*jose.Signer, error) { return signer, nil })
 	})
 	n := 100_000
-	if testing.Short() {
-		n = 1000
+	if testing.Short() || endpoint.UnderRace {
+		n = 5_000
 	}
 	request := authz.Request{GrantType: authz.GrantClientCredentials, Client: authz.Presented{Method: authz.PresentedBasic, ID: "c1", Secret: authz.Secret(s.secret)}}
 	seen := make(map[string]bool, n)

@@ -24,14 +24,22 @@ func (h *Handler) refuse(c *call, r *refusal) answer {
 	a := errorAnswer(c.out[:0], r.status, r.code, r.description)
 	a.identity = r == contentEncoding
 	a.close = r == bodyTooLarge || r == plainHTTP || r == bodyUnreadable
+	e := entry{status: r.status, code: r.code, cause: string(r.cause), detail: r.description}
 	level := slog.LevelInfo
 	if r.cause == authz.CauseCredentialsInURL || r == plainHTTP {
 		level = slog.LevelWarn // a secret is exposed, and somebody must replace it
+		e.client = exposed(c.r)
 	}
-	h.record(c.r.Context(), level, c, entry{
-		status: r.status, code: r.code, cause: string(r.cause), detail: r.description,
-	})
+	h.record(c.r.Context(), level, c, e)
 	return a
+}
+
+// exposed returns whose secret it probably is, for the one who must replace it.
+func exposed(r *http.Request) authz.ClientID {
+	if id := r.URL.Query().Get("client_id"); id != "" {
+		return authz.ClientID(id)
+	}
+	return parseAuthorization(r.Header.Get("Authorization")).ID
 }
 
 // fail answers what the domain refused, or could not answer. Only the error itself and what it
