@@ -73,7 +73,7 @@ func TestJWT25_NoFallbackToAnotherAlgorithm(t *testing.T) {
 	}
 }
 
-func TestJWK01to05_Document(t *testing.T) {
+func TestJWK01_JWK02_JWK03_JWK09_JWK12_Document(t *testing.T) {
 	w := newWorld(t, func(c *Config) { c.Algorithms = uses(jose.RS256, jose.Ed25519) })
 	d, err := w.JWKS()
 	if err != nil {

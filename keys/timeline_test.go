@@ -338,7 +338,7 @@ func TestJWK13_RotatingFastStaysBounded(t *testing.T) {
 	w.rotate()
 }
 
-func TestJWK04_NoKIDNamesTwoKeysAcrossTenRotations(t *testing.T) {
+func TestJWK04_JWK05_NoKIDNamesTwoKeysAcrossTenRotations(t *testing.T) {
 	w := newWorld(t)
 	seen := map[string]string{}
 	for range 10 {
