@@ -3,10 +3,14 @@ package main
 import (
 	"context"
 	"crypto/sha256"
+	"log/slog"
+	"net"
+	"net/http"
 	"net/netip"
 	"testing"
 
 	"github.com/marque-auth/marque/authz"
+	"github.com/marque-auth/marque/authz/endpoint"
 	"github.com/marque-auth/marque/authz/token"
 	"github.com/marque-auth/marque/keys/jose"
 )
@@ -37,6 +41,40 @@ func BenchmarkFloor(b *testing.B) {
 				c.send(b, f)
 			}
 		})
+	}
+}
+
+// BenchmarkServed is both of them behind the HTTP server that each runs in, over loopback. The one
+// connection of the load is in the same process and adds the same to both: profile this one to see
+// what net/http costs.
+func BenchmarkServed(b *testing.B) {
+	r := newRig(b)
+	for name, server := range map[string]*http.Server{
+		"marque": endpoint.NewServer(r.handler, slog.New(slog.DiscardHandler)),
+		"floor":  {Handler: r.floor(b)},
+	} {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			b.Fatal(err)
+		}
+		go server.Serve(listener)
+		b.Cleanup(func() { server.Close() })
+		c, err := dial(context.Background(), listener.Addr().String())
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(func() { c.Close() })
+		for _, a := range algorithms() {
+			request := tokenRequest(listener.Addr().String(), rigClient, r.secret.Reveal(), resourceOf(a))
+			b.Run(name+"/"+string(a), func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					if _, err := c.exchange(request, false); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
 	}
 }
 

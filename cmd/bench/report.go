@@ -12,7 +12,13 @@ import (
 )
 
 // report writes what was measured as soon as it is known, for people.
-type report struct{ out io.Writer }
+type report struct {
+	out    io.Writer
+	shared bool // a side did not get the core to itself
+}
+
+// ownCore is the share of its core that a side gets, in percent, when nothing else runs there.
+const ownCore = 90
 
 func (r *report) line(format string, args ...any) { fmt.Fprintf(r.out, format+"\n", args...) }
 
@@ -49,9 +55,16 @@ func (r *report) side(name, who string, pairs []pair, of func(pair) window) {
 	cpu := spreadOf(pairs, func(p pair) float64 { return of(p).perToken() })
 	rate := spreadOf(pairs, func(p pair) float64 { return of(p).perSecond() })
 	busy := spreadOf(pairs, func(p pair) float64 { return 100 * of(p).busy() })
+	r.shared = r.shared || busy.median < ownCore
 	r.line("%-8s %-7s %-25s %-24s %.0f %%", name, who,
 		fmt.Sprintf("%.1f (%.1f to %.1f)", cpu.median, cpu.least, cpu.most),
 		fmt.Sprintf("%.0f (%.0f to %.0f)", rate.median, rate.least, rate.most), busy.median)
+}
+
+func (r *report) speedEnd() {
+	if r.shared {
+		r.line("something else used the cores: too few tokens per second, and noise in CPU time; look at the ratios")
+	}
 }
 
 func (r *report) starts(took []time.Duration) {

@@ -57,6 +57,7 @@ func (l *lab) measureSpeed(ctx context.Context, server *process, r *report) erro
 		}
 		r.speed(a, pairs)
 	}
+	r.speedEnd()
 	return nil
 }
 
