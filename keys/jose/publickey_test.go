@@ -143,7 +143,7 @@ func TestALG05_RSABounds(t *testing.T) {
 	})
 }
 
-func TestJWK02_Members(t *testing.T) {
+func TestJWK02_JWK03_Members(t *testing.T) {
 	for _, r := range []struct {
 		alg, wire Algorithm
 		bare      []string

@@ -23,7 +23,7 @@ func TestJWT01_SignedCompactToken(t *testing.T) {
 	for _, r := range []struct{ alg, wire Algorithm }{
 		{ES256, ES256}, {RS256, RS256}, {PS256, PS256}, {Ed25519, Ed25519}, {Ed25519, EdDSA}, {EdDSA, EdDSA}, {EdDSA, Ed25519},
 	} {
-		t.Run(fmt.Sprintf("JWT-02 %s as %s", r.alg, r.wire), func(t *testing.T) {
+		t.Run(fmt.Sprintf("JWT-02 JWT-04 JWT-05 %s as %s", r.alg, r.wire), func(t *testing.T) {
 			key, err := GenerateKey(r.alg)
 			if err != nil {
 				t.Fatal(err)
