@@ -46,6 +46,7 @@ func TestScript(t *testing.T) {
 			"take":   scriptTake,
 		},
 		RequireExplicitExec: true,
+		Deadline:            time.Now().Add(3 * time.Minute), // a server that should have refused to start ends here
 	})
 }
 
