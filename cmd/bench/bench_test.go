@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"testing"
 
 	"github.com/marque-auth/marque/authz"
@@ -17,7 +18,7 @@ import (
 
 // BenchmarkEndpoint is one token from the request's body to the answer's, without net/http around it.
 func BenchmarkEndpoint(b *testing.B) {
-	r := newRig(b)
+	r := newRig(b, 1)
 	for _, a := range algorithms() {
 		b.Run(string(a), func(b *testing.B) {
 			c := r.caller(a)
@@ -29,9 +30,27 @@ func BenchmarkEndpoint(b *testing.B) {
 	}
 }
 
+// BenchmarkClients is the same with the requests of many clients in turn: what they hold does not fit
+// into a core's first caches, and every cache of the server sees each of them.
+func BenchmarkClients(b *testing.B) {
+	for _, n := range []int{1, 10, 100, 1_000} {
+		r := newRig(b, n)
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			c := r.caller(jose.ES256)
+			for range n {
+				c.send(b, r.handler) // every client is cached
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				c.send(b, r.handler)
+			}
+		})
+	}
+}
+
 // BenchmarkFloor is the floor's handler under the same request, for comparison.
 func BenchmarkFloor(b *testing.B) {
-	r := newRig(b)
+	r := newRig(b, 1)
 	f := r.floor(b)
 	for _, a := range algorithms() {
 		b.Run(string(a), func(b *testing.B) {
@@ -48,7 +67,7 @@ func BenchmarkFloor(b *testing.B) {
 // connection of the load is in the same process and adds the same to both: profile this one to see
 // what net/http costs.
 func BenchmarkServed(b *testing.B) {
-	r := newRig(b)
+	r := newRig(b, 1)
 	for name, server := range map[string]*http.Server{
 		"marque": endpoint.NewServer(r.handler, slog.New(slog.DiscardHandler)),
 		"floor":  {Handler: r.floor(b)},
@@ -65,7 +84,7 @@ func BenchmarkServed(b *testing.B) {
 		}
 		b.Cleanup(func() { c.Close() })
 		for _, a := range algorithms() {
-			request := tokenRequest(listener.Addr().String(), rigClient, r.secret.Reveal(), resourceOf(a))
+			request := tokenRequest(listener.Addr().String(), rigClient(0), r.secrets[0].Reveal(), resourceOf(a))
 			b.Run(name+"/"+string(a), func(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
@@ -80,14 +99,14 @@ func BenchmarkServed(b *testing.B) {
 
 // BenchmarkDomain is one token without HTTP: authentication, policy, claims, signature.
 func BenchmarkDomain(b *testing.B) {
-	r := newRig(b)
+	r := newRig(b, 1)
 	for _, a := range algorithms() {
 		b.Run(string(a), func(b *testing.B) {
 			request := authz.Request{
 				GrantType: authz.GrantClientCredentials,
 				Scope:     scope,
 				Resources: []string{resourceOf(a)},
-				Client:    authz.Presented{Method: authz.PresentedPost, ID: rigClient, Secret: r.secret},
+				Client:    authz.Presented{Method: authz.PresentedPost, ID: authz.ClientID(rigClient(0)), Secret: r.secrets[0]},
 				Address:   netip.MustParseAddr("127.0.0.1"),
 			}
 			b.ReportAllocs()
@@ -102,7 +121,7 @@ func BenchmarkDomain(b *testing.B) {
 
 // BenchmarkCheck is what a service pays for the whole check of a token (RFC 9068, Section 4).
 func BenchmarkCheck(b *testing.B) {
-	r := newRig(b)
+	r := newRig(b, 1)
 	for _, a := range algorithms() {
 		b.Run(string(a), func(b *testing.B) {
 			check, compact := r.checker(b, a), r.token(b, a)
@@ -118,7 +137,7 @@ func BenchmarkCheck(b *testing.B) {
 
 // The two sides must do comparable work, or the ratio between them says nothing.
 func TestFloor_EqualsTheServerInSize(t *testing.T) {
-	r := newRig(t)
+	r := newRig(t, 1)
 	f := r.floor(t)
 	for _, a := range algorithms() {
 		server, floor := r.caller(a), r.caller(a)
@@ -133,7 +152,7 @@ func TestFloor_EqualsTheServerInSize(t *testing.T) {
 
 func (r *rig) floor(tb testing.TB) *floor {
 	tb.Helper()
-	digest := sha256.Sum256([]byte(r.secret.Reveal()))
+	digest := sha256.Sum256([]byte(r.secrets[0].Reveal()))
 	config := floorConfig{Digest: digest[:], Tokens: map[string]floorSample{}}
 	for _, a := range algorithms() {
 		sample, err := takeApart(r.caller(a).send(tb, r.handler))
@@ -155,7 +174,7 @@ func (r *rig) token(tb testing.TB, a jose.Algorithm) string {
 		GrantType: authz.GrantClientCredentials,
 		Resources: []string{resourceOf(a)},
 		Scope:     scope,
-		Client:    authz.Presented{Method: authz.PresentedPost, ID: rigClient, Secret: r.secret},
+		Client:    authz.Presented{Method: authz.PresentedPost, ID: authz.ClientID(rigClient(0)), Secret: r.secrets[0]},
 	})
 	if err != nil {
 		tb.Fatal(err)

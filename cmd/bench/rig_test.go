@@ -3,11 +3,11 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"path/filepath"
 	"testing"
 	"time"
@@ -21,10 +21,10 @@ import (
 	"github.com/marque-auth/marque/store/boltstore"
 )
 
-const (
-	rigIssuer = "https://as.example"
-	rigClient = "partner-000000"
-)
+const rigIssuer = "https://as.example"
+
+// rigClient is the identifier of the i-th client.
+func rigClient(i int) string { return fmt.Sprintf("partner-%06d", i) }
 
 // rig is the server inside the test's own process, of the same parts as the real one: the embedded
 // store in a temporary folder, a key ring, the domain and the endpoint.
@@ -32,10 +32,10 @@ type rig struct {
 	ring    *keys.Ring
 	tokens  *authz.Server
 	handler http.Handler
-	secret  authz.Secret
+	secrets []authz.Secret // of the i-th client
 }
 
-func newRig(tb testing.TB) *rig {
+func newRig(tb testing.TB, clients int) *rig {
 	tb.Helper()
 	ctx := context.Background()
 	must := func(err error) {
@@ -93,10 +93,13 @@ func newRig(tb testing.TB) *rig {
 		must(err)
 		resources = append(resources, resourceOf(a))
 	}
-	_, r.secret, _, err = registry.CreateClient(ctx, by, authz.ClientSpec{
-		ID: rigClient, Name: "Partner", Scopes: []string{scope}, Resources: resources,
-	})
-	must(err)
+	for i := range clients {
+		_, secret, _, err := registry.CreateClient(ctx, by, authz.ClientSpec{
+			ID: rigClient(i), Name: "Partner", Scopes: []string{scope}, Resources: resources,
+		})
+		must(err)
+		r.secrets = append(r.secrets, secret)
+	}
 	r.handler, err = endpoint.New(endpoint.Config{
 		Issuer: rigIssuer, Tokens: r.tokens, Keys: r.ring, Log: slog.New(slog.DiscardHandler),
 	})
@@ -104,24 +107,25 @@ func newRig(tb testing.TB) *rig {
 	return r
 }
 
-// caller sends the same request again and again to a handler, without a network. It allocates nothing
-// itself, so that what a benchmark counts is the handler's.
+// caller sends the requests of all clients, in turn, again and again to a handler, without a network.
+// It allocates nothing itself, so that what a benchmark counts is the handler's.
 type caller struct {
 	request *http.Request
-	body    []byte
+	bodies  [][]byte // all of one length
+	next    int
 	reader  bytes.Reader
 	reply   reply
 }
 
 func (r *rig) caller(a jose.Algorithm) *caller {
-	c := &caller{body: []byte(url.Values{
-		"grant_type": {"client_credentials"}, "client_id": {rigClient}, "client_secret": {r.secret.Reveal()},
-		"scope": {scope}, "resource": {resourceOf(a)},
-	}.Encode())}
+	c := &caller{}
+	for i, secret := range r.secrets {
+		c.bodies = append(c.bodies, []byte(tokenForm(rigClient(i), secret.Reveal(), resourceOf(a))))
+	}
 	c.request = httptest.NewRequest(http.MethodPost, "/oauth2/token", nil)
 	c.request.RemoteAddr = "127.0.0.1:40000"
 	c.request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	c.request.ContentLength = int64(len(c.body))
+	c.request.ContentLength = int64(len(c.bodies[0]))
 	c.request.Body = io.NopCloser(&c.reader)
 	c.reply.fields = http.Header{}
 	return c
@@ -129,7 +133,8 @@ func (r *rig) caller(a jose.Algorithm) *caller {
 
 // send returns the body of the answer; it is overwritten by the next call.
 func (c *caller) send(tb testing.TB, h http.Handler) []byte {
-	c.reader.Reset(c.body)
+	c.reader.Reset(c.bodies[c.next])
+	c.next = (c.next + 1) % len(c.bodies)
 	c.request.Form, c.request.PostForm = nil, nil // what an earlier call has parsed
 	clear(c.reply.fields)
 	c.reply.status, c.reply.body = http.StatusOK, c.reply.body[:0]

@@ -13,16 +13,21 @@ import (
 	"github.com/marque-auth/marque/keys/jose"
 )
 
-// tokenRequest returns the octets of one token request, with the secret in the form (RFC 6749,
-// Section 2.3.1) because that is what the floor parses.
-func tokenRequest(host, client, secret, resource string) []byte {
-	form := url.Values{
+// tokenForm is the body of a token request, with the secret in it (RFC 6749, Section 2.3.1) because
+// that is what the floor parses.
+func tokenForm(client, secret, resource string) string {
+	return url.Values{
 		"grant_type":    {"client_credentials"},
 		"client_id":     {client},
 		"client_secret": {secret},
 		"scope":         {scope},
 		"resource":      {resource},
 	}.Encode()
+}
+
+// tokenRequest returns the octets of one token request.
+func tokenRequest(host, client, secret, resource string) []byte {
+	form := tokenForm(client, secret, resource)
 	return []byte("POST /oauth2/token HTTP/1.1\r\n" +
 		"Host: " + host + "\r\n" +
 		"User-Agent: marque-bench\r\n" +
