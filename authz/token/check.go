@@ -54,24 +54,24 @@ type Checker struct {
 func NewChecker(c Check) (*Checker, error) {
 	var errs []error
 	if c.Issuer == "" {
-		errs = append(errs, errors.New("Issuer is empty"))
+		errs = append(errs, errors.New("no Issuer"))
 	}
 	if c.Audience == "" {
-		errs = append(errs, errors.New("Audience is empty"))
+		errs = append(errs, errors.New("no Audience"))
 	}
 	if len(c.Algorithms) == 0 {
-		errs = append(errs, errors.New("Algorithms is empty"))
+		errs = append(errs, errors.New("no Algorithms"))
 	}
 	for _, a := range c.Algorithms {
 		if _, err := jose.ParseAlgorithm(string(a)); err != nil {
-			errs = append(errs, fmt.Errorf("Algorithms: %q is not supported", string(a)))
+			errs = append(errs, fmt.Errorf("the algorithm %q is not supported", string(a)))
 		}
 	}
 	if c.Leeway != NoLeeway && (c.Leeway < 0 || c.Leeway > MaxLeeway) {
-		errs = append(errs, fmt.Errorf("Leeway %v is not between 0 and %v", c.Leeway, MaxLeeway))
+		errs = append(errs, fmt.Errorf("a Leeway of %v is not between 0 and %v", c.Leeway, MaxLeeway))
 	}
 	if c.Key == nil {
-		errs = append(errs, errors.New("Key is nil"))
+		errs = append(errs, errors.New("no Key"))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("token: %w", err)

@@ -157,6 +157,21 @@ func TestParse_ErrorsQuoteNothing(t *testing.T) {
 	}
 }
 
+// The cause says what is wrong, and not where the decoder stopped.
+func TestParse_ErrorsSayWhy(t *testing.T) {
+	for payload, want := range map[string]string{
+		`{"sub":7}`:   "a claim that must be a string is not",
+		`{"exp":"1"}`: "a time is not a number that names one",
+		`{"EXP":1}`:   "a member's name differs from a claim's in case only",
+		`[]`:          "the payload is not an object",
+		`{}`:          "a required claim is missing or empty",
+	} {
+		if _, err := token.Parse([]byte(payload)); err == nil || err.Error() != want {
+			t.Errorf("%s: %v, want %s", payload, err, want)
+		}
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	seeds := []string{
 		string(members(nil)), string(members(map[string]any{"exp": raw("1.5"), "nbf": raw("1e1"), "cnf": raw(`{}`)})),

@@ -71,10 +71,10 @@ const (
 func (c Config) withDefaults() (Config, error) {
 	var errs []error
 	if _, err := parseIssuer(c.Issuer, c.InsecureHTTP); err != nil {
-		errs = append(errs, fmt.Errorf("Issuer: %w", err))
+		errs = append(errs, fmt.Errorf("bad Issuer: %w", err))
 	}
 	if c.KeepFor < 0 {
-		errs = append(errs, fmt.Errorf("KeepFor %v is negative", c.KeepFor))
+		errs = append(errs, fmt.Errorf("a KeepFor of %v is negative", c.KeepFor))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return Config{}, fmt.Errorf("remote: %w", err)

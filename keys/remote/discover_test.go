@@ -218,6 +218,19 @@ func TestRKY02_RKY08_LimitsKeepOldKeys(t *testing.T) {
 	}
 }
 
+// RKY-02: the metadata is bounded too. What follows the limit is white space, so that cutting it off
+// would leave a good document.
+func TestRKY02_LargeMetadata(t *testing.T) {
+	is := newIssuer(t, true, newKey(t, "a"))
+	is.metadata = func(w http.ResponseWriter, _ *http.Request) {
+		io.WriteString(w, `{"issuer":"`+is.URL+`","jwks_uri":"`+is.URL+`/jwks"}`+strings.Repeat(" ", 1<<20))
+	}
+	if k, err := remote.Discover(t.Context(), config(is, newClock())); err == nil {
+		k.Close()
+		t.Error("started")
+	}
+}
+
 // RKY-02: five seconds, to the last byte. The caller's own deadline comes first.
 func TestRKY02_SlowBody(t *testing.T) {
 	is := newIssuer(t, true, newKey(t, "a"))
