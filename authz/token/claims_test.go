@@ -23,7 +23,7 @@ func encode(t *testing.T, c token.Claims) string {
 	return string(b)
 }
 
-func TestJWT06_07_10_11_12_13_IssuedClaimSet(t *testing.T) {
+func TestJWT06_JWT07_JWT10_JWT11_JWT12_JWT13_IssuedClaimSet(t *testing.T) {
 	want := `{"iss":"https://as.example","sub":"c1","aud":"https://api.example","client_id":"c1",` +
 		`"credential_id":"k1","scope":"orders:read orders:write","iat":1800000000,"exp":1800000600,"jti":"j1"}`
 	if got := encode(t, goodClaims()); got != want {
@@ -43,7 +43,7 @@ func TestJWT08_AudienceForm(t *testing.T) {
 }
 
 // JWT-14, JWT-17, JWT-22, JWT-23, CLM-06: the claim set is the documented one, whatever is configured.
-func TestJWT14_15_17_22_23_CLM06_NothingElse(t *testing.T) {
+func TestJWT14_JWT15_JWT17_JWT22_JWT23_CLM06_NothingElse(t *testing.T) {
 	c := goodClaims()
 	c.Scope, c.CredentialID = "", ""
 	var m map[string]any
