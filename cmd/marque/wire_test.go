@@ -2,21 +2,11 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"log/slog"
-	"math/big"
 	"net"
 	"net/http"
 	"net/url"
@@ -50,24 +40,6 @@ func devConfig(t *testing.T) configs.Config {
 	c.Data = filepath.Join(dir, "d")
 	c.Listen, c.Admin.Listen = "127.0.0.1:0", "127.0.0.1:0"
 	return c
-}
-
-// logBuffer is a log that can be read while it is written.
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 func startTest(t *testing.T, c configs.Config, o options) *server {
@@ -281,141 +253,6 @@ func TestGraceEnds(t *testing.T) {
 	}
 	if !strings.Contains(log.String(), "cut off") {
 		t.Errorf("the log says nothing of it: %s", log)
-	}
-}
-
-// TestTLS: at least 1.2, HTTP/2, and an https issuer by itself.
-func TestTLS(t *testing.T) {
-	c := devConfig(t)
-	dir := t.TempDir()
-	pool := certificate(t, dir)
-	c.TLS.CertFile, c.TLS.KeyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	s := startTest(t, c, options{})
-	if want := "https://" + s.Address(); s.Issuer() != want {
-		t.Errorf("the issuer is %q, want %q", s.Issuer(), want)
-	}
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, ForceAttemptHTTP2: true}
-	defer transport.CloseIdleConnections()
-	r, err := (&http.Client{Transport: transport}).PostForm(s.Issuer()+"/oauth2/token", sampleForm(t, s))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Body.Close()
-	if r.StatusCode != 200 || r.ProtoMajor != 2 {
-		t.Errorf("got %s over %s", r.Status, r.Proto)
-	}
-	for version, ok := range map[uint16]bool{tls.VersionTLS10: false, tls.VersionTLS11: false, tls.VersionTLS12: true, tls.VersionTLS13: true} {
-		conn, err := tls.Dial("tcp", s.Address(), &tls.Config{RootCAs: pool, MinVersion: version, MaxVersion: version})
-		if (err == nil) != ok {
-			t.Errorf("%s: %v", tls.VersionName(version), err)
-		}
-		if err == nil {
-			conn.Close()
-		}
-	}
-}
-
-// certificate writes a self-signed certificate for 127.0.0.1 and returns a pool that trusts it.
-func certificate(t *testing.T, dir string) *x509.CertPool {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, block := range map[string]*pem.Block{
-		"cert.pem": {Type: "CERTIFICATE", Bytes: der},
-		"key.pem":  {Type: "PRIVATE KEY", Bytes: pkcs8},
-	} {
-		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	parsed, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := x509.NewCertPool()
-	pool.AddCert(parsed)
-	return pool
-}
-
-// TestLogHasNoSecrets puts the sample's secret wherever a confused client might, and reads the log.
-func TestLogHasNoSecrets(t *testing.T) {
-	c := devConfig(t)
-	c.Log.Level = "debug"
-	log := &logBuffer{}
-	s := startTest(t, c, options{log: newLog(log, c.Log)})
-	good := sampleForm(t, s)
-	secret := good.Get("client_secret")
-	var token string
-	for _, form := range []url.Values{
-		good,
-		{"grant_type": {"client_credentials"}, "client_id": {secret}, "client_secret": {"acme"}},
-		{"grant_type": {secret}, "client_id": {"acme"}, "client_secret": {secret + "x"}},
-		{"grant_type": {"client_credentials"}, "client_id": {"acme"}, "client_secret": {secret}, "scope": {secret}},
-		{"grant_type": {"client_credentials"}, "client_id": {"acme"}, "client_secret": {secret}, "resource": {"https://" + secret}},
-	} {
-		r, err := http.PostForm("http://"+s.Address()+"/oauth2/token?x="+secret[:0], form)
-		if err != nil {
-			t.Fatal(err)
-		}
-		b, err := io.ReadAll(r.Body)
-		r.Body.Close()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if r.StatusCode == 200 {
-			token = string(b)
-		} else if strings.Contains(string(b), secret) {
-			t.Errorf("the answer repeats the secret: %s", b)
-		}
-	}
-	if token == "" {
-		t.Error("not even the good request got a token")
-	}
-	if err := s.Close(); err != nil {
-		t.Error(err)
-	}
-	if text := log.String(); strings.Contains(text, secret) || strings.Contains(text, secret[len(secret)-40:]) || strings.Contains(text, "eyJ") {
-		t.Errorf("the log holds a secret or a token:\n%s", text)
-	}
-}
-
-// TestLogRedacts: what looks like a secret is cut out of messages, attributes, groups and errors.
-func TestLogRedacts(t *testing.T) {
-	const secret = "mrq_abcdefghijklmnop_0123456789"
-	for _, format := range []string{"text", "json"} {
-		var b bytes.Buffer
-		log := newLog(&b, configs.LogConfig{Level: "debug", Format: format})
-		log.With("a", secret).WithGroup("g").Error("x "+secret, "b", secret, "err", fmt.Errorf("y %s", secret), slog.Group("h", "c", secret))
-		if strings.Contains(b.String(), secret) || !strings.Contains(b.String(), "redacted") {
-			t.Errorf("%s: %s", format, b.String())
-		}
-	}
-}
-
-// TestLogLevels: a level that is set is obeyed.
-func TestLogLevels(t *testing.T) {
-	var b bytes.Buffer
-	log := newLog(&b, configs.LogConfig{Level: "warn", Format: "text"})
-	log.Info("quiet")
-	log.Warn("loud")
-	if got := b.String(); strings.Contains(got, "quiet") || !strings.Contains(got, "loud") {
-		t.Error(got)
 	}
 }
 
