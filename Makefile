@@ -28,7 +28,7 @@ fuzz:
 		targets=$$(go test -list '^Fuzz' "$$package"); \
 		for target in $$(printf '%s\n' "$$targets" | grep '^Fuzz' || true); do \
 			echo "== $$package $$target"; \
-			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x "$$package"; \
 		done; \
 	done
 
