@@ -295,6 +295,9 @@ func TestHealthAndReady(t *testing.T) {
 		if w.Code != c.status || w.Header().Get("Cache-Control") != "no-store" || strings.Contains(w.Body.String(), "keys") {
 			t.Errorf("%s %s: %d %q", c.method, c.path, w.Code, w.Body)
 		}
+		if c.method == "HEAD" && w.Body.Len() != 0 {
+			t.Errorf("HEAD %s has a body", c.path)
+		}
 		if c.status == 503 && w.Header().Get("Retry-After") == "" {
 			t.Errorf("%s: no Retry-After", c.path)
 		}

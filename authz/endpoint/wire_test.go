@@ -71,6 +71,9 @@ const b0Body = "grant_type=client_credentials&scope=read&resource=https%3A%2F%2F
 
 func TestTOK01_TLS12OrNewer(t *testing.T) {
 	s := newStack(t)
+	if s.ts.Config.TLSConfig.MinVersion < tls.VersionTLS12 { // the list of suites must not be what saves us
+		t.Error("MinVersion")
+	}
 	for version, want := range map[uint16]bool{tls.VersionTLS10: false, tls.VersionTLS11: false, tls.VersionTLS12: true, tls.VersionTLS13: true} {
 		conn, err := s.dial(func(c *tls.Config) { c.MinVersion, c.MaxVersion = version, version })
 		if err == nil {
