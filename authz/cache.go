@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -75,7 +76,7 @@ func (c *cache[K, V]) reload(ctx context.Context, id K) (V, error) {
 		// The first caller's deadline is not everyone's.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTimeout)
 		defer cancel()
-		v, err := c.load(ctx, id)
+		v, err := c.loadSafely(ctx, id)
 		if err == nil {
 			c.keep(id, v, drops)
 		}
@@ -95,6 +96,17 @@ func (c *cache[K, V]) reload(ctx context.Context, id K) (V, error) {
 		}
 		return zero, r.Err
 	}
+}
+
+// loadSafely turns a panic into a fault: singleflight would raise it where nobody can recover, and
+// one bad record would end the process.
+func (c *cache[K, V]) loadSafely(ctx context.Context, id K) (v V, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("authz: load: panic with a %T\n%s", p, debug.Stack())
+		}
+	}()
+	return c.load(ctx, id)
 }
 
 func (c *cache[K, V]) keep(id K, v V, drops uint64) {

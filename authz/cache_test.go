@@ -3,6 +3,7 @@ package authz
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -138,5 +139,12 @@ func TestCache_AbsencesEvictNothing(t *testing.T) {
 	c.entries.CleanUp()
 	if _, cached, _ := c.get(t.Context(), "a"); !cached {
 		t.Error("evicted")
+	}
+}
+
+func TestCache_APanicWhileLoadingIsAFault(t *testing.T) {
+	c := newTestCache(t, newClock(), func(context.Context, ClientID) (int, error) { panic("a secret") })
+	if _, _, err := c.get(t.Context(), "a"); err == nil || errors.Is(err, ErrNotFound) || strings.Contains(err.Error(), "a secret") {
+		t.Errorf("got %v", err)
 	}
 }

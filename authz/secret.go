@@ -75,6 +75,13 @@ func shapeOf(s string) (shape, CredentialID) {
 	return shapeOurs, CredentialID(s[len(secretPrefix) : len(secretPrefix)+credentialIDLen])
 }
 
+// CredentialIn returns the credential that a well-formed secret of ours names, without judging the
+// secret: for the log, when one turned up where it must not be.
+func CredentialIn(secret string) (CredentialID, bool) {
+	kind, id := shapeOf(secret)
+	return id, kind == shapeOurs
+}
+
 var secretPattern = regexp.MustCompile(`mrq_[A-Za-z0-9_-]{8,}`)
 
 // Redact replaces whatever in s looks like a secret of ours. Everything that a stranger sent and

@@ -340,3 +340,26 @@ func TestToken_NoStoreAccessOnceCached(t *testing.T) {
 		t.Errorf("%d reads", n)
 	}
 }
+
+// TKE-25: who must replace the secret reads in the log which one it is, and not the secret.
+func TestTKE25_AnExposedSecretIsNamed(t *testing.T) {
+	s := newStack(t)
+	named, ok := authz.CredentialIn(s.secret)
+	if !ok {
+		t.Fatal("the client's secret is not one of ours")
+	}
+	for _, change := range []change{
+		query("client_id=c1&client_secret=" + s.secret),
+		all(without("Authorization"), query("client_id=c1&client_secret="+s.secret)),
+		query("client_id=c1"), // the secret came by Basic
+	} {
+		s.log.take()
+		r := s.send(change)
+		log := s.log.take()
+		s.nothingLeaked(t, log)
+		if r.status != 400 || !strings.Contains(log, "level=WARN") || !strings.Contains(log, "client_id=c1") ||
+			!strings.Contains(log, "credential_id="+string(named)+" ") {
+			t.Errorf("%d, logged %s", r.status, log)
+		}
+	}
+}

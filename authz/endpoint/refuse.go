@@ -28,18 +28,24 @@ func (h *Handler) refuse(c *call, r *refusal) answer {
 	level := slog.LevelInfo
 	if r.cause == authz.CauseCredentialsInURL || r == plainHTTP {
 		level = slog.LevelWarn // a secret is exposed, and somebody must replace it
-		e.client = exposed(c.r)
+		e.client, e.credential = exposed(c.r)
 	}
 	h.record(c.r.Context(), level, c, e)
 	return a
 }
 
-// exposed returns whose secret it probably is, for the one who must replace it.
-func exposed(r *http.Request) authz.ClientID {
-	if id := r.URL.Query().Get("client_id"); id != "" {
-		return authz.ClientID(id)
+// exposed returns whose secret it probably is, and which one, for the one who must replace it.
+func exposed(r *http.Request) (authz.ClientID, authz.CredentialID) {
+	query := r.URL.Query()
+	p := parseAuthorization(r.Header.Get("Authorization"))
+	if id := query.Get("client_id"); id != "" {
+		p.ID = authz.ClientID(id)
 	}
-	return parseAuthorization(r.Header.Get("Authorization")).ID
+	if secret := query.Get("client_secret"); secret != "" {
+		p.Secret = authz.Secret(secret)
+	}
+	credential, _ := authz.CredentialIn(p.Secret.Reveal())
+	return p.ID, credential
 }
 
 // fail answers what the domain refused, or could not answer. Only the error itself and what it
