@@ -243,9 +243,14 @@ func TestCLM01_to_07_StaticClaims(t *testing.T) {
 		return c, s, err
 	}
 	for _, tt := range [][2]string{
-		{"sub", `"x"`}, {"https://other.example/tier", `"gold"`}, {"tier", `"gold"`},
-		{"groups", `"a"`}, {"https://partner.example/tier", `null`}, {"https://partner.example/tier", `""`},
-		{"https://partner.example/tier", `{"a":1,"a":2}`}, {"https://partner.example/tier", `x`},
+		{"sub", `"x"`},
+		{"https://other.example/tier", `"gold"`},
+		{"tier", `"gold"`},
+		{"groups", `"a"`},
+		{"https://partner.example/tier", `null`},
+		{"https://partner.example/tier", `""`},
+		{"https://partner.example/tier", `{"a":1,"a":2}`},
+		{"https://partner.example/tier", `x`},
 	} {
 		_, _, err := create(tt[0], tt[1])
 		wantFields(t, err, "claims")
