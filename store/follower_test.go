@@ -23,7 +23,7 @@ type feed struct {
 	changes []store.Change
 	trimmed int   // so many are gone from the front
 	err     error // what every call returns, if set
-	calls   int
+	onRead  func()
 }
 
 func (f *feed) Head(context.Context) (store.Cursor, error) {
@@ -35,7 +35,9 @@ func (f *feed) Head(context.Context) (store.Cursor, error) {
 func (f *feed) Changes(_ context.Context, after store.Cursor, limit int) ([]store.Change, store.Cursor, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.calls++
+	if f.onRead != nil {
+		f.onRead()
+	}
 	if f.err != nil {
 		return nil, "", f.err
 	}
@@ -259,6 +261,7 @@ func TestFollower_NoEndlessReload(t *testing.T) {
 func TestFollower_Confirmed(t *testing.T) {
 	f := follow(t)
 	f.onReload = func() { f.now.Add(7) }
+	f.feed.onRead = func() { f.now.Add(100) }
 	start := f.now.Load()
 	f.must(t, f.Start)
 	f.now.Add(10)
@@ -274,7 +277,7 @@ func TestFollower_Confirmed(t *testing.T) {
 	for _, at := range f.confirmed {
 		got = append(got, at.Unix()-start)
 	}
-	if d := storetest.Diff(got, []int64{7, 17}); d != "" {
+	if d := storetest.Diff(got, []int64{7, 117}); d != "" {
 		t.Errorf("confirmed (-want +got):\n%s", d)
 	}
 }

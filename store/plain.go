@@ -19,11 +19,9 @@ const (
 	KindAudit        Kind = "audit"
 )
 
-// The formats of those two, each counted by itself.
-const (
-	installationFormat = 1
-	auditFormat        = 1
-)
+// auditFormat is the format of audit entries; keys.InstallationFormat is the other one's. Each is
+// counted by itself.
+const auditFormat = 1
 
 // errEntry is returned for a write without a usable audit entry: no change goes unrecorded.
 var errEntry = errors.New("store: an audit entry needs time, actor, action, target and result")
@@ -102,8 +100,8 @@ type installationForm struct {
 
 // EncodeInstallation returns the installation record as it is stored.
 func EncodeInstallation(in keys.Installation) ([]byte, error) {
-	if in.Format != installationFormat {
-		return nil, fmt.Errorf("store: installation record of format %d, this program writes %d", in.Format, installationFormat)
+	if in.Format != keys.InstallationFormat {
+		return nil, fmt.Errorf("store: installation record of format %d, this program writes %d", in.Format, keys.InstallationFormat)
 	}
 	in.CreatedAt = in.CreatedAt.UTC()
 	b, err := marshal(installationForm(in))
@@ -117,7 +115,7 @@ func EncodeInstallation(in keys.Installation) ([]byte, error) {
 // *RecordError, is to name. Its MAC is keys.Installation's to check.
 func DecodeInstallation(namespace string, b []byte) (keys.Installation, error) {
 	var f installationForm
-	if err := decodePlain(KindInstallation, namespace, b, installationFormat, &f); err != nil {
+	if err := decodePlain(KindInstallation, namespace, b, keys.InstallationFormat, &f); err != nil {
 		return keys.Installation{}, err
 	}
 	f.CreatedAt = f.CreatedAt.UTC()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	bolt "go.etcd.io/bbolt"
@@ -49,10 +50,46 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
+// After a panic of bbolt nothing is known of its locks: no caller may wait for one, not even Close.
+func TestBroken(t *testing.T) {
+	db := openTemp(t, Config{})
+	s := newStore(t, db)
+	mustPut(t, s, authz.Client{ID: "c"})
+	const writers = 8
+	errs := make(chan error, writers)
+	for i := range writers {
+		go func() {
+			errs <- db.update(t.Context(), func(*bolt.Tx) error { panic(fmt.Sprintf("page %d: invalid page type", i)) })
+		}()
+	}
+	for range writers {
+		if err := <-errs; !errors.Is(err, store.ErrDamaged) || !strings.Contains(err.Error(), "invalid page type") {
+			t.Errorf("update: got error %v, want ErrDamaged", err)
+		}
+	}
+	if _, err := db.bolt.Begin(true); err != nil { // bbolt's lock is now held for good
+		t.Fatal(err)
+	}
+	_, err1 := s.PutClient(t.Context(), authz.Client{ID: "d"}, testEntry("d"))
+	_, err2 := s.Client(t.Context(), "c")
+	_, err3 := s.Client(t.Context(), "none")
+	for i, err := range []error{err1, err2, err3} {
+		if !errors.Is(err, store.ErrDamaged) || errors.Is(err, authz.ErrNotFound) {
+			t.Errorf("case %d: got error %v, want ErrDamaged", i, err)
+		}
+	}
+	for range 2 {
+		if err := db.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	}
+}
+
 // A bucket that has gone is damage: taken for an empty one, it would make every record absent.
 func TestMissingBucket(t *testing.T) {
 	for _, name := range namespaceBuckets() {
-		db := openTemp(t, Config{})
+		path := filepath.Join(t.TempDir(), "marque.db")
+		db := openTemp(t, Config{Path: path})
 		s := newStore(t, db)
 		if err := db.bolt.Update(func(tx *bolt.Tx) error {
 			return tx.Bucket(db.name()).DeleteBucket(name)
@@ -75,6 +112,12 @@ func TestMissingBucket(t *testing.T) {
 		}
 		if faults == 0 {
 			t.Errorf("without bucket %s nothing fails", name)
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := OpenDB(Config{Path: path, Namespace: "test"}); !errors.Is(err, store.ErrDamaged) {
+			t.Errorf("OpenDB without bucket %s: got error %v, want ErrDamaged", name, err)
 		}
 	}
 }

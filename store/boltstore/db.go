@@ -4,11 +4,11 @@
 package boltstore
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -44,6 +44,9 @@ type DB struct {
 	ns    []byte // the namespace, as names its bucket
 	epoch string
 	now   func() time.Time
+
+	turn   chan struct{}         // holds one element while a write transaction runs
+	broken atomic.Pointer[error] // what everything returns since bbolt panicked
 }
 
 var _ keys.Genesis = (*DB)(nil)
@@ -64,59 +67,57 @@ func OpenDB(config Config) (*DB, error) {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
-	file, err := openFile(config.Path, config.Timeout)
-	if err != nil {
+	db := &DB{ns: []byte(config.Namespace), now: config.Now, turn: make(chan struct{}, 1)}
+	if err := db.open(config.Path, config.Timeout); err != nil {
 		return nil, err
 	}
-	db := &DB{bolt: file, ns: []byte(config.Namespace), now: config.Now}
 	if err := db.prepare(); err != nil {
-		return nil, errors.Join(fmt.Errorf("boltstore: %s: %w", config.Path, err), file.Close())
+		return nil, errors.Join(fmt.Errorf("boltstore: %s: %w", config.Path, err), db.Close())
 	}
 	return db, nil
 }
 
-func openFile(path string, timeout time.Duration) (*bolt.DB, error) {
+// open makes the folder and the file where they are missing and takes the lock.
+func (db *DB) open(path string, timeout time.Duration) error {
 	folder := filepath.Dir(path)
+	newFolder, newFile := missing(folder), missing(path)
 	if err := os.MkdirAll(folder, 0o700); err != nil {
-		return nil, fmt.Errorf("boltstore: cannot make the data folder: %w", err)
+		return fmt.Errorf("boltstore: cannot make the data folder: %w", err)
 	}
-	_, err := os.Stat(path)
-	made := errors.Is(err, os.ErrNotExist)
-	file, err := open(path, timeout)
+	err := db.openFile(path, timeout)
 	if errors.Is(err, bolterrors.ErrTimeout) {
-		return nil, fmt.Errorf("boltstore: data folder %s: %w (waited %v for %s)", folder, ErrLocked, timeout, filepath.Base(path))
+		return fmt.Errorf("boltstore: data folder %s: %w (waited %v for %s)", folder, ErrLocked, timeout, filepath.Base(path))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("boltstore: cannot open %s: %w", path, err)
+		return fmt.Errorf("boltstore: cannot open %s: %w", path, err)
 	}
-	if made {
-		// The file's content is synced by each commit, its name only by its folder.
-		if err := errors.Join(syncFolder(folder), syncFolder(filepath.Dir(folder))); err != nil {
-			return nil, errors.Join(fmt.Errorf("boltstore: cannot sync the data folder: %w", err), file.Close())
-		}
+	// Commits sync the file's content; its name is synced by its folder, and the folder's by its own.
+	if newFile {
+		err = syncFolder(folder)
 	}
-	return file, nil
+	if newFolder { // only then: a folder that is given may lie in one that we cannot read
+		err = errors.Join(err, syncFolder(filepath.Dir(folder)))
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("boltstore: cannot sync the data folder: %w", err), db.Close())
+	}
+	return nil
 }
 
-func open(path string, timeout time.Duration) (db *bolt.DB, err error) {
-	var file *os.File
-	err = guarded(func() error {
-		db, err = bolt.Open(path, 0o600, &bolt.Options{
+func missing(path string) bool {
+	_, err := os.Stat(path)
+	return errors.Is(err, os.ErrNotExist)
+}
+
+func (db *DB) openFile(path string, timeout time.Duration) error {
+	return withoutPanic(func() (err error) {
+		db.bolt, err = bolt.Open(path, 0o600, &bolt.Options{
 			Timeout:      timeout,
 			FreelistType: bolt.FreelistMapType,
 			NoStatistics: true, // a lock per transaction for numbers that nothing reads
-			OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
-				var err error
-				file, err = os.OpenFile(name, flag, mode)
-				return file, err
-			},
 		})
 		return err
 	})
-	if err != nil && file != nil {
-		_ = file.Close() // lets go of the lock after a panic; otherwise bbolt has closed it
-	}
-	return db, err
 }
 
 func syncFolder(path string) error {
@@ -127,32 +128,15 @@ func syncFolder(path string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// Close lets go of the file once running transactions have ended. Closing again does nothing.
-func (db *DB) Close() error { return db.bolt.Close() }
+// Close lets go of the file once running transactions have ended. Closing again does nothing. Of a
+// file that made bbolt panic the process lets go when it ends: bbolt's own Close might wait for a
+// lock that nobody will give back.
+func (db *DB) Close() error {
+	if db.broken.Load() != nil {
+		return nil
+	}
+	return db.bolt.Close()
+}
 
 // Epoch is the random name of this file that its cursors carry.
 func (db *DB) Epoch() string { return db.epoch }
-
-// view runs fn in a read transaction, unless ctx has ended.
-func (db *DB) view(ctx context.Context, fn func(*bolt.Tx) error) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	return guarded(func() error { return db.bolt.View(fn) })
-}
-
-// update runs fn in the one write transaction and commits it if fn returns nil. Waiting for other
-// writers may take a while, so the context is asked again before anything is written.
-func (db *DB) update(ctx context.Context, fn func(*bolt.Tx) error) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	return guarded(func() error {
-		return db.bolt.Update(func(tx *bolt.Tx) error {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			return fn(tx)
-		})
-	})
-}

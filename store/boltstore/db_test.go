@@ -320,6 +320,27 @@ func TestUpdate_ContextEndsWhileWaiting(t *testing.T) {
 	}
 }
 
+// Who waits for other writers can give up.
+func TestUpdate_WaitHonoursContext(t *testing.T) {
+	db := openTemp(t, Config{})
+	s := newStore(t, db)
+	ctx, cancel := context.WithCancel(t.Context())
+	result := make(chan error, 1)
+	if err := db.update(t.Context(), func(*bolt.Tx) error {
+		go func() {
+			_, err := s.PutClient(ctx, authz.Client{ID: "c"}, testEntry("c"))
+			result <- err
+		}()
+		cancel()
+		if err := <-result; !errors.Is(err, context.Canceled) { // while the turn is still taken
+			t.Errorf("got error %v, want context.Canceled", err)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // What is acknowledged has been synced: the switches that would skip it are off.
 func TestSyncs(t *testing.T) {
 	db := openTemp(t, Config{})

@@ -1,20 +1,74 @@
 package boltstore
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
+
+	bolt "go.etcd.io/bbolt"
 
 	"github.com/marque-auth/marque/store"
 )
 
-// guarded runs fn and turns a panic into a fault: bbolt panics where a page is not what it should
-// be, and a file that was cut off raises a memory fault, because bbolt maps it. Transactions roll
-// back on the way. A server must be able to say that its store is damaged rather than die of it.
-func guarded(fn func() error) (err error) {
+// view runs fn in a read transaction, unless ctx has ended.
+func (db *DB) view(ctx context.Context, fn func(*bolt.Tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return db.guarded(func() error { return db.bolt.View(fn) })
+}
+
+// update runs fn in the one write transaction and commits it if fn returns nil. It waits for its
+// turn as long as ctx allows; once the turn has come, ctx is asked a last time.
+func (db *DB) update(ctx context.Context, fn func(*bolt.Tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	select {
+	case db.turn <- struct{}{}:
+		defer func() { <-db.turn }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return db.guarded(func() error { return db.bolt.Update(fn) })
+}
+
+// guarded runs a transaction. A panic in it becomes a fault, and so does everything after it: bbolt
+// does not promise that its locks are free and its pages right once it has panicked, so the next
+// call might wait for ever, or write on sand.
+func (db *DB) guarded(fn func() error) error {
+	if broken := db.broken.Load(); broken != nil {
+		return *broken
+	}
+	err := withoutPanic(fn)
+	if p := (*panicError)(nil); errors.As(err, &p) {
+		db.broken.CompareAndSwap(nil, &err)
+	}
+	return err
+}
+
+// panicError is what a panic of bbolt becomes.
+type panicError struct{ value any }
+
+func (e *panicError) Error() string {
+	return fmt.Sprintf("boltstore: the file is damaged, restore it from a backup: %v", e.value)
+}
+
+// Unwrap makes it a store.ErrDamaged.
+func (e *panicError) Unwrap() error { return store.ErrDamaged }
+
+// withoutPanic runs fn and returns a panic as a *panicError: bbolt panics where a page is not what
+// it should be, and a file that was cut off raises a memory fault, because bbolt maps it. A server
+// must be able to say that its store is damaged rather than die of it.
+func withoutPanic(fn func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("boltstore: the file is damaged: %v: %w", p, store.ErrDamaged)
+			err = &panicError{p}
 		}
 	}()
 	return fn()

@@ -76,7 +76,7 @@ func TestKill9(t *testing.T) {
 	begun, acknowledged := map[string]bool{}, map[string]bool{}
 	for round := range 6 {
 		// Each round is killed elsewhere; the second early, while its first writes are under way.
-		runAndKill(t, path, round, 1+round*37%150, begun, acknowledged)
+		runAndKill(t, path, round, 1+round*61, begun, acknowledged)
 
 		db, err := OpenDB(Config{Path: path, Namespace: "test"})
 		if err != nil {

@@ -40,21 +40,21 @@ var (
 	bucketAudit       = []byte("audit")
 )
 
-// prepare makes the buckets of a new file or namespace and checks the format of an old one. A file
-// that has them all is only read.
+// prepare makes the buckets of a new file or namespace and checks those of an old one, which is then
+// only read.
 func (db *DB) prepare() error {
-	complete := false
-	err := db.view(context.Background(), func(tx *bolt.Tx) error {
+	ready := false
+	err := db.view(context.Background(), func(tx *bolt.Tx) (err error) {
 		if tx.Bucket(fileBucket) == nil {
 			return onlyIfEmpty(tx)
 		}
 		if err := db.readFile(tx); err != nil {
 			return err
 		}
-		complete = db.hasBuckets(tx)
-		return nil
+		ready, err = db.hasBuckets(tx)
+		return err
 	})
-	if err != nil || complete {
+	if err != nil || ready {
 		return err
 	}
 	return db.update(context.Background(), func(tx *bolt.Tx) error {
@@ -63,14 +63,8 @@ func (db *DB) prepare() error {
 				return err
 			}
 		}
-		ns, err := tx.CreateBucketIfNotExists(db.name())
-		if err != nil {
+		if err := db.makeBuckets(tx); err != nil {
 			return err
-		}
-		for _, name := range namespaceBuckets() {
-			if _, err := ns.CreateBucketIfNotExists(name); err != nil {
-				return err
-			}
 		}
 		return db.readFile(tx)
 	})
@@ -111,17 +105,31 @@ func (db *DB) readFile(tx *bolt.Tx) error {
 	return nil
 }
 
-func (db *DB) hasBuckets(tx *bolt.Tx) bool {
-	ns := tx.Bucket(db.name())
-	if ns == nil {
-		return false
+// hasBuckets reports whether the namespace exists. It was made whole, so it is damaged if a part is
+// missing; to make that part again would turn its records into absent ones.
+func (db *DB) hasBuckets(tx *bolt.Tx) (bool, error) {
+	if tx.Bucket(db.name()) == nil {
+		return false, nil
 	}
 	for _, name := range namespaceBuckets() {
-		if ns.Bucket(name) == nil {
-			return false
+		if _, err := db.bucket(tx, name); err != nil {
+			return false, err
 		}
 	}
-	return true
+	return true, nil
+}
+
+func (db *DB) makeBuckets(tx *bolt.Tx) error {
+	ns, err := tx.CreateBucket(db.name())
+	if err != nil {
+		return err
+	}
+	for _, name := range namespaceBuckets() {
+		if _, err := ns.CreateBucket(name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func namespaceBuckets() [][]byte {

@@ -6,12 +6,16 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/marque-auth/marque/authz"
 	"github.com/marque-auth/marque/store"
 )
 
 const racers = 16
+
+// raceTimeout ends a race that a broken driver would make endless.
+const raceTimeout = time.Minute
 
 // race calls f in racers goroutines at once, half of them with the peer, and returns their errors.
 func race(fix Fixture, f func(i int, s store.Store) error) []error {
@@ -101,10 +105,12 @@ func raceToUpdate(t *testing.T, f Fixture, s subject) {
 // noLostUpdate: read, change, put, and on a conflict again. Every one of the writes must count.
 func noLostUpdate(t *testing.T, f Fixture, s subject) {
 	const each = 3
+	ctx, cancel := context.WithTimeout(t.Context(), raceTimeout)
+	defer cancel()
 	mustPut(t, f, s, "a", 0, "0")
 	for i, err := range race(f, func(_ int, st store.Store) error {
 		for range each {
-			if err := increment(t.Context(), st, s); err != nil {
+			if err := increment(ctx, st, s); err != nil {
 				return err
 			}
 		}
@@ -137,18 +143,21 @@ func increment(ctx context.Context, st store.Store, s subject) error {
 // readersNeverGoBack reads while another writes: each sees whole records, in order.
 func readersNeverGoBack(t *testing.T, f Fixture, s subject) {
 	const last = 20
+	ctx, cancel := context.WithTimeout(t.Context(), raceTimeout)
+	defer cancel()
 	mustPut(t, f, s, "a", 0, "1")
 	for i, err := range race(f, func(i int, st store.Store) error {
 		if i == 0 {
 			for v := uint64(1); v < last; v++ {
-				if _, err := s.put(t.Context(), st, "a", v, fmt.Sprint(v+1), entry("a")); err != nil {
+				if _, err := s.put(ctx, st, "a", v, fmt.Sprint(v+1), entry("a")); err != nil {
+					cancel() // nobody would see the last version
 					return err
 				}
 			}
 			return nil
 		}
 		for seen := uint64(0); seen < last; {
-			v, mark, err := s.get(t.Context(), st, "a")
+			v, mark, err := s.get(ctx, st, "a")
 			if err != nil {
 				return err
 			}
