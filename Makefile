@@ -11,7 +11,7 @@ FUZZTIME ?= 1m
 BENCHFLAGS ?=
 
 # Packages on the way of a token, and of its check.
-HOT := ./keys/jose ./keys ./authz/token ./authz ./authz/endpoint ./authz/verifier ./cmd/bench
+HOT := ./keys/jose ./authz/token ./authz/endpoint ./authz/verifier ./cmd/bench
 
 .PHONY: test bench fuzz lint generate
 

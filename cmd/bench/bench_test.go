@@ -119,22 +119,6 @@ func BenchmarkDomain(b *testing.B) {
 	}
 }
 
-// BenchmarkCheck is what a service pays for the whole check of a token (RFC 9068, Section 4).
-func BenchmarkCheck(b *testing.B) {
-	r := newRig(b, 1)
-	for _, a := range algorithms() {
-		b.Run(string(a), func(b *testing.B) {
-			check, compact := r.checker(b, a), r.token(b, a)
-			b.ReportAllocs()
-			for b.Loop() {
-				if _, err := check.Verify(context.Background(), compact); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-	}
-}
-
 // The two sides must do comparable work, or the ratio between them says nothing.
 func TestFloor_EqualsTheServerInSize(t *testing.T) {
 	r := newRig(t, 1)
