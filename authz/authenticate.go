@@ -8,13 +8,14 @@ import (
 	"time"
 )
 
-// authenticator decides who is asking. Every way to fail costs the same: one read of the store and
-// two comparisons, for known and unknown clients alike (TOK-42, CLA-19), and a failure is final only
-// after that read, so that a secret that was just added works at once. It is safe for concurrent use.
+// authenticator decides who is asking. Every way to fail costs the same (TOK-42, CLA-19): one read of
+// the stored version and two comparisons, for known and unknown clients alike. A failure is final only
+// after that read, so that a secret that was just added anywhere works at once. It is safe for
+// concurrent use.
 type authenticator struct {
-	hash     hasher
+	hash     *hasher
 	clients  *cache[ClientID, Client]
-	owner    func(context.Context, CredentialID) (ClientID, error)
+	store    Clients
 	failures *limiters[failureKey]
 	now      func() time.Time
 }
@@ -34,18 +35,16 @@ func (a *authenticator) authenticate(ctx context.Context, p Presented, from neti
 	if p.Method == PresentedNothing {
 		return authenticated{}, a.fail(p, from, CauseNoCredentials, "")
 	}
-	c, cached, err := a.clients.get(ctx, p.ID)
-	if err != nil && !errors.Is(err, ErrNotFound) {
+	c, stored, err := a.known(ctx, p.ID)
+	if err != nil {
 		return authenticated{}, storeFault(ctx, p.ID, err)
 	}
 	credential, cause := a.verify(p, c)
 	if cause == "" {
 		return authenticated{c, credential}, nil
 	}
-	if cached {
-		if c, err = a.clients.reload(ctx, p.ID); err != nil && !errors.Is(err, ErrNotFound) {
-			return authenticated{}, storeFault(ctx, p.ID, err)
-		}
+	if c, err = a.newer(ctx, p.ID, c, stored); err != nil {
+		return authenticated{}, storeFault(ctx, p.ID, err)
 	}
 	if credential, cause = a.verify(p, c); cause == "" {
 		return authenticated{c, credential}, nil
@@ -53,10 +52,52 @@ func (a *authenticator) authenticate(ctx context.Context, p Presented, from neti
 	return authenticated{}, a.fail(p, from, a.explain(ctx, p, cause), credential)
 }
 
+// version is the stored version of a client, if it was read.
+type version struct {
+	n    uint64
+	read bool
+}
+
+// known returns the client that is held, or reads it; the zero Client if there is none. The version
+// comes first: for an unknown client it is all that is read.
+func (a *authenticator) known(ctx context.Context, id ClientID) (Client, version, error) {
+	if c, ok := a.clients.cached(id); ok {
+		return c, version{}, nil
+	}
+	n, err := a.store.ClientVersion(ctx, id)
+	if err != nil || n == 0 {
+		return Client{}, version{n, true}, a.clients.fresh.explain(err)
+	}
+	c, err := a.clients.reload(ctx, id)
+	if errors.Is(err, ErrNotFound) {
+		err = nil
+	}
+	return c, version{n, true}, err
+}
+
+// newer returns what the store holds of the client now, which is c itself unless it has changed.
+func (a *authenticator) newer(ctx context.Context, id ClientID, c Client, stored version) (Client, error) {
+	if !stored.read {
+		n, err := a.store.ClientVersion(ctx, id)
+		if err != nil {
+			return Client{}, err
+		}
+		stored.n = n
+	}
+	if stored.n == c.Version {
+		return c, nil
+	}
+	c, err := a.clients.renew(ctx, id)
+	if errors.Is(err, ErrNotFound) {
+		err = nil
+	}
+	return c, err
+}
+
 // verify checks what was presented against c, the zero Client when there is none. It returns the
 // credential that was recognised, and why it does not authenticate: empty when it does.
 func (a *authenticator) verify(p Presented, c Client) (CredentialID, Cause) {
-	matched := a.match(string(p.Secret), c)
+	matched := a.match(p.ID, string(p.Secret), c)
 	switch {
 	case c.ID == "":
 		return "", CauseUnknownClient
@@ -86,7 +127,7 @@ func (a *authenticator) verify(p Presented, c Client) (CredentialID, Cause) {
 
 // match returns the credential of c whose secret this is, a usable one before others, or nil. It
 // compares at least once, whatever c holds, and never stops early.
-func (a *authenticator) match(secret string, c Client) *Credential {
+func (a *authenticator) match(presented ClientID, secret string, c Client) *Credential {
 	var found *Credential
 	compared := false
 	_, named := shapeOf(secret)
@@ -100,8 +141,8 @@ func (a *authenticator) match(secret string, c Client) *Credential {
 			found = candidate
 		}
 	}
-	if !compared {
-		a.hash.matches(secret, c.ID, Credential{})
+	if !compared { // an input as long as a real one
+		a.hash.matches(secret, presented, Credential{ID: "----------------"})
 	}
 	return found
 }
@@ -109,9 +150,9 @@ func (a *authenticator) match(secret string, c Client) *Credential {
 // explain makes a cause more precise for the operator, from the secret's shape.
 func (a *authenticator) explain(ctx context.Context, p Presented, cause Cause) Cause {
 	kind, named := shapeOf(string(p.Secret))
-	if kind == shapeOurs && (cause == CauseWrongSecret || cause == CauseUnknownClient) {
-		owner, err := a.owner(ctx, named) // asked in both cases: the answers must take equally long
-		if err == nil && owner != p.ID && cause == CauseWrongSecret {
+	if kind == shapeOurs { // whatever the cause: all answers must take equally long
+		owner, err := a.store.ClientOf(ctx, named)
+		if err == nil && owner != p.ID && cause == CauseWrongSecret { // a fault only leaves the cause less precise
 			return CauseSecretOfAnotherClient
 		}
 	}
@@ -134,10 +175,20 @@ func (a *authenticator) explain(ctx context.Context, p Presented, cause Cause) C
 // fail counts the failure. A back-off answers failures only: a correct secret never comes here, so
 // that nobody can lock a client out by failing in its name (TOK-43).
 func (a *authenticator) fail(p Presented, from netip.Addr, cause Cause, credential CredentialID) error {
+	client := loggable(p.ID)
 	if after, ok := a.failures.take(newFailureKey(p.ID, from)); !ok {
-		return &ThrottledError{Cause: CauseFailuresLimited, Client: p.ID, RetryAfter: after}
+		return &ThrottledError{Cause: CauseFailuresLimited, Failure: cause, Client: client, Credential: credential, RetryAfter: after}
 	}
-	return refuse(cause, p.ID, credential)
+	return refuse(cause, client, credential)
+}
+
+// loggable drops what is no identifier of a client: a stranger may send anything in its place, a
+// password too (TOK-44).
+func loggable(id ClientID) ClientID {
+	if !ValidClientID(string(id)) {
+		return ""
+	}
+	return id
 }
 
 // storeFault turns a failed read into the answer "unknown": 503, never 401. The end of the caller's
@@ -146,5 +197,5 @@ func storeFault(ctx context.Context, client ClientID, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	return &UnavailableError{Cause: CauseStoreUnavailable, Client: client, RetryAfter: retryAfter, Err: err}
+	return &UnavailableError{Cause: CauseStoreUnavailable, Client: loggable(client), RetryAfter: retryAfter, Err: err}
 }

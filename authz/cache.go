@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -31,8 +32,10 @@ type cache[K ~string, V any] struct {
 	load    func(context.Context, K) (V, error)
 	entries *otter.Cache[K, V]
 	flight  singleflight.Group
-	drops   atomic.Uint64 // counts drop and clear: loads of an earlier count are not kept
 	fresh   *freshness
+
+	mu    sync.Mutex // held while entries change, so that no load slips in behind a drop; not by readers
+	drops uint64     // counts drop and clear: loads of an earlier count are not kept
 }
 
 // freshness is when the change feed was last read to its end, shared by the caches that depend on it.
@@ -48,6 +51,14 @@ func (f *freshness) ok() bool {
 	return f.now().UnixNano()-f.confirmed.Load() <= int64(f.outage)
 }
 
+// explain says of a fault of the store that what is cached could not stand in for it either.
+func (f *freshness) explain(err error) error {
+	if err != nil && !f.ok() {
+		return fmt.Errorf("%w: %w", errStale, err)
+	}
+	return err
+}
+
 func newCache[K ~string, V any](size int, fresh *freshness, load func(context.Context, K) (V, error)) (*cache[K, V], error) {
 	entries, err := otter.New(&otter.Options[K, V]{MaximumSize: size})
 	if err != nil {
@@ -56,22 +67,36 @@ func newCache[K ~string, V any](size int, fresh *freshness, load func(context.Co
 	return &cache[K, V]{load: load, entries: entries, fresh: fresh}, nil
 }
 
-// get returns the record, and whether it came from the cache rather than from the store just now.
-func (c *cache[K, V]) get(ctx context.Context, id K) (v V, cached bool, err error) {
-	if c.fresh.ok() {
-		if v, ok := c.entries.GetIfPresent(id); ok {
-			return v, true, nil
-		}
+// cached returns the record if it is held and may be served.
+func (c *cache[K, V]) cached(id K) (v V, ok bool) {
+	if !c.fresh.ok() {
+		return v, false
 	}
-	v, err = c.reload(ctx, id)
-	return v, false, err
+	return c.entries.GetIfPresent(id)
+}
+
+// get returns the record, from the cache or from the store.
+func (c *cache[K, V]) get(ctx context.Context, id K) (V, error) {
+	if v, ok := c.cached(id); ok {
+		return v, nil
+	}
+	return c.reload(ctx, id)
 }
 
 // reload reads the store, once for all who ask for the same record at the same time.
-func (c *cache[K, V]) reload(ctx context.Context, id K) (V, error) {
-	drops := c.drops.Load()
+func (c *cache[K, V]) reload(ctx context.Context, id K) (V, error) { return c.read(ctx, id, true) }
+
+// renew reads the store for a caller that knows of a newer record: it shares no load that may have
+// begun before.
+func (c *cache[K, V]) renew(ctx context.Context, id K) (V, error) { return c.read(ctx, id, false) }
+
+func (c *cache[K, V]) read(ctx context.Context, id K, share bool) (V, error) {
+	drops := c.count()
 	// The count is part of the key: who comes after a drop must not share a load from before it.
 	key := fmt.Sprintf("%d\x00%s", drops, string(id))
+	if !share {
+		c.flight.Forget(key)
+	}
 	result := c.flight.DoChan(key, func() (any, error) {
 		// The first caller's deadline is not everyone's.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTimeout)
@@ -91,10 +116,7 @@ func (c *cache[K, V]) reload(ctx context.Context, id K) (V, error) {
 			v, _ := r.Val.(V)
 			return v, r.Err
 		}
-		if !c.fresh.ok() {
-			return zero, fmt.Errorf("%w: %w", errStale, r.Err)
-		}
-		return zero, r.Err
+		return zero, c.fresh.explain(r.Err)
 	}
 }
 
@@ -109,24 +131,32 @@ func (c *cache[K, V]) loadSafely(ctx context.Context, id K) (v V, err error) {
 	return c.load(ctx, id)
 }
 
+func (c *cache[K, V]) count() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.drops
+}
+
 func (c *cache[K, V]) keep(id K, v V, drops uint64) {
-	if c.drops.Load() != drops {
-		return
-	}
-	c.entries.Set(id, v)
-	if c.drops.Load() != drops { // a drop overtook us: it may have run before the Set
-		c.entries.Invalidate(id)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.drops == drops {
+		c.entries.Set(id, v)
 	}
 }
 
-// drop forgets one record. What is loaded from then on is at least as new as the call.
+// drop forgets one record. What is served from then on is at least as new as the call.
 func (c *cache[K, V]) drop(id K) {
-	c.drops.Add(1)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.drops++
 	c.entries.Invalidate(id)
 }
 
 // clear forgets everything.
 func (c *cache[K, V]) clear() {
-	c.drops.Add(1)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.drops++
 	c.entries.InvalidateAll()
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -22,28 +23,28 @@ func newTestCache(t *testing.T, c *clock, load func(context.Context, ClientID) (
 }
 
 func TestCache_SharesOneLoadAndKeepsIt(t *testing.T) {
-	var loads atomic.Int64
-	release := make(chan struct{})
-	c := newTestCache(t, newClock(), func(context.Context, ClientID) (int, error) {
-		<-release
-		return int(loads.Add(1)), nil
-	})
-	var wg sync.WaitGroup
-	for range 16 {
-		wg.Go(func() {
-			if v, _, err := c.get(t.Context(), "a"); v != 1 || err != nil {
-				t.Errorf("got %d, %v", v, err)
-			}
+	synctest.Test(t, func(t *testing.T) {
+		var loads atomic.Int64
+		release := make(chan struct{})
+		c := newTestCache(t, newClock(), func(context.Context, ClientID) (int, error) {
+			<-release
+			return int(loads.Add(1)), nil
 		})
-	}
-	close(release)
-	wg.Wait()
-	if _, cached, _ := c.get(t.Context(), "a"); !cached {
-		t.Error("not cached")
-	}
-	if n := loads.Load(); n > 16 || n < 1 {
-		t.Errorf("%d loads", n)
-	}
+		var wg sync.WaitGroup
+		for range 16 {
+			wg.Go(func() {
+				if v, err := c.get(t.Context(), "a"); v != 1 || err != nil {
+					t.Errorf("got %d, %v", v, err)
+				}
+			})
+		}
+		synctest.Wait() // all of them wait for one load
+		close(release)
+		wg.Wait()
+		if _, held := c.cached("a"); !held || loads.Load() != 1 {
+			t.Errorf("held %t after %d loads", held, loads.Load())
+		}
+	})
 }
 
 // A load that began before a change was reported must neither be kept nor be joined after it: else a
@@ -60,15 +61,15 @@ func TestCache_LoadFromBeforeADropIsNotKept(t *testing.T) {
 		return n, nil
 	})
 	var wg sync.WaitGroup
-	wg.Go(func() { _, _, _ = c.get(t.Context(), "a") })
+	wg.Go(func() { _, _ = c.get(t.Context(), "a") })
 	<-began
 	c.drop("a")
-	if v, _, err := c.get(t.Context(), "a"); v != 2 || err != nil {
+	if v, err := c.get(t.Context(), "a"); v != 2 || err != nil {
 		t.Errorf("joined the old load: %d, %v", v, err)
 	}
 	close(release)
 	wg.Wait()
-	if v, _, _ := c.get(t.Context(), "a"); v != 2 {
+	if v, _ := c.get(t.Context(), "a"); v != 2 {
 		t.Errorf("kept the old load: %d", v)
 	}
 }
@@ -82,10 +83,10 @@ func TestCache_OneCallersEndIsNotEveryones(t *testing.T) {
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	first := make(chan error, 1)
-	go func() { _, _, err := c.get(ctx, "a"); first <- err }()
+	go func() { _, err := c.get(ctx, "a"); first <- err }()
 	<-began
 	second := make(chan error, 1)
-	go func() { _, _, err := c.get(t.Context(), "a"); second <- err }()
+	go func() { _, err := c.get(t.Context(), "a"); second <- err }()
 	cancel()
 	if err := <-first; !errors.Is(err, context.Canceled) {
 		t.Errorf("the first got %v", err)
@@ -105,21 +106,24 @@ func TestTOK36_CacheServesUntilTheOutageLimit(t *testing.T) {
 		}
 		return 1, nil
 	})
-	if _, _, err := c.get(t.Context(), "a"); err != nil {
+	if _, err := c.get(t.Context(), "a"); err != nil {
 		t.Fatal(err)
 	}
 	down.Store(true)
 	clk.advance(time.Minute)
-	if _, cached, err := c.get(t.Context(), "a"); !cached || err != nil {
-		t.Errorf("at the limit: cached %t, %v", cached, err)
+	if _, held := c.cached("a"); !held {
+		t.Error("not served at the limit")
 	}
 	clk.advance(time.Nanosecond)
-	if _, _, err := c.get(t.Context(), "a"); !errors.Is(err, errStale) || !errors.Is(err, errDown) {
+	if _, err := c.get(t.Context(), "a"); !errors.Is(err, errStale) || !errors.Is(err, errDown) {
 		t.Errorf("past the limit: %v", err)
 	}
 	down.Store(false)
-	if v, cached, err := c.get(t.Context(), "a"); v != 1 || cached || err != nil {
-		t.Errorf("the store is back: %d, cached %t, %v", v, cached, err)
+	if v, err := c.get(t.Context(), "a"); v != 1 || err != nil {
+		t.Errorf("the store is back: %d, %v", v, err)
+	}
+	if _, held := c.cached("a"); held {
+		t.Error("served from the cache although nothing has confirmed it")
 	}
 }
 
@@ -130,21 +134,89 @@ func TestCache_AbsencesEvictNothing(t *testing.T) {
 		}
 		return 0, ErrNotFound
 	})
-	_, _, _ = c.get(t.Context(), "a")
+	_, _ = c.get(t.Context(), "a")
 	for i := range 1000 {
-		if _, _, err := c.get(t.Context(), ClientID(rune(0x400+i))); !errors.Is(err, ErrNotFound) {
+		if _, err := c.get(t.Context(), ClientID(rune(0x400+i))); !errors.Is(err, ErrNotFound) {
 			t.Fatal(err)
 		}
 	}
 	c.entries.CleanUp()
-	if _, cached, _ := c.get(t.Context(), "a"); !cached {
+	if _, held := c.cached("a"); !held {
 		t.Error("evicted")
 	}
 }
 
 func TestCache_APanicWhileLoadingIsAFault(t *testing.T) {
 	c := newTestCache(t, newClock(), func(context.Context, ClientID) (int, error) { panic("a secret") })
-	if _, _, err := c.get(t.Context(), "a"); err == nil || errors.Is(err, ErrNotFound) || strings.Contains(err.Error(), "a secret") {
+	if _, err := c.get(t.Context(), "a"); err == nil || errors.Is(err, ErrNotFound) || strings.Contains(err.Error(), "a secret") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// While a dropped record is loaded again and again, as wrong secrets make it, no reader may see a record
+// from before the drop, not even for the moment between a check and the entry.
+func TestCache_NothingFromBeforeADropIsEverServed(t *testing.T) {
+	var stored atomic.Int64
+	c := newTestCache(t, newClock(), func(context.Context, ClientID) (int, error) { return int(stored.Load()), nil })
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					_, _ = c.renew(t.Context(), "a")
+				}
+			}
+		})
+	}
+	for want := range int64(20_000) {
+		stored.Store(want)
+		c.drop("a")
+		for range 3 {
+			if v, held := c.cached("a"); held && int64(v) < want {
+				t.Errorf("served %d after the drop of %d", v, want)
+			}
+		}
+		if t.Failed() {
+			break
+		}
+	}
+	close(stop)
+	wg.Wait()
+}
+
+func TestCache_ClearedWhileLoading(t *testing.T) {
+	var loads atomic.Int64
+	began, release := make(chan struct{}), make(chan struct{})
+	c := newTestCache(t, newClock(), func(context.Context, ClientID) (int, error) {
+		if loads.Add(1) == 1 {
+			close(began)
+			<-release
+		}
+		return int(loads.Load()), nil
+	})
+	var wg sync.WaitGroup
+	wg.Go(func() { _, _ = c.get(t.Context(), "a") })
+	<-began
+	c.clear()
+	close(release)
+	wg.Wait()
+	if v, held := c.cached("a"); held {
+		t.Errorf("kept %d from before everything was cleared", v)
+	}
+}
+
+func TestCache_ALoadHasADeadlineOfItsOwn(t *testing.T) {
+	c := newTestCache(t, newClock(), func(ctx context.Context, _ ClientID) (int, error) {
+		if _, bounded := ctx.Deadline(); !bounded {
+			return 0, errDown
+		}
+		return 1, nil
+	})
+	if _, err := c.get(t.Context(), "a"); err != nil {
 		t.Errorf("got %v", err)
 	}
 }

@@ -19,6 +19,11 @@ type Clients interface {
 	// Client returns the client with exactly this identifier, or ErrNotFound.
 	Client(ctx context.Context, id ClientID) (Client, error)
 
+	// ClientVersion returns the stored version of the client, and 0 if there is none. It takes as long
+	// for both, whatever the record holds, and does not authenticate it: the version only tells whether
+	// a copy is current. A record too short to have a version is a fault.
+	ClientVersion(ctx context.Context, id ClientID) (uint64, error)
+
 	// ClientOf returns the identifier of the client that holds, or held, the credential; or ErrNotFound.
 	ClientOf(ctx context.Context, id CredentialID) (ClientID, error)
 }

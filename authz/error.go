@@ -94,11 +94,18 @@ func (e *Error) Unwrap() error { return e.Err }
 // ThrottledError says that this caller asked too often: 429 with Retry-After (RFC 6585, Section 4).
 type ThrottledError struct {
 	Cause      Cause
+	Failure    Cause // with CauseFailuresLimited: why authentication failed this time
 	Client     ClientID
+	Credential CredentialID
 	RetryAfter time.Duration
 }
 
-func (e *ThrottledError) Error() string { return "throttled: " + string(e.Cause) }
+func (e *ThrottledError) Error() string {
+	if e.Failure != "" {
+		return "throttled: " + string(e.Cause) + ": " + string(e.Failure)
+	}
+	return "throttled: " + string(e.Cause)
+}
 
 // UnavailableError says that the server cannot answer now, for a reason that is not the caller's:
 // 503 with Retry-After. It never means "no".

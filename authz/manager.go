@@ -3,6 +3,7 @@ package authz
 import (
 	"context"
 	"crypto/rand"
+	"encoding/base64"
 	"errors"
 
 	"github.com/go-oauth2/oauth2/v4"
@@ -31,19 +32,22 @@ func callFrom(ctx context.Context) *call {
 	return c
 }
 
-// newManager returns a Manager that signs what mint makes of a Decision.
-func newManager(m *mint) *manage.Manager {
+// core is go-oauth2's Manager behind our adapters.
+type core struct{ manager *manage.Manager }
+
+// newCore returns a core that signs what mint makes of a Decision.
+func newCore(m *mint) core {
 	manager := manage.NewManager()
 	manager.MapClientStorage(calledClient{})
 	manager.MapAccessGenerate(m)
 	manager.MapTokenStorage(noTokens{})
-	return manager
+	return core{manager}
 }
 
 // generate runs one issuance through the Manager. The token's times come from the Decision: the
 // Manager reads the wall clock, which is not ours, and what it notes is thrown away.
-func generate(ctx context.Context, manager *manage.Manager, c *call) (string, error) {
-	info, err := manager.GenerateAccessToken(context.WithValue(ctx, callKey{}, c), oauth2.ClientCredentials, &oauth2.TokenGenerateRequest{
+func (m core) generate(ctx context.Context, c *call) (string, error) {
+	info, err := m.manager.GenerateAccessToken(context.WithValue(ctx, callKey{}, c), oauth2.ClientCredentials, &oauth2.TokenGenerateRequest{
 		ClientID:       string(c.decision.Client),
 		Scope:          c.decision.Scope.String(),
 		AccessTokenExp: c.decision.Lifetime,
@@ -115,14 +119,19 @@ func (m *mint) Token(ctx context.Context, _ *oauth2.GenerateBasic, _ bool) (acce
 	if err != nil {
 		return "", "", err
 	}
+	if base64.RawURLEncoding.EncodedLen(len(payload)) > token.MaxSize { // not worth a signature
+		return "", "", refuse(CauseTokenTooLarge, d.Client, d.Credential)
+	}
 	err = m.queue.do(ctx, func() error {
 		access, err = signer.Sign(d.TokenType, payload)
 		return err
 	})
-	if err != nil {
+	switch {
+	case errors.Is(err, errQueueFull):
+		return "", "", &UnavailableError{Cause: CauseSigningQueueFull, Client: d.Client, RetryAfter: retryAfter, Err: err}
+	case err != nil:
 		return "", "", err
-	}
-	if len(access) > token.MaxSize { // JWT-24
+	case len(access) > token.MaxSize: // JWT-24
 		return "", "", refuse(CauseTokenTooLarge, d.Client, d.Credential)
 	}
 	return access, "", nil

@@ -24,7 +24,7 @@ type memory struct {
 	entries   []audit.Entry
 	calls     atomic.Int64
 	fault     atomic.Pointer[error]
-	block     func(op string) // called outside of the lock, before each answer
+	panics    string // the operation that panics
 }
 
 func newMemory() *memory {
@@ -41,8 +41,8 @@ func (m *memory) fail(err error) {
 
 func (m *memory) called(op string) error {
 	m.calls.Add(1)
-	if m.block != nil {
-		m.block(op)
+	if op == m.panics {
+		panic("a stored record")
 	}
 	if err := m.fault.Load(); err != nil {
 		return *err
@@ -66,6 +66,14 @@ func get[K comparable, V any](m *memory, op string, from map[K]V, id K) (V, erro
 
 func (m *memory) Client(_ context.Context, id ClientID) (Client, error) {
 	return get(m, "client", m.clients, id)
+}
+
+func (m *memory) ClientVersion(_ context.Context, id ClientID) (uint64, error) {
+	c, err := get(m, "version", m.clients, id)
+	if err == ErrNotFound {
+		return 0, nil
+	}
+	return c.Version, err
 }
 
 func (m *memory) ClientOf(_ context.Context, id CredentialID) (ClientID, error) {
@@ -117,6 +125,8 @@ func (m *memory) PutClient(_ context.Context, c Client, e audit.Entry) (Client, 
 		if owner, ok := m.owners[x.ID]; ok && owner != c.ID {
 			return Client{}, ErrConflict
 		}
+	}
+	for _, x := range c.Credentials {
 		m.owners[x.ID] = c.ID
 	}
 	c.Version++
@@ -145,7 +155,7 @@ type clock struct{ nanos atomic.Int64 }
 
 func newClock() *clock {
 	c := &clock{}
-	c.nanos.Store(time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC).UnixNano())
+	c.nanos.Store(time.Date(2026, 11, 21, 12, 0, 0, 700_000_000, time.UTC).UnixNano()) // no whole second
 	return c
 }
 

@@ -122,7 +122,7 @@ func (p *policy) resource(ctx context.Context, c Client, id ResourceID) (Resourc
 	if !slices.Contains(c.Resources, id) {
 		return Resource{}, CauseResourceNotAllowed, nil
 	}
-	r, _, err := p.resources.get(ctx, id)
+	r, err := p.resources.get(ctx, id)
 	if errors.Is(err, ErrNotFound) {
 		return Resource{}, CauseResourceUnknown, nil
 	}

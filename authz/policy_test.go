@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/go-oauth2/oauth2/v4"
 
 	"github.com/marque-auth/marque/authz/token"
 	"github.com/marque-auth/marque/keys/jose"
@@ -53,7 +56,7 @@ func policyWorld(t *testing.T) (*world, func(ClientSpec, string, ...string) (Iss
 }
 
 func TestPolicy_GrantedScopeAndAudience(t *testing.T) {
-	_, ask := policyWorld(t)
+	w, ask := policyWorld(t)
 	one := ClientSpec{Scopes: []string{"orders:read", "orders:write"}, DefaultScopes: []string{"orders:read"}, Resources: []string{api}}
 	two := ClientSpec{
 		Scopes: []string{"orders:read accounts:create shared"}, DefaultScopes: []string{"orders:read accounts:create"},
@@ -62,6 +65,8 @@ func TestPolicy_GrantedScopeAndAudience(t *testing.T) {
 	sharedDefault := two
 	sharedDefault.DefaultResource = otherAPI
 	bare := ClientSpec{Resources: []string{api}}
+	w.resource(t, ResourceSpec{ID: "https://bare.example"})
+	noScopes := ClientSpec{Scopes: []string{"orders:read"}, DefaultScopes: []string{"orders:read"}, Resources: []string{api, "https://bare.example"}}
 	bareTwo := ClientSpec{Resources: []string{api, otherAPI}, DefaultResource: api}
 	for _, tt := range []struct {
 		name      string
@@ -81,6 +86,7 @@ func TestPolicy_GrantedScopeAndAudience(t *testing.T) {
 		{"TOK23 no scope, several resources: the default resource", bareTwo, "", nil, "", api},
 		{"TOK24 two disjoint ones", two, "orders:read accounts:create", []string{api, otherAPI}, "accounts:create orders:read", []any{api, otherAPI}},
 		{"default narrows to the resource that is named", two, "", []string{otherAPI}, "accounts:create", otherAPI},
+		{"a resource without scopes needs none", noScopes, "", []string{"https://bare.example"}, "", "https://bare.example"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got, err := ask(tt.spec, tt.scope, tt.resources...)
@@ -104,11 +110,18 @@ func TestPolicy_GrantedScopeAndAudience(t *testing.T) {
 func mustJSON(v any) string { b, _ := json.Marshal(v); return string(b) }
 
 func TestPolicy_Refusals(t *testing.T) {
-	_, ask := policyWorld(t)
+	w, ask := policyWorld(t)
 	one := ClientSpec{Scopes: []string{"orders:read"}, DefaultScopes: []string{"orders:read"}, Resources: []string{api}}
 	noDefault := ClientSpec{Scopes: []string{"orders:read"}, Resources: []string{api}}
 	two := ClientSpec{Scopes: []string{"orders:read accounts:create shared rsa"}, Resources: []string{api, otherAPI, "https://rsa.example"}}
 	none := ClientSpec{}
+	w.resource(t, ResourceSpec{ID: "https://jwt.example", Scopes: []string{"jwt"}, TokenType: "JWT"})
+	types := ClientSpec{Scopes: []string{"orders:read jwt"}, Resources: []string{api, "https://jwt.example"}}
+	var many []string
+	for i := range maxTargets + 1 {
+		many = append(many, "https://many.example/"+strconv.Itoa(i))
+		w.resource(t, ResourceSpec{ID: many[i]})
+	}
 	oneOfTwo := ClientSpec{Scopes: []string{"orders:read"}, DefaultScopes: []string{"orders:read"}, Resources: []string{api, otherAPI}}
 	for _, tt := range []struct {
 		name      string
@@ -138,6 +151,9 @@ func TestPolicy_Refusals(t *testing.T) {
 		{"TOK23 shared scope, no default", two, "shared", nil, InvalidTarget, CauseResourceAmbiguous},
 		{"TKE54 JWT16 not of this resource", two, "accounts:create", []string{api}, InvalidScope, CauseScopeNotOfResource},
 		{"default means nothing at the resource", oneOfTwo, "", []string{otherAPI}, InvalidScope, CauseScopeMissing},
+		{"nor at the second of two", oneOfTwo, "", []string{api, otherAPI}, InvalidScope, CauseScopeMissing},
+		{"TOK24 token types differ", types, "orders:read jwt", []string{api, "https://jwt.example"}, InvalidTarget, CauseResourceAmbiguous},
+		{"too many resources", ClientSpec{Resources: many}, "", many, InvalidTarget, CauseResourceAmbiguous},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := ask(tt.spec, tt.scope, tt.resources...)
@@ -315,5 +331,61 @@ func TestTokenPath_NoStoreAccessOnceCached(t *testing.T) {
 		if n := w.calls.Load() - before; i > 0 && n != 0 {
 			t.Fatalf("token %d: %d store calls", i, n)
 		}
+	}
+}
+
+// A resource that a client names and that the store no longer has looks like one it may not have.
+func TestTKE50_ResourceThatIsGone(t *testing.T) {
+	w := newWorld(t, nil)
+	_, secret := w.story(t)
+	w.mu.Lock()
+	delete(w.resources, api)
+	w.mu.Unlock()
+	w.server.AllChanged()
+	r := request("acme", secret)
+	r.Resources = []string{api}
+	_, err := w.server.Token(t.Context(), r)
+	wantError(t, err, InvalidTarget, CauseResourceUnknown)
+	_, err = w.server.Token(t.Context(), request("acme", secret))
+	wantError(t, err, InvalidScope, CauseScopeOfSeveralAPIs)
+}
+
+func TestServer_ResourceChangesAreSeenAtOnce(t *testing.T) {
+	w := newWorld(t, nil)
+	_, secret := w.story(t)
+	for i, forget := range []func(){func() { w.server.ResourceChanged(api) }, w.server.AllChanged} {
+		if _, err := w.server.Token(t.Context(), request("acme", secret)); err != nil {
+			t.Fatal(err)
+		}
+		want := time.Duration(i+1) * time.Minute
+		w.mu.Lock()
+		r := w.resources[api]
+		r.TokenLifetime = want
+		w.resources[api] = r
+		w.mu.Unlock()
+		forget()
+		if got, err := w.server.Token(t.Context(), request("acme", secret)); err != nil || got.ExpiresIn != want {
+			t.Errorf("lifetime %v, want %v; %v", got.ExpiresIn, want, err)
+		}
+	}
+}
+
+// Nobody can make the Manager sign what policy has not decided in this call.
+func TestManager_IssuesNothingOutsideOfACall(t *testing.T) {
+	w := newWorld(t, nil)
+	w.story(t)
+	c := &call{decision: Decision{Client: "acme", Lifetime: time.Minute, Algorithm: jose.ES256}}
+	for name, ctx := range map[string]context.Context{
+		"no call":        t.Context(),
+		"another's call": context.WithValue(t.Context(), callKey{}, &call{decision: Decision{Client: "other"}}),
+		"a look-alike":   context.WithValue(t.Context(), struct{}{}, c),
+	} {
+		info, err := w.server.core.manager.GenerateAccessToken(ctx, "client_credentials", &oauth2.TokenGenerateRequest{ClientID: "acme", AccessTokenExp: time.Minute})
+		if err == nil {
+			t.Errorf("%s: issued %q", name, info.GetAccess())
+		}
+	}
+	if _, _, err := (&mint{}).Token(t.Context(), nil, false); err == nil {
+		t.Error("minted without a call")
 	}
 }

@@ -7,9 +7,9 @@ type refusal struct {
 	description string
 }
 
-// invalidClientDescription is the one text for every failed authentication: which of the reasons it
-// was is the operator's to see (TOK-42).
-const invalidClientDescription = "client authentication failed; check client_id and client secret, or ask the operator with the X-Request-Id of this answer"
+// invalidClient is the one answer to every failed authentication: which of the reasons it was is the
+// operator's to see (TOK-42).
+var invalidClient = refusal{InvalidClient, "client authentication failed; check client_id and client secret, or ask the operator with the X-Request-Id of this answer"}
 
 const (
 	scopeDescription    = "a requested scope is unknown or not allowed for this client; request only scopes that were registered for it"
@@ -17,13 +17,30 @@ const (
 )
 
 var refusals = map[Cause]refusal{
+	CauseNoCredentials:         invalidClient,
+	CauseMalformedCredentials:  invalidClient,
+	CauseUnsupportedScheme:     invalidClient,
+	CauseUnsupportedMethod:     invalidClient,
+	CauseUnknownClient:         invalidClient,
+	CauseDisabled:              invalidClient,
+	CauseWrongMethod:           invalidClient,
+	CauseWrongSecret:           invalidClient,
+	CauseEmptySecret:           invalidClient,
+	CauseSecretTypo:            invalidClient,
+	CauseSecretExpired:         invalidClient,
+	CauseSecretNotYetValid:     invalidClient,
+	CauseSecretRevoked:         invalidClient,
+	CauseSecretOfAnotherClient: invalidClient,
+	CauseTrailingWhitespace:    invalidClient,
+	CauseSecretInClientID:      invalidClient,
+
 	CauseGrantUnsupported:   {UnsupportedGrantType, "this grant_type is not supported; use client_credentials"},
 	CauseGrantNotRegistered: {UnauthorizedClient, "this client is not registered for this grant_type"},
 	CausePublicClient:       {UnauthorizedClient, "a public client cannot use this grant; register the client with a secret"},
 
 	CauseScopeMalformed:     {InvalidScope, "scope is malformed; send scope tokens joined by single spaces"},
 	CauseScopeNotAllowed:    {InvalidScope, scopeDescription},
-	CauseScopeMissing:       {InvalidScope, "this client has no default scope; send the scope parameter"},
+	CauseScopeMissing:       {InvalidScope, "no default scope applies here; send the scope parameter"},
 	CauseScopeNotOfResource: {InvalidScope, "a requested scope has no meaning for the requested resource; request scopes of that resource only"},
 	CauseScopeOfSeveralAPIs: {InvalidScope, "no resource of this client defines every requested scope; request the scopes of one resource, or send the resource parameters"},
 	CauseTokenTooLarge:      {InvalidScope, "the token would be too large; request fewer scopes"},
@@ -38,12 +55,9 @@ var refusals = map[Cause]refusal{
 	CauseDPoPUnsupported:    {InvalidDPoPProof, "DPoP is not supported; leave the DPoP header field out"},
 }
 
-// refuse returns the refusal for a cause; every cause that is not in the table is a failed
-// authentication.
+// refuse returns the refusal for a cause. A cause that is not in the table gets no code, which no
+// endpoint answers with anything but a fault: a forgotten row must not look like the client's mistake.
 func refuse(cause Cause, client ClientID, credential CredentialID) *Error {
-	r, ok := refusals[cause]
-	if !ok {
-		r = refusal{InvalidClient, invalidClientDescription}
-	}
+	r := refusals[cause]
 	return &Error{Code: r.code, Description: r.description, Cause: cause, Client: client, Credential: credential}
 }

@@ -8,13 +8,14 @@ import (
 	"time"
 
 	"github.com/marque-auth/marque/authz/audit"
+	"github.com/marque-auth/marque/keys"
 	"github.com/marque-auth/marque/keys/jose"
 )
 
 // RegistryConfig is what a Registry needs.
 type RegistryConfig struct {
 	Issuer          string
-	Pepper          [32]byte
+	Pepper          keys.Secret
 	Clients         ClientRecords
 	Resources       ResourceRecords
 	ClaimNamespaces []string // static claims must begin with one of these; none allows no static claims
@@ -37,8 +38,8 @@ type RegistryConfig struct {
 // Beside *InvalidError, ErrNotFound and ErrConflict, every error means that a change may or may not
 // have happened.
 type Registry struct {
-	RegistryConfig
-	hash hasher
+	config RegistryConfig
+	hash   *hasher
 }
 
 // NewRegistry returns a Registry, or an error that names what is missing.
@@ -50,7 +51,7 @@ func NewRegistry(c RegistryConfig) (*Registry, error) {
 		}
 	}
 	need(c.Issuer != "", "Issuer")
-	need(c.Pepper != [32]byte{}, "Pepper")
+	need(c.Pepper != keys.Secret{}, "Pepper")
 	need(c.Clients != nil, "Clients")
 	need(c.Resources != nil, "Resources")
 	need(c.EnsureKeys != nil, "EnsureKeys")
@@ -59,11 +60,11 @@ func NewRegistry(c RegistryConfig) (*Registry, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	return &Registry{RegistryConfig: c, hash: hasher{c.Pepper}}, nil
+	return &Registry{config: c, hash: newHasher(c.Pepper)}, nil
 }
 
 // now is the instant that a record notes: UTC, whole seconds.
-func (r *Registry) now() time.Time { return r.Now().UTC().Truncate(time.Second) }
+func (r *Registry) now() time.Time { return r.config.Now().UTC().Truncate(time.Second) }
 
 // maxAttempts bounds how often a read-modify-write starts again after losing a race.
 const maxAttempts = 8
@@ -72,23 +73,26 @@ const maxAttempts = 8
 // there is anything to write.
 func (r *Registry) updateClient(ctx context.Context, id ClientID, by audit.Origin, action string, change func(*Client) (bool, error)) (Client, error) {
 	for range maxAttempts {
-		c, err := r.Clients.Client(ctx, id)
+		c, err := r.config.Clients.Client(ctx, id)
 		if err != nil {
 			return Client{}, err
 		}
 		write, err := change(&c)
-		if err != nil || !write {
-			return c, err
+		if err != nil {
+			return Client{}, err
+		}
+		if !write { // perhaps a repeat of what was committed and not yet applied here
+			return c, r.config.Applied(ctx)
 		}
 		c.UpdatedAt = r.now()
-		c, err = r.Clients.PutClient(ctx, c, by.Done(r.Now(), action, string(id)))
+		c, err = r.config.Clients.PutClient(ctx, c, by.Done(r.config.Now(), action, string(id)))
 		switch {
 		case errors.Is(err, ErrConflict):
 			continue
 		case err != nil:
 			return Client{}, err
 		}
-		return c, r.Applied(ctx)
+		return c, r.config.Applied(ctx)
 	}
 	return Client{}, fmt.Errorf("authz: client %q keeps changing: %w", id, ErrConflict)
 }

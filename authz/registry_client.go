@@ -35,22 +35,23 @@ func (r *Registry) CreateClient(ctx context.Context, by audit.Origin, spec Clien
 		return Client{}, "", false, err
 	}
 	secret := r.giveSecret(&wanted, newCredentialID(), SecretSpec{})
-	c, err := r.Clients.PutClient(ctx, wanted, by.Done(r.Now(), "client.create", string(wanted.ID)))
+	c, err := r.config.Clients.PutClient(ctx, wanted, by.Done(r.config.Now(), "client.create", string(wanted.ID)))
+	created := err == nil
 	if errors.Is(err, ErrConflict) {
+		secret = ""
 		c, err = r.existingClient(ctx, wanted)
-		return c, "", false, err
+	}
+	if err == nil { // also when it exists: the attempt that stored it may not have been applied here
+		err = r.config.Applied(ctx)
 	}
 	if err != nil {
 		return Client{}, "", false, err
 	}
-	if err := r.Applied(ctx); err != nil {
-		return Client{}, "", false, err
-	}
-	return c, secret, true, nil
+	return c, secret, created, nil
 }
 
 func (r *Registry) existingClient(ctx context.Context, wanted Client) (Client, error) {
-	c, err := r.Clients.Client(ctx, wanted.ID)
+	c, err := r.config.Clients.Client(ctx, wanted.ID)
 	if err != nil {
 		return Client{}, err
 	}
@@ -124,14 +125,14 @@ func (r *Registry) clientID(p *problems, by audit.Origin, spec ClientSpec) Clien
 	return newClientID()
 }
 
-// existing returns the named resources in the order given, without repeats.
+// existing returns the named resources, each once.
 func (r *Registry) existing(ctx context.Context, p *problems, field string, ids []string) ([]Resource, error) {
 	var out []Resource
 	for _, s := range ids {
 		if slices.ContainsFunc(out, func(x Resource) bool { return string(x.ID) == s }) {
 			continue
 		}
-		res, err := r.Resources.Resource(ctx, ResourceID(s))
+		res, err := r.config.Resources.Resource(ctx, ResourceID(s))
 		switch {
 		case errors.Is(err, ErrNotFound):
 			p.add(field, "every resource must be registered; identifiers compare as strings")
@@ -145,22 +146,24 @@ func (r *Registry) existing(ctx context.Context, p *problems, field string, ids 
 	return out, nil
 }
 
+// identifiers returns the identifiers in bytewise order: the order given has no meaning.
 func identifiers(resources []Resource) []ResourceID {
 	var ids []ResourceID
 	for _, res := range resources {
 		ids = append(ids, res.ID)
 	}
+	slices.Sort(ids)
 	return ids
 }
 
 // Client returns a client, or ErrNotFound.
 func (r *Registry) Client(ctx context.Context, id ClientID) (Client, error) {
-	return r.Clients.Client(ctx, id)
+	return r.config.Clients.Client(ctx, id)
 }
 
 // ListClients returns at most limit clients after the given identifier, in bytewise order.
 func (r *Registry) ListClients(ctx context.Context, after ClientID, limit int) ([]Client, error) {
-	return r.Clients.ListClients(ctx, after, limit)
+	return r.config.Clients.ListClients(ctx, after, limit)
 }
 
 // SetClientDisabled disables or enables a client. A disabled client gets no tokens.

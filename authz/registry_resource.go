@@ -29,7 +29,7 @@ func (r *Registry) CreateResource(ctx context.Context, by audit.Origin, spec Res
 	wanted.CreatedAt = r.now()
 	wanted.UpdatedAt = wanted.CreatedAt
 	res, created := wanted, true
-	res, err = r.Resources.PutResource(ctx, wanted, by.Done(r.Now(), "resource.create", string(wanted.ID)))
+	res, err = r.config.Resources.PutResource(ctx, wanted, by.Done(r.config.Now(), "resource.create", string(wanted.ID)))
 	if errors.Is(err, ErrConflict) {
 		created = false
 		res, err = r.existingResource(ctx, wanted)
@@ -38,14 +38,14 @@ func (r *Registry) CreateResource(ctx context.Context, by audit.Origin, spec Res
 		return Resource{}, false, err
 	}
 	// Also when it exists: the attempt that stored it may have ended before its keys were made.
-	if err := r.EnsureKeys(ctx, res.Algorithm, by); err != nil {
+	if err := r.config.EnsureKeys(ctx, res.Algorithm, by); err != nil {
 		return Resource{}, false, fmt.Errorf("authz: keys for %s: %w", res.Algorithm, err)
 	}
-	return res, created, r.Applied(ctx)
+	return res, created, r.config.Applied(ctx)
 }
 
 func (r *Registry) existingResource(ctx context.Context, wanted Resource) (Resource, error) {
-	res, err := r.Resources.Resource(ctx, wanted.ID)
+	res, err := r.config.Resources.Resource(ctx, wanted.ID)
 	if err != nil {
 		return Resource{}, err
 	}
@@ -64,7 +64,7 @@ func (r *Registry) resource(spec ResourceSpec) (Resource, error) {
 
 	id, err := ParseResourceID(spec.ID)
 	p.check(err == nil, "resource", resourceRule)
-	p.check(err != nil || !underIssuer(r.Issuer, id), "resource", "the issuer and anything under it is reserved")
+	p.check(err != nil || !underIssuer(r.config.Issuer, id), "resource", "the issuer and anything under it is reserved")
 	res.ID = id
 
 	res.Scopes = parseScopes(&p, "scopes", spec.Scopes)
@@ -86,10 +86,10 @@ func (r *Registry) resource(spec ResourceSpec) (Resource, error) {
 
 // Resource returns a resource, or ErrNotFound.
 func (r *Registry) Resource(ctx context.Context, id ResourceID) (Resource, error) {
-	return r.Resources.Resource(ctx, id)
+	return r.config.Resources.Resource(ctx, id)
 }
 
 // ListResources returns at most limit resources after the given identifier, in bytewise order.
 func (r *Registry) ListResources(ctx context.Context, after ResourceID, limit int) ([]Resource, error) {
-	return r.Resources.ListResources(ctx, after, limit)
+	return r.config.Resources.ListResources(ctx, after, limit)
 }

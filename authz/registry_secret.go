@@ -2,12 +2,16 @@ package authz
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	"github.com/marque-auth/marque/authz/audit"
 )
+
+// ErrTooManySecrets says that a client has as many live secrets as it may have.
+var ErrTooManySecrets = fmt.Errorf("authz: a client has at most %d live secrets; revoke one first", maxCredentials)
 
 // maxCredentials bounds the credentials that one client keeps, dead ones included: each is compared
 // at most once for a request, and the record stays small.
@@ -23,6 +27,7 @@ type SecretSpec struct {
 // AddSecret gives a client a further secret, so that the old one can be retired without downtime.
 // The secret is returned when it was made now, and never again.
 func (r *Registry) AddSecret(ctx context.Context, by audit.Origin, id ClientID, spec SecretSpec) (Credential, Secret, bool, error) {
+	spec.NotBefore, spec.Expires = whole(spec.NotBefore), whole(spec.Expires)
 	credential, err := r.checkSecret(by, id, spec)
 	if err != nil {
 		return Credential{}, "", false, err
@@ -34,8 +39,12 @@ func (r *Registry) AddSecret(ctx context.Context, by audit.Origin, id ClientID, 
 		if old := c.credential(credential); old != nil {
 			return false, sameSecret(*old, spec)
 		}
-		if !c.makeRoom(r.Now()) {
-			return false, &InvalidError{[]FieldError{{"client_id", fmt.Sprintf("a client has at most %d live secrets; revoke one first", maxCredentials)}}}
+		if _, err := r.config.Clients.ClientOf(ctx, credential); !errors.Is(err, ErrNotFound) {
+			// The client held it once. A credential_id names one secret for ever: tokens carry it.
+			return false, errors.Join(err, fmt.Errorf("authz: this Idempotency-Key made a secret that is gone: %w", ErrConflict))
+		}
+		if !c.makeRoom(r.config.Now()) {
+			return false, ErrTooManySecrets
 		}
 		secret, created = r.giveSecret(c, credential, spec), true
 		return true, nil
@@ -49,7 +58,7 @@ func (r *Registry) AddSecret(ctx context.Context, by audit.Origin, id ClientID, 
 // checkSecret checks a spec and returns the identifier that the credential will have.
 func (r *Registry) checkSecret(by audit.Origin, id ClientID, spec SecretSpec) (CredentialID, error) {
 	var p problems
-	p.check(spec.Expires.IsZero() || spec.Expires.After(r.Now()), "client_secret_expires_at", "must lie in the future")
+	p.check(spec.Expires.IsZero() || spec.Expires.After(r.config.Now()), "client_secret_expires_at", "must lie in the future")
 	p.check(spec.Expires.IsZero() || spec.Expires.After(spec.NotBefore), "client_secret_expires_at", "must lie after not_before")
 	if spec.IdempotencyKey == "" {
 		return newCredentialID(), p.err()
@@ -61,7 +70,7 @@ func (r *Registry) checkSecret(by audit.Origin, id ClientID, spec SecretSpec) (C
 // sameSecret tells whether a repeated addition asks for what exists. A revoked secret is not what
 // anybody asks for.
 func sameSecret(old Credential, spec SecretSpec) error {
-	if !old.RevokedAt.IsZero() || !old.NotBefore.Equal(whole(spec.NotBefore)) || !old.Expires.Equal(whole(spec.Expires)) {
+	if !old.RevokedAt.IsZero() || !old.NotBefore.Equal(spec.NotBefore) || !old.Expires.Equal(spec.Expires) {
 		return fmt.Errorf("authz: this Idempotency-Key made another secret: %w", ErrConflict)
 	}
 	return nil
@@ -76,8 +85,8 @@ func (r *Registry) giveSecret(c *Client, id CredentialID, spec SecretSpec) Secre
 		Scheme:    SchemeHMAC,
 		Digest:    digest[:],
 		Generated: true,
-		NotBefore: whole(spec.NotBefore),
-		Expires:   whole(spec.Expires),
+		NotBefore: spec.NotBefore,
+		Expires:   spec.Expires,
 		CreatedAt: r.now(),
 	})
 	return secret

@@ -1,6 +1,8 @@
 package authz
 
 import (
+	"fmt"
+	"io"
 	"log/slog"
 	"net/netip"
 	"time"
@@ -58,7 +60,9 @@ const redacted = "[redacted]"
 // Reveal returns the secret itself, for the one answer that shows it and for comparison.
 func (s Secret) Reveal() string { return string(s) }
 
-func (s Secret) String() string               { return redacted }
-func (s Secret) GoString() string             { return redacted }
-func (s Secret) LogValue() slog.Value         { return slog.StringValue(redacted) }
-func (s Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+// Format prints a placeholder whatever the verb: %d and %x would print the octets.
+func (Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
+
+func (Secret) String() string               { return redacted }
+func (Secret) LogValue() slog.Value         { return slog.StringValue(redacted) }
+func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }

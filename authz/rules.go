@@ -22,10 +22,15 @@ const (
 	clientIDLen  = 26
 	maxResources = 64
 
+	// A token has at most token.MaxSize characters, of which claims may not take all (JWT-24).
+	maxClaims     = 32
+	maxClaimBytes = 1536
+
+	claimsRule      = "at most 32 claims, names and values together at most 1536 bytes"
 	clientIDRule    = "1 to 64 of A-Z a-z 0-9 . _ ~ -, but not . or .. alone, and not the shape of a secret"
 	nameRule        = "1 to 200 characters without control characters"
 	lifetimeRule    = "whole seconds from 1 s to 1 h"
-	resourceRule    = "an absolute URI without fragment or user information, at most 512 ASCII characters"
+	resourceRule    = "an absolute URI without fragment, user information or dot segments, at most 512 ASCII characters"
 	resourcesRule   = "at most 64 resources"
 	scopeRule       = "scope tokens of %x21 %x23-5B %x5D-7E joined by single spaces, at most 256"
 	idempotencyRule = "16 to 255 visible ASCII characters"
@@ -80,11 +85,25 @@ func ParseResourceID(s string) (ResourceID, error) {
 	if hierarchical && (u.Opaque != "" || u.Hostname() == "") || !hierarchical && u.Opaque == "" && u.Host == "" && u.Path == "" {
 		return "", errResourceID
 	}
+	if !plainlySpelled(u) {
+		return "", errResourceID
+	}
 	return ResourceID(s), nil
 }
 
-// underIssuer reports whether id names the issuer or something under it. It compares what a browser
-// would call the same place: an identifier that only looks different must not slip through.
+// plainlySpelled refuses the ways to write one place in several: dot segments (also as %2e), a root
+// dot behind the host, zeros before the port. Without them underIssuer need not guess.
+func plainlySpelled(u *url.URL) bool {
+	for segment := range strings.SplitSeq(u.Path, "/") {
+		if segment == "." || segment == ".." {
+			return false
+		}
+	}
+	return !strings.HasSuffix(u.Hostname(), ".") && !strings.HasPrefix(u.Port(), "0")
+}
+
+// underIssuer reports whether id, which is plainly spelled, names the issuer or something under it,
+// whatever the case of scheme and host, with or without the default port.
 func underIssuer(issuer string, id ResourceID) bool {
 	a, errA := url.Parse(issuer)
 	b, errB := url.Parse(string(id))
@@ -92,7 +111,7 @@ func underIssuer(issuer string, id ResourceID) bool {
 		return false
 	}
 	root := strings.TrimSuffix(a.Path, "/")
-	path := strings.TrimSuffix(b.JoinPath().Path, "/") // JoinPath cleans dot segments
+	path := strings.TrimSuffix(b.Path, "/")
 	return path == root || strings.HasPrefix(path, root+"/")
 }
 
@@ -115,15 +134,19 @@ func parseScopes(p *problems, field string, scopes []string) ScopeSet {
 func (r *Registry) staticClaims(p *problems, claims map[string]jsontext.Value) []token.Static {
 	var out []token.Static
 	for name, value := range claims {
-		allowed := slices.ContainsFunc(r.ClaimNamespaces, func(ns string) bool { return ns != "" && strings.HasPrefix(name, ns) })
+		allowed := slices.ContainsFunc(r.config.ClaimNamespaces, func(ns string) bool { return ns != "" && strings.HasPrefix(name, ns) })
 		value = slices.Clone(value)
-		if !allowed || token.ReservedClaim(name) || value.Compact() != nil || token.CheckStatic(name, value) != nil {
+		if !allowed || value.Compact() != nil || token.CheckStatic(name, value) != nil {
 			p.add("claims", claimRule)
 			continue
 		}
 		out = append(out, token.Static{Name: name, Value: value})
 	}
-	p.check(len(out) <= 32, "claims", "at most 32 claims")
+	size := 0
+	for _, c := range out {
+		size += len(c.Name) + len(c.Value)
+	}
+	p.check(len(out) <= maxClaims && size <= maxClaimBytes, "claims", claimsRule)
 	slices.SortFunc(out, func(a, b token.Static) int { return strings.Compare(a.Name, b.Name) })
 	return out
 }

@@ -8,9 +8,13 @@ import (
 	"encoding/base32"
 	"encoding/base64"
 	"encoding/binary"
+	"hash"
 	"hash/crc32"
 	"regexp"
 	"strings"
+	"sync"
+
+	"github.com/marque-auth/marque/keys"
 )
 
 // A generated secret reads
@@ -94,22 +98,41 @@ func Redact(s string) string {
 }
 
 // hasher computes the digests under which secrets are stored. It is safe for concurrent use.
-type hasher struct{ pepper [32]byte }
+type hasher struct {
+	keyed sync.Pool // of hash.Hash: HMAC-SHA-256 under the pepper, reset
+}
+
+func newHasher(pepper keys.Secret) *hasher {
+	h := &hasher{}
+	h.keyed.New = func() any { return hmac.New(sha256.New, pepper[:]) }
+	return h
+}
+
+// sum writes input to a keyed HMAC and returns the result.
+func (h *hasher) sum(input []byte) (out [sha256.Size]byte) {
+	mac := h.keyed.Get().(hash.Hash)
+	mac.Write(input)
+	mac.Sum(out[:0])
+	mac.Reset()
+	h.keyed.Put(mac)
+	return out
+}
 
 // digest is HMAC-SHA-256 under the pepper over secret, client and credential, each preceded by its
 // length, so that no two triples share an input and a digest moved to another client is worthless.
 func (h *hasher) digest(secret string, client ClientID, credential CredentialID) [sha256.Size]byte {
-	buf := make([]byte, 0, 256)
-	for _, part := range [...]string{secret, string(client), string(credential)} {
-		buf = binary.BigEndian.AppendUint32(buf, uint32(len(part)))
-		buf = append(buf, part...)
+	buf := appendParts(make([]byte, 0, 256), secret, string(client), string(credential))
+	defer clear(buf)
+	return h.sum(buf)
+}
+
+// appendParts appends each part behind its length, so that no two lists of parts read alike.
+func appendParts(b []byte, parts ...string) []byte {
+	for _, part := range parts {
+		b = binary.BigEndian.AppendUint32(b, uint32(len(part)))
+		b = append(b, part...)
 	}
-	mac := hmac.New(sha256.New, h.pepper[:])
-	mac.Write(buf)
-	clear(buf)
-	var out [sha256.Size]byte
-	mac.Sum(out[:0])
-	return out
+	return b
 }
 
 // matches compares in constant time. A stored digest that is absent or of another length never
@@ -124,11 +147,7 @@ var derivedEncoding = base32.StdEncoding.WithPadding(base32.NoPadding)
 // derive makes an identifier from a key that the caller chose to make its request repeatable: the
 // same key gives the same identifier, and nobody without the pepper can compute or invert it.
 func (h *hasher) derive(purpose string, parts ...string) string {
-	mac := hmac.New(sha256.New, h.pepper[:])
-	mac.Write(binary.BigEndian.AppendUint32(nil, 1<<32-1)) // no digest's input starts like this
-	for _, part := range append([]string{purpose}, parts...) {
-		mac.Write(binary.BigEndian.AppendUint32(nil, uint32(len(part))))
-		mac.Write([]byte(part))
-	}
-	return strings.ToLower(derivedEncoding.EncodeToString(mac.Sum(nil)))
+	input := binary.BigEndian.AppendUint32(nil, 1<<32-1) // no digest's input starts like this
+	out := h.sum(appendParts(appendParts(input, purpose), parts...))
+	return strings.ToLower(derivedEncoding.EncodeToString(out[:]))
 }

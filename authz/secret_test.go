@@ -56,7 +56,7 @@ func TestTOK44_SecretRedactsItself(t *testing.T) {
 	var log strings.Builder
 	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "secret", s, "in", struct{ S Secret }{s}, "text", Redact("before "+s.Reveal()+" after"))
 	encoded, _ := json.Marshal(map[string]any{"s": s})
-	for _, out := range []string{log.String(), string(encoded), fmt.Sprintf("%v %+v %#v %s %q", s, s, s, s, s), fmt.Sprint(Presented{Secret: s})} {
+	for _, out := range []string{log.String(), string(encoded), fmt.Sprintf("%v %+v %#v %s %q %d %x", s, s, s, s, s, any(s), s), fmt.Sprint(Presented{Secret: s})} {
 		if strings.Contains(out, s.Reveal()[len(secretPrefix):]) {
 			t.Errorf("leaks: %s", out)
 		}
@@ -69,7 +69,7 @@ func TestTOK44_SecretRedactsItself(t *testing.T) {
 }
 
 func TestCLA18_NothingStoredNeverMatches(t *testing.T) {
-	h := hasher{[32]byte{1}}
+	h := newHasher([32]byte{1})
 	digest := h.digest("", "c", "k")
 	for _, c := range []Credential{
 		{}, {ID: "k", Scheme: SchemeHMAC}, {ID: "k", Scheme: SchemeHMAC, Digest: digest[:]}, {ID: "k", Digest: digest[:]},
@@ -97,7 +97,7 @@ func TestCLA18_NothingStoredNeverMatches(t *testing.T) {
 }
 
 func TestDerive_IsBoundToPurposeAndParts(t *testing.T) {
-	h, other := hasher{[32]byte{1}}, hasher{[32]byte{2}}
+	h, other := newHasher([32]byte{1}), newHasher([32]byte{2})
 	seen := map[string]string{}
 	for name, id := range map[string]string{
 		"base":       h.derive("a", "b", "c"),
@@ -113,5 +113,15 @@ func TestDerive_IsBoundToPurposeAndParts(t *testing.T) {
 	}
 	if h.derive("a", "b", "c") != h.derive("a", "b", "c") {
 		t.Error("not repeatable")
+	}
+}
+
+// What derive computes must never be what digest computes, or an identifier could be chosen to reveal
+// the digest of a secret.
+func TestDerive_StandsApartFromDigests(t *testing.T) {
+	h := newHasher([32]byte{1})
+	digest := h.digest("a", "b", "c")
+	if got := h.derive("a", "b", "c"); got == strings.ToLower(derivedEncoding.EncodeToString(digest[:])) {
+		t.Error("an identifier is the digest of a secret")
 	}
 }

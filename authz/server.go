@@ -7,8 +7,7 @@ import (
 	"runtime"
 	"time"
 
-	"github.com/go-oauth2/oauth2/v4/manage"
-
+	"github.com/marque-auth/marque/keys"
 	"github.com/marque-auth/marque/keys/jose"
 )
 
@@ -27,15 +26,16 @@ const retryAfter = time.Second
 // Signers gives the key that signs at an instant.
 type Signers interface {
 	// Signer returns the key of the algorithm that signs at now, without I/O. It never answers with
-	// a key of another algorithm.
+	// a key of another algorithm. An error means that there is none now: 503. One of the signer itself,
+	// which for a key in memory never happens, is a fault: 500.
 	Signer(alg jose.Algorithm, now time.Time) (*jose.Signer, error)
 }
 
 // Config is what a Server needs. The numbers have defaults, named Default…, that apply to no field
 // by themselves: zero means off where a comment says so, and is refused elsewhere.
 type Config struct {
-	Issuer    string   // the issuer identifier, exactly as tokens and metadata say it
-	Pepper    [32]byte // keys the digests of client secrets
+	Issuer    string      // the issuer identifier, exactly as tokens and metadata say it
+	Pepper    keys.Secret // keys the digests of client secrets
 	Clients   Clients
 	Resources Resources
 	Keys      Signers
@@ -57,7 +57,7 @@ func (c Config) validate() error {
 		}
 	}
 	need(c.Issuer != "", "Issuer")
-	need(c.Pepper != [32]byte{}, "Pepper")
+	need(c.Pepper != keys.Secret{}, "Pepper")
 	need(c.Clients != nil, "Clients")
 	need(c.Resources != nil, "Resources")
 	need(c.Keys != nil, "Keys")
@@ -76,7 +76,7 @@ type Server struct {
 	authenticator authenticator
 	policy        policy
 	rate          *limiters[ClientID]
-	manager       *manage.Manager
+	core          core
 	fresh         *freshness
 }
 
@@ -105,21 +105,21 @@ func NewServer(c Config) (*Server, error) {
 	mint := &mint{issuer: c.Issuer, keys: c.Keys, queue: newSigning(2*runtime.GOMAXPROCS(0), c.SigningQueue)}
 	return &Server{
 		authenticator: authenticator{
-			hash:     hasher{c.Pepper},
+			hash:     newHasher(c.Pepper),
 			clients:  clients,
-			owner:    c.Clients.ClientOf,
+			store:    c.Clients,
 			failures: failures,
 			now:      c.Now,
 		},
-		policy:  policy{resources: resources, now: c.Now},
-		rate:    perClient,
-		manager: newManager(mint),
-		fresh:   fresh,
+		policy: policy{resources: resources, now: c.Now},
+		rate:   perClient,
+		core:   newCore(mint),
+		fresh:  fresh,
 	}, nil
 }
 
-// Token answers a token request. The error is an *Error, a *ThrottledError or an *UnavailableError;
-// anything else is a fault.
+// Token answers a token request. The error is an *Error, a *ThrottledError, an *UnavailableError or
+// what ctx ended with; anything else is a fault.
 func (s *Server) Token(ctx context.Context, r Request) (Issued, error) {
 	who, err := s.authenticator.authenticate(ctx, r.Client, r.Address)
 	if err != nil {
@@ -138,7 +138,7 @@ func (s *Server) Token(ctx context.Context, r Request) (Issued, error) {
 // issue turns a Decision into a token: nothing is decided any more.
 func (s *Server) issue(ctx context.Context, d Decision) (Issued, error) {
 	c := &call{decision: d}
-	access, err := generate(ctx, s.manager, c)
+	access, err := s.core.generate(ctx, c)
 	if err != nil {
 		return Issued{}, err
 	}

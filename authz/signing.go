@@ -2,6 +2,7 @@ package authz
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 )
 
@@ -18,15 +19,18 @@ func newSigning(parallel, queue int) *signing {
 	return &signing{slots: make(chan struct{}, parallel), queue: int64(queue)}
 }
 
-// do runs f when there is a slot. It returns an *UnavailableError, without running f, when too many
-// wait already, and the context's error when ctx ends first.
+// errQueueFull says that too many wait for a signature already.
+var errQueueFull = errors.New("authz: the signing queue is full")
+
+// do runs f when there is a slot. It returns errQueueFull, without running f, when too many wait
+// already, and the context's error when ctx ends first.
 func (s *signing) do(ctx context.Context, f func() error) error {
 	select {
 	case s.slots <- struct{}{}:
 	default:
 		if s.waiting.Add(1) > s.queue {
 			s.waiting.Add(-1)
-			return &UnavailableError{Cause: CauseSigningQueueFull, RetryAfter: retryAfter}
+			return errQueueFull
 		}
 		defer s.waiting.Add(-1)
 		select {

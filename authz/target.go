@@ -84,9 +84,9 @@ func (t target) meaningful(scope ScopeSet) ScopeSet {
 	return ScopeSet{tokens}
 }
 
-// covers checks that each scope means something at exactly one resource of t, and that the resources
-// agree on how the token is made (RFC 9068, Section 5). A client that has scopes gets none only if
-// it has none: when its default has no meaning here, it must ask.
+// covers checks that each scope means something at exactly one resource of t, that the resources agree
+// on how the token is made (RFC 9068, Section 5), and that the token says something to each of them:
+// where a resource has scopes and the client too, a token without any of them is refused.
 func (t target) covers(c Client, scope ScopeSet) Cause {
 	for _, r := range t[1:] {
 		if r.Algorithm != t[0].Algorithm || r.TokenType != t[0].TokenType {
@@ -101,8 +101,10 @@ func (t target) covers(c Client, scope ScopeSet) Cause {
 			return CauseResourceAmbiguous
 		}
 	}
-	if scope.Empty() && !c.Scopes.Empty() {
-		return CauseScopeMissing
+	for _, r := range t {
+		if !c.Scopes.Empty() && !r.Scopes.Empty() && !r.Scopes.Intersects(scope) {
+			return CauseScopeMissing
+		}
 	}
 	return ""
 }

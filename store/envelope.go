@@ -66,23 +66,31 @@ func (e *Envelope) Seal(kind Kind, key string, version uint64, body []byte) []by
 // error is a *RecordError: ErrNewerFormat for a format this program does not know yet, whose MAC it
 // therefore cannot check, and ErrDamaged for everything else.
 func (e *Envelope) Open(kind Kind, key string, sealed []byte) (version uint64, body []byte, err error) {
-	if len(sealed) == 0 {
-		return 0, nil, damaged(kind, key, "it is empty")
-	}
-	if sealed[0] > Format {
-		return 0, nil, newer(kind, key)
-	}
-	if sealed[0] != Format || len(sealed) < bodyAt {
-		return 0, nil, damaged(kind, key, "it is cut off or overwritten")
+	if version, err = PeekVersion(kind, key, sealed); err != nil {
+		return 0, nil, err
 	}
 	if !hmac.Equal(sealed[macAt:bodyAt], e.mac(kind, key, sealed)) {
 		return 0, nil, damaged(kind, key, "its authentication code does not fit: it was altered, moved, or sealed under another record key")
 	}
-	version = binary.BigEndian.Uint64(sealed[versionAt:])
-	if version == 0 {
-		return 0, nil, damaged(kind, key, "its version is 0")
-	}
 	return version, sealed[bodyAt:], nil
+}
+
+// PeekVersion returns the version that a stored record claims, without authenticating it: enough to
+// tell that a copy is not current, and for nothing else.
+func PeekVersion(kind Kind, key string, sealed []byte) (uint64, error) {
+	switch {
+	case len(sealed) == 0:
+		return 0, damaged(kind, key, "it is empty")
+	case sealed[0] > Format:
+		return 0, newer(kind, key)
+	case sealed[0] != Format || len(sealed) < bodyAt:
+		return 0, damaged(kind, key, "it is cut off or overwritten")
+	}
+	version := binary.BigEndian.Uint64(sealed[versionAt:])
+	if version == 0 {
+		return 0, damaged(kind, key, "its version is 0")
+	}
+	return version, nil
 }
 
 // mac computes the code over everything but itself. Each part is preceded by its length: without

@@ -91,6 +91,8 @@ func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 		problem(w, http.StatusNotFound, "there is nothing with this identifier; identifiers compare as strings")
 	case errors.Is(err, authz.ErrConflict), errors.Is(err, keys.ErrConflict):
 		problem(w, http.StatusConflict, "it exists and differs from what was asked for, or it was changed meanwhile")
+	case errors.Is(err, authz.ErrTooManySecrets):
+		problem(w, http.StatusConflict, "the client has as many live secrets as it may have; revoke one first")
 	case errors.Is(err, keys.ErrTooManyKeys):
 		problem(w, http.StatusConflict, "too many retiring keys are still published; they leave by themselves, so rotate later")
 	case errors.As(err, &throttled):

@@ -62,7 +62,9 @@ func (h *Handler) fail(ctx context.Context, c *call, err error) answer {
 			}
 		case *authz.ThrottledError:
 			a := throttled(e.RetryAfter)
-			h.record(ctx, slog.LevelInfo, c, entry{status: a.status, cause: string(e.Cause), client: e.Client})
+			h.record(ctx, slog.LevelInfo, c, entry{
+				status: a.status, cause: string(e.Cause), detail: string(e.Failure), client: e.Client, credential: e.Credential,
+			})
 			return a
 		case *authz.UnavailableError:
 			a := unavailable(e.RetryAfter)

@@ -112,8 +112,9 @@ func issuedAnswer(out []byte, t *authz.Issued) (answer, error) {
 		out = append(out, name...)
 		out, err = jsontext.AppendQuote(out, value)
 	}
-	text(`{"access_token":`, t.AccessToken)
-	text(`,"token_type":`, t.TokenType)
+	out = append(out, `{"access_token":"`...)
+	out = append(out, t.AccessToken...) // a compact JWS: nothing in its alphabet is escaped
+	text(`","token_type":`, t.TokenType)
 	out = append(out, `,"expires_in":`...)
 	out = strconv.AppendInt(out, int64(t.ExpiresIn/time.Second), 10)
 	if t.Scope != "" {

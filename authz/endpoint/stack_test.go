@@ -259,6 +259,13 @@ func (g *gate) Client(ctx context.Context, id authz.ClientID) (authz.Client, err
 	return g.Store.Client(ctx, id)
 }
 
+func (g *gate) ClientVersion(ctx context.Context, id authz.ClientID) (uint64, error) {
+	if err := g.pass(); err != nil {
+		return 0, err
+	}
+	return g.Store.ClientVersion(ctx, id)
+}
+
 func (g *gate) ClientOf(ctx context.Context, id authz.CredentialID) (authz.ClientID, error) {
 	if err := g.pass(); err != nil {
 		return "", err

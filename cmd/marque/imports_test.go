@@ -2,8 +2,11 @@ package main
 
 import (
 	"encoding/json"
+	"go/parser"
+	"go/token"
 	"io"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -71,6 +74,30 @@ func TestImports_PointOneWay(t *testing.T) {
 				if (imported == library || strings.HasPrefix(imported, library+"/")) && !slices.Contains(homes, name) {
 					t.Errorf("%s must not import %s", name, imported)
 				}
+			}
+		}
+	}
+}
+
+// One file knows go-oauth2: what else would come to depend on it could not be replaced.
+func TestImports_OneFileKnowsGoOAuth2(t *testing.T) {
+	dir, err := exec.Command("go", "list", "-f", "{{.Dir}}", module+"authz").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(strings.TrimSpace(string(dir)), "*.go"))
+	if err != nil || len(files) < 2 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	for _, file := range files {
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, i := range parsed.Imports {
+			base := filepath.Base(file)
+			if strings.Contains(i.Path.Value, "go-oauth2") && base != "manager.go" && !strings.HasSuffix(base, "_test.go") {
+				t.Errorf("%s imports %s", base, i.Path.Value)
 			}
 		}
 	}

@@ -24,6 +24,22 @@ func (s *Store) Client(ctx context.Context, id authz.ClientID) (authz.Client, er
 	return s.env.OpenClient(id, sealed)
 }
 
+// ClientVersion implements authz.Clients.
+func (s *Store) ClientVersion(ctx context.Context, id authz.ClientID) (uint64, error) {
+	var version uint64
+	err := s.db.view(ctx, func(tx *bolt.Tx) error {
+		b, err := s.db.bucket(tx, bucketClients)
+		if err != nil {
+			return err
+		}
+		if sealed := b.Get([]byte(id)); sealed != nil {
+			version, err = store.PeekVersion(store.KindClient, string(id), sealed)
+		}
+		return err
+	})
+	return version, err
+}
+
 // ClientOf implements authz.Clients.
 func (s *Store) ClientOf(ctx context.Context, id authz.CredentialID) (authz.ClientID, error) {
 	sealed, err := s.get(ctx, bucketCredentials, string(id))

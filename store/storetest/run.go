@@ -38,6 +38,7 @@ func Run(t *testing.T, open func(t *testing.T) Fixture) {
 		{"client round trip", clientRoundTrip},
 		{"resource round trip", resourceRoundTrip},
 		{"ring round trip", ringRoundTrip},
+		{"client version", clientVersion},
 		{"private copies", privateCopies},
 		{"list clients", listClients},
 		{"list resources", listResources},
