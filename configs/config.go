@@ -128,7 +128,7 @@ type KeysConfig struct {
 	PublishLead Duration `yaml:"publish_lead" seconds:"yes"`
 
 	// Ed25519Name is how Ed25519 is announced, in tokens and the JWKS: EdDSA, which every library
-	// reads, or Ed25519 (RFC 9864). Default EdDSA.
+	// reads, or Ed25519 (RFC 9864). It counts for keys that are made from then on. Default EdDSA.
 	Ed25519Name string `yaml:"ed25519_name"`
 }
 

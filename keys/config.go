@@ -61,7 +61,7 @@ type Config struct {
 
 	// WireEd25519 is how Ed25519 is announced in headers and in the JWKS: jose.EdDSA (the default
 	// for the empty string) or jose.Ed25519. RFC 9864 deprecates the former, but validators in wide
-	// use refuse the latter.
+	// use refuse the latter. It counts for keys that are made from then on.
 	WireEd25519 jose.Algorithm
 
 	// Algorithms returns the algorithms that resources use. ES256 is always in use. Nil: only that.

@@ -176,7 +176,7 @@ func TestKeysAreBoundToRingAndInstallation(t *testing.T) {
 	moved := rs.store.ring(jose.RS256)
 	moved.Algorithm, moved.Keys = jose.PS256, slices.Clone(moved.Keys)
 	for i := range moved.Keys {
-		moved.Keys[i].Algorithm = jose.PS256
+		moved.Keys[i].Algorithm, moved.Keys[i].Wire = jose.PS256, jose.PS256
 	}
 	rs.store.rings = map[jose.Algorithm]RingRecord{jose.PS256: moved}
 	if err := rs.node().Reload(bg); !errors.Is(err, jose.ErrSealed) {

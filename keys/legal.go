@@ -63,7 +63,7 @@ func legalBirth(from RingRecord, k Key) error {
 // legalStamps judges what never changes, and what only grows.
 func legalStamps(a, b Key) error {
 	switch {
-	case a.Algorithm != b.Algorithm, !slices.Equal(a.Public, b.Public),
+	case a.Algorithm != b.Algorithm, a.Wire != b.Wire, !slices.Equal(a.Public, b.Public),
 		!a.CreatedAt.Equal(b.CreatedAt), !a.PublishedAt.Equal(b.PublishedAt):
 		return illegal(a, "is another key, or was published at another time")
 	case a.Windows.longest(b.Windows) != b.Windows:

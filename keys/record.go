@@ -20,6 +20,7 @@ var ErrConflict = errors.New("keys: changed meanwhile")
 type Key struct {
 	KeyID     string         // RFC 7638 thumbprint, SHA-256, base64url
 	Algorithm jose.Algorithm // canonical: Ed25519, never EdDSA
+	Wire      jose.Algorithm // its name in headers and in the JWKS: stamped when the key is made, for verifiers keep a JWK by kid
 	Public    []byte         // public JWK (RFC 7517) without use, alg, kid; kept after the private part is gone
 	Sealed    string         // the private JWK as a compact JWE (RFC 7517, Section 7); empty once withdrawn
 

@@ -223,6 +223,36 @@ func TestALG02_WireNameOfEd25519(t *testing.T) {
 	}
 }
 
+// Verifiers keep a JWK by its kid: under another name the same key would refuse the tokens it signs.
+func TestALG02_ANewWireNameIsForNewKeys(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.Algorithms = uses(jose.Ed25519) })
+	before, _ := w.JWKS()
+	later := w.node(func(c *Config) { c.Algorithms, c.WireEd25519 = uses(jose.Ed25519), jose.Ed25519 })
+	if err := later.Step(bg, w.clock.Now()); err != nil {
+		t.Fatal(err)
+	}
+	after, err := later.JWKS()
+	if err != nil || string(after.Body) != string(before.Body) || after.ETag != before.ETag {
+		t.Errorf("the setting renamed published keys: %s, %v", after.Body, err)
+	}
+	w.clock.Advance(48 * time.Hour)
+	if err := later.Step(bg, w.clock.Now()); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the key that was next already, then one that was made under the setting
+		if _, err := later.Rotate(bg, jose.Ed25519, admin); err != nil {
+			t.Fatal(err)
+		}
+		w.clock.Advance(48 * time.Hour)
+		if err := later.Step(bg, w.clock.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s, err := later.Signer(jose.Ed25519, w.clock.Now()); err != nil || s.WireAlgorithm() != jose.Ed25519 {
+		t.Errorf("a new key signs as %v, %v", s.WireAlgorithm(), err)
+	}
+}
+
 func TestEnsure(t *testing.T) {
 	t.Run("embedded", func(t *testing.T) {
 		w := newWorld(t)

@@ -31,7 +31,7 @@ func (s sealer) bindings(ring jose.Algorithm, k Key) map[string]string {
 	}
 }
 
-// wire returns the name by which alg is announced.
+// wire returns the name by which keys of alg that are made now are announced.
 func (s sealer) wire(alg jose.Algorithm) jose.Algorithm {
 	if alg == jose.Ed25519 && s.wireEd25519 != "" {
 		return s.wireEd25519
@@ -53,7 +53,7 @@ func (s sealer) generate(alg jose.Algorithm, now time.Time) (Key, error) {
 	if err != nil {
 		return Key{}, fmt.Errorf("keys: make an %s key: %w", alg, err)
 	}
-	k := Key{KeyID: public.KeyID(), Algorithm: alg, Public: public.BareJWK(), CreatedAt: floor(now)}
+	k := Key{KeyID: public.KeyID(), Algorithm: alg, Wire: s.wire(alg), Public: public.BareJWK(), CreatedAt: floor(now)}
 	plain, err := jose.MarshalPrivateJWK(private)
 	if err != nil {
 		return Key{}, fmt.Errorf("keys: write key %q: %w", k.KeyID, err)
@@ -76,7 +76,7 @@ type material struct {
 
 // same reports whether m was opened from k, stamps apart: opening costs too much to do it each time.
 func (m *material) same(k Key) bool {
-	return m.key.KeyID == k.KeyID && m.key.Algorithm == k.Algorithm &&
+	return m.key.KeyID == k.KeyID && m.key.Algorithm == k.Algorithm && m.key.Wire == k.Wire &&
 		m.key.Sealed == k.Sealed && slices.Equal(m.key.Public, k.Public)
 }
 
@@ -92,14 +92,14 @@ func (s sealer) open(ring jose.Algorithm, k Key) (*material, error) {
 	if m.public.Thumbprint() != k.KeyID {
 		return nil, fmt.Errorf("keys: key %q is recorded with the public part of %q", k.KeyID, m.public.Thumbprint())
 	}
-	if m.jwk, err = m.public.JWK(s.wire(k.Algorithm)); err != nil {
+	if m.jwk, err = m.public.JWK(k.Wire); err != nil {
 		return nil, fmt.Errorf("keys: public part of key %q: %w", k.KeyID, err)
 	}
 	private, err := s.unseal(ring, k)
 	if err != nil {
 		return nil, err
 	}
-	if m.signer, err = jose.NewSigner(private, k.KeyID, k.Algorithm, s.wire(k.Algorithm)); err != nil {
+	if m.signer, err = jose.NewSigner(private, k.KeyID, k.Algorithm, k.Wire); err != nil {
 		return nil, fmt.Errorf("keys: key %q: %w", k.KeyID, err)
 	}
 	// ParsePrivateJWK has made sure that the private part fits the public one beside it.

@@ -9,5 +9,5 @@ var storedForms = map[string]string{
 	"credential":   `{"client_id":"acme"}`,
 	"installation": `{"format":1,"id":"i","issuer":"https://auth.example/é","dev":true,"kek_id":"kek-1","pepper":"eyJ.pepper","record_key":"eyJ.record","mac":"MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZQA=","created_at":"2026-11-05T12:30:00Z"}`,
 	"resource":     `{"scope":"orders:read orders:write","token_lifetime":600,"algorithm":"Ed25519","token_type":"at+jwt","created_at":"2026-11-05T12:30:00Z","updated_at":"2026-11-05T12:31:00Z"}`,
-	"ring":         `{"keys":[{"kid":"NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs","alg":"ES256","public":"eyJrdHkiOiJFQyIsICAiY3J2IjoiUC0yNTYifQ==","sealed":"eyJhbGciOiJBMjU2R0NNS1cifQ.a.b.c.d","created_at":"2026-11-05T12:30:00Z","published_at":"2026-11-05T12:30:01Z","sign_from":"2026-11-05T13:30:00Z","withdraw_at":"2026-11-05T14:30:00Z","publish_lead":86400,"retire_after":4200},{"kid":"second","alg":""}]}`,
+	"ring":         `{"keys":[{"kid":"NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs","alg":"ES256","wire_alg":"ES256","public":"eyJrdHkiOiJFQyIsICAiY3J2IjoiUC0yNTYifQ==","sealed":"eyJhbGciOiJBMjU2R0NNS1cifQ.a.b.c.d","created_at":"2026-11-05T12:30:00Z","published_at":"2026-11-05T12:30:01Z","sign_from":"2026-11-05T13:30:00Z","withdraw_at":"2026-11-05T14:30:00Z","publish_lead":86400,"retire_after":4200},{"kid":"second","alg":"","wire_alg":""}]}`,
 }

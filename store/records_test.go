@@ -194,7 +194,7 @@ func TestOpen_StrictBody(t *testing.T) {
 			`{"name":"","token_endpoint_auth_method":"","created_at":"yesterday"}`, `{"name":"","token_endpoint_auth_method":"","credentials":[{"id":"k","scheme":"","digest":"!"}]}`,
 		},
 		store.KindResource:   {`{"token_lifetime":-1,"algorithm":"","token_type":""}`, `{"token_lifetime":1,"algorithm":"","token_type":"","scope":"\u0007"}`},
-		store.KindRing:       {`{"keys":[{"kid":"","alg":"","publish_lead":-1}]}`, `{"keys":[{"kid":"","alg":"","retire_after":-1}]}`},
+		store.KindRing:       {`{"keys":[{"kid":"","alg":"","wire_alg":"","publish_lead":-1}]}`, `{"keys":[{"kid":"","alg":"","wire_alg":"","retire_after":-1}]}`},
 		store.KindCredential: {`{}`, `{"client_id":""}`},
 	} {
 		for _, bad := range bodies {

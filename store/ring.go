@@ -17,6 +17,7 @@ type ringForm struct {
 type keyForm struct {
 	KeyID       string    `json:"kid"`
 	Algorithm   string    `json:"alg"`
+	Wire        string    `json:"wire_alg"`
 	Public      []byte    `json:"public,omitempty"` // base64 of the public JWK, so that it reads back byte for byte
 	Sealed      string    `json:"sealed,omitempty"` // compact JWE
 	CreatedAt   time.Time `json:"created_at,omitzero"`
@@ -39,6 +40,7 @@ func (e *Envelope) SealRing(r keys.RingRecord) ([]byte, error) {
 		form.Keys[i] = keyForm{
 			KeyID:       k.KeyID,
 			Algorithm:   string(k.Algorithm),
+			Wire:        string(k.Wire),
 			Public:      k.Public,
 			Sealed:      k.Sealed,
 			CreatedAt:   k.CreatedAt.UTC(),
@@ -68,6 +70,7 @@ func (e *Envelope) OpenRing(algorithm string, sealed []byte) (keys.RingRecord, e
 		r.Keys = append(r.Keys, keys.Key{
 			KeyID:       f.KeyID,
 			Algorithm:   jose.Algorithm(f.Algorithm),
+			Wire:        jose.Algorithm(f.Wire),
 			Public:      f.Public,
 			Sealed:      f.Sealed,
 			CreatedAt:   f.CreatedAt.UTC(),

@@ -77,6 +77,7 @@ func FullRing(algorithm jose.Algorithm) keys.RingRecord {
 			{
 				KeyID:       "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs",
 				Algorithm:   algorithm,
+				Wire:        algorithm,
 				Public:      []byte(`{"kty":"EC",  "crv":"P-256"}`),
 				Sealed:      "eyJhbGciOiJBMjU2R0NNS1cifQ.a.b.c.d",
 				CreatedAt:   at,
