@@ -65,8 +65,7 @@ func (s *server) sampleSecret(ctx context.Context, by audit.Origin) (authz.Secre
 		return "", err
 	}
 	_, secret, _, err := s.registry.AddSecret(ctx, by, sampleClient, authz.SecretSpec{})
-	var full *authz.InvalidError
-	if errors.As(err, &full) { // no reason not to start: the admin who must revoke some needs the server
+	if errors.Is(err, authz.ErrTooManySecrets) { // no reason not to start: the admin who must revoke some needs the server
 		s.log.WarnContext(ctx, "the sample client's secret file is gone, and it can have no other one", "err", err)
 		return "", nil
 	}

@@ -268,8 +268,7 @@ func TestSampleIsLeftAlone(t *testing.T) {
 	}
 	for { // until it is full
 		_, _, _, err := s.registry.AddSecret(t.Context(), by, sampleClient, authz.SecretSpec{})
-		var full *authz.InvalidError
-		if errors.As(err, &full) {
+		if errors.Is(err, authz.ErrTooManySecrets) {
 			break
 		}
 		if err != nil {
