@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"go/ast"
 	"go/parser"
 	"go/token"
 	"io"
@@ -81,25 +82,40 @@ func TestImports_PointOneWay(t *testing.T) {
 
 // One file knows go-oauth2: what else would come to depend on it could not be replaced.
 func TestImports_OneFileKnowsGoOAuth2(t *testing.T) {
-	dir, err := exec.Command("go", "list", "-f", "{{.Dir}}", module+"authz").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	files, err := filepath.Glob(filepath.Join(strings.TrimSpace(string(dir)), "*.go"))
-	if err != nil || len(files) < 2 {
-		t.Fatalf("%d files, %v", len(files), err)
-	}
-	for _, file := range files {
-		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, i := range parsed.Imports {
-			base := filepath.Base(file)
-			if strings.Contains(i.Path.Value, "go-oauth2") && base != "manager.go" && !strings.HasSuffix(base, "_test.go") {
-				t.Errorf("%s imports %s", base, i.Path.Value)
+	for name, file := range sources(t, "authz") {
+		for _, i := range file.Imports {
+			if strings.Contains(i.Path.Value, "go-oauth2") && name != "manager.go" {
+				t.Errorf("%s imports %s", name, i.Path.Value)
 			}
 		}
+	}
+}
+
+// jwx has functions that accept what must not be accepted, or fetch what nobody checked: unsigned claims,
+// sets from anywhere, private members in a published set.
+func TestImports_OfJWXThePrimitivesOnly(t *testing.T) {
+	banned := []string{"jwk.Fetch", "jwk.NewCache", "jwk.PublicSetOf", "jws.Parse", "jws.Verify", "jws.Sign"}
+	used := 0
+	for file, parsed := range sources(t, "keys/jose") {
+		ast.Inspect(parsed, func(n ast.Node) bool {
+			call, ok := n.(*ast.SelectorExpr)
+			if !ok {
+				return true
+			}
+			if from, ok := call.X.(*ast.Ident); ok {
+				name := from.Name + "." + call.Sel.Name
+				if slices.Contains(banned, name) {
+					t.Errorf("%s uses %s", file, name)
+				}
+				if name == "jws.NewSigner" || name == "jws.NewVerifier" {
+					used++
+				}
+			}
+			return true
+		})
+	}
+	if used == 0 {
+		t.Error("neither jws.NewSigner nor jws.NewVerifier is used: this test looks in the wrong place")
 	}
 }
 
@@ -119,6 +135,28 @@ func TestImports_VerifierLinksNoServer(t *testing.T) {
 			t.Errorf("authz/verifier links %s", dep)
 		}
 	}
+}
+
+// sources parses the files of a package, without its tests.
+func sources(t *testing.T, room string) map[string]*ast.File {
+	t.Helper()
+	dir, err := exec.Command("go", "list", "-f", "{{.Dir}}", module+room).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(strings.TrimSpace(string(dir)), "*.go"))
+	if err != nil || len(files) < 2 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	parsed := map[string]*ast.File{}
+	for _, file := range files {
+		if name := filepath.Base(file); !strings.HasSuffix(name, "_test.go") {
+			if parsed[name], err = parser.ParseFile(token.NewFileSet(), file, nil, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return parsed
 }
 
 func packages(t *testing.T) []listed {
