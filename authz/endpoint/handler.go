@@ -93,6 +93,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.peer = peer(r)
 	c.from = callerAddress(r, c.peer, h.config.TrustedProxies)
 	a := h.serve(c)
+	h.drain(c, &a)
 	h.write(w, c, &a)
 	h.release(c)
 }

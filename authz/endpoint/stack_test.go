@@ -59,6 +59,7 @@ type settings struct {
 	clock    *clock
 	path     string // of the issuer
 	http2    bool
+	server   func(*http.Server) // nil: as NewServer makes it
 }
 
 // newStack starts a server with the resources api (scopes read, write) and other (other:read), and
@@ -108,6 +109,9 @@ func newStack(t testing.TB, edits ...func(*settings)) *stack {
 	h, err := endpoint.New(c.endpoint)
 	check(t, err)
 	s.ts.Config = endpoint.NewServer(h, log)
+	if c.server != nil {
+		c.server(s.ts.Config)
+	}
 	s.ts.TLS = s.ts.Config.TLSConfig.Clone()
 	s.ts.EnableHTTP2 = c.http2
 	s.ts.StartTLS()
