@@ -22,10 +22,12 @@ type Clients interface {
 
 // CreateClient registers a client. Its answer 201 is one of the two that ever show a secret.
 func (h *handler) CreateClient(ctx context.Context, req api.CreateClientRequestObject) (api.CreateClientResponseObject, error) {
+	about(ctx, text(req.Body.ClientID))
 	c, secret, created, err := h.registry.CreateClient(ctx, origin(ctx), clientSpec(req))
 	if err != nil {
 		return nil, err
 	}
+	about(ctx, string(c.ID))
 	body := clientOf(c)
 	if !created {
 		return api.CreateClient200JSONResponse(body), nil

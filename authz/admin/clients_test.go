@@ -198,7 +198,7 @@ func TestDisableClient(t *testing.T) {
 func TestClient_NotFound(t *testing.T) {
 	s := start(t)
 	for _, path := range []string{"/admin/v1/clients/x", "/admin/v1/clients/x/secrets", "/admin/v1/clients/%00", "/admin/v1/clients/" + strings.Repeat("x", 4000)} {
-		s.do("GET", path, nil).want(404)
+		s.do("GET", path, nil).wantDetail(404, "there is no such client; identifiers compare as strings")
 	}
 	for _, path := range []string{"/admin/v1/clients/x/disable", "/admin/v1/clients/x/enable", "/admin/v1/clients/x/secrets", "/admin/v1/clients/x/secrets/y/revoke"} {
 		s.do("POST", path, nil).want(404)

@@ -16,8 +16,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/marque-auth/marque/authz"
-	"github.com/marque-auth/marque/authz/admin/internal/api"
-	"github.com/marque-auth/marque/authz/audit"
 )
 
 const (
@@ -28,34 +26,6 @@ const (
 	reasonHeader         = "X-Marque-Reason"
 	idempotencyKeyHeader = "Idempotency-Key"
 )
-
-// operation says what a request for it may carry. The generated code reads bodies and parameters
-// leniently, so nothing reaches it that does not fit here.
-type operation struct {
-	query        []string // the query parameters that it has
-	body         *shape   // nil: it takes none
-	bodyOptional bool
-}
-
-// operations lists every operation by its pattern; a test compares it with openapi.yaml.
-func operations() map[string]operation {
-	page := []string{"cursor", "limit"}
-	return map[string]operation{
-		"GET /admin/v1/resources":                                           {query: page},
-		"POST /admin/v1/resources":                                          {body: shapeOf[api.ResourceDefinition]()},
-		"GET /admin/v1/resources/{resource}":                                {},
-		"GET /admin/v1/clients":                                             {query: page},
-		"POST /admin/v1/clients":                                            {body: shapeOf[api.ClientMetadata]("scope", "default_scope")},
-		"GET /admin/v1/clients/{client_id}":                                 {},
-		"POST /admin/v1/clients/{client_id}/disable":                        {},
-		"POST /admin/v1/clients/{client_id}/enable":                         {},
-		"GET /admin/v1/clients/{client_id}/secrets":                         {},
-		"POST /admin/v1/clients/{client_id}/secrets":                        {body: shapeOf[api.SecretOptions](), bodyOptional: true},
-		"POST /admin/v1/clients/{client_id}/secrets/{credential_id}/revoke": {},
-		"GET /admin/v1/keys":                                                {},
-		"POST /admin/v1/keys/rotate":                                        {body: shapeOf[api.RotateOptions](), bodyOptional: true},
-	}
-}
 
 // route finds the operation that a request asks for. Otherwise it answers, and returns false.
 func (h *handler) route(w *reply, r *http.Request) (pattern string, ok bool) {
@@ -89,7 +59,7 @@ func (d *discard) WriteHeader(status int)      { d.status = status }
 // gate checks everything about a request that can be checked without the domain, and names every
 // wrong field at once. It answers itself, and returns false, when something is wrong. Afterwards the
 // body of r can be read again.
-func (h *handler) gate(w *reply, r *http.Request, pattern string) (audit.Origin, bool) {
+func (h *handler) gate(w *reply, r *http.Request, pattern string) (reason string, ok bool) {
 	op := h.operations[pattern]
 	wrong := checkQuery(r.URL.RawQuery, op.query)
 	reason, more := reasonOf(r.Header)
@@ -101,15 +71,15 @@ func (h *handler) gate(w *reply, r *http.Request, pattern string) (audit.Origin,
 	body, status, detail := readBody(w, r)
 	if status != 0 {
 		problem(w, status, detail)
-		return audit.Origin{}, false
+		return "", false
 	}
 	wrong = append(wrong, op.checkBody(body)...)
 	if len(wrong) > 0 {
 		invalid(w, wrong)
-		return audit.Origin{}, false
+		return "", false
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
-	return audit.Origin{Reason: reason}, true
+	return reason, true
 }
 
 // checkBody returns what is wrong with a body.

@@ -11,7 +11,6 @@ import (
 
 	"github.com/marque-auth/marque/authz"
 	"github.com/marque-auth/marque/authz/admin/internal/api"
-	"github.com/marque-auth/marque/authz/audit"
 )
 
 // Registry is what the handler needs of the domain: an *authz.Registry. Its methods are called
@@ -74,6 +73,8 @@ var _ api.StrictServerInterface = (*handler)(nil)
 func (h *handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	w := &reply{ResponseWriter: rw}
 	begin(w, rand.Text())
+	var c call
+	defer h.answered(w, &c) // after recover: what was answered to a panic counts too
 	defer h.recover(w, r)
 
 	actor, err := peerOf(r.Context())
@@ -86,24 +87,11 @@ func (h *handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	by, ok := h.gate(w, r, pattern)
-	if !ok {
-		return
+	c.operation, c.by.Actor, c.by.RequestID = pattern, actor, requestID(w)
+	c.r = r.WithContext(context.WithValue(r.Context(), callKey{}, &c))
+	if c.by.Reason, ok = h.gate(w, c.r, pattern); ok {
+		h.mux.ServeHTTP(w, c.r)
 	}
-	by.Actor, by.RequestID = actor, requestID(w)
-	h.mux.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), originKey{}, by)))
-	h.log.DebugContext(r.Context(), "admin request", "request_id", requestID(w), "operation", pattern,
-		"actor", actor.String(), "status", w.status)
-}
-
-// originKey is the context key of the audit.Origin of the request.
-type originKey struct{}
-
-// origin says who asks for the change, why, and in which request. It is there in every operation:
-// ServeHTTP calls none without.
-func origin(ctx context.Context) audit.Origin {
-	by, _ := ctx.Value(originKey{}).(audit.Origin)
-	return by
 }
 
 // recover turns a panic into a 500 that says nothing, or drops the connection when an answer has begun.

@@ -117,6 +117,35 @@ func TestFail_Statuses(t *testing.T) {
 	}
 }
 
+// Every operation on one record says what is missing; every one that changes something, what is in the
+// way; and no text repeats what was sent.
+func TestFail_DetailsNameTheNoun(t *testing.T) {
+	for pattern, op := range operations() {
+		one := strings.Contains(pattern, "{")
+		if missing := op.missing != ""; missing != one {
+			t.Errorf("%s: missing %q", pattern, op.missing)
+		}
+		changes := strings.HasPrefix(pattern, "POST") && !strings.Contains(pattern, "/keys")
+		if conflict := op.conflict != ""; conflict != changes {
+			t.Errorf("%s: conflict %q", pattern, op.conflict)
+		}
+		noun := map[bool]string{true: "client", false: "resource"}[strings.Contains(pattern, "/clients")]
+		if one && !strings.Contains(op.missing, noun) || changes && !strings.Contains(op.conflict, noun) {
+			t.Errorf("%s: %q, %q do not say %s", pattern, op.missing, op.conflict, noun)
+		}
+	}
+	s := start(t, func(cfg *Config) {
+		cfg.Registry = broken{cfg.Registry, fmt.Errorf("client \"hunter2\": %w", authz.ErrConflict)}
+	})
+	s.do("GET", "/admin/v1/clients/hunter2", nil).wantDetail(409, "") // the error's own text stays here
+	s.do("POST", "/admin/v1/clients/hunter2/disable", nil).wantDetail(404, noClient)
+	s.addResource(fulfilment)
+	s.do("POST", "/admin/v1/clients", clientBody("acme")).want(201)
+	body := clientBody("acme")
+	body["client_name"] = "hunter2"
+	s.do("POST", "/admin/v1/clients", body).wantDetail(409, otherClient)
+}
+
 // A caller who hangs up is no fault of ours.
 func TestFail_CallerWentAway(t *testing.T) {
 	log := &logBuffer{}

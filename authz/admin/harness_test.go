@@ -272,6 +272,14 @@ func (a answer) want(status int) answer {
 	return a
 }
 
+// wantDetail fails unless the answer is a problem with this status and text.
+func (a answer) wantDetail(status int, detail string) {
+	a.t.Helper()
+	if got := a.want(status).problem().Detail; got != detail {
+		a.t.Errorf("detail %q, want %q", got, detail)
+	}
+}
+
 // wantFields fails unless the answer is a 400 that names exactly these fields, in any order.
 func (a answer) wantFields(fields ...string) {
 	a.t.Helper()

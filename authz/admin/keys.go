@@ -47,6 +47,7 @@ func (h *handler) RotateKeys(ctx context.Context, req api.RotateKeysRequestObjec
 		}
 		alg = parsed
 	}
+	about(ctx, string(alg)) // empty: every ring
 	rotated, err := h.keys.Rotate(ctx, alg, origin(ctx))
 	if err != nil {
 		return nil, err

@@ -87,10 +87,14 @@ func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case errors.As(err, &fields):
 		invalid(w, fields.Fields)
-	case errors.Is(err, authz.ErrNotFound), errors.Is(err, keys.ErrNotFound):
-		problem(w, http.StatusNotFound, "there is nothing with this identifier; identifiers compare as strings")
-	case errors.Is(err, authz.ErrConflict), errors.Is(err, keys.ErrConflict):
-		problem(w, http.StatusConflict, "it exists and differs from what was asked for, or it was changed meanwhile")
+	case errors.Is(err, keys.ErrNotFound):
+		problem(w, http.StatusNotFound, "no resource is signed with this algorithm")
+	case errors.Is(err, authz.ErrNotFound):
+		problem(w, http.StatusNotFound, h.operations[r.Pattern].missing)
+	case errors.Is(err, keys.ErrConflict):
+		problem(w, http.StatusConflict, "the signing keys were changed meanwhile; repeat the request")
+	case errors.Is(err, authz.ErrConflict):
+		problem(w, http.StatusConflict, h.operations[r.Pattern].conflict)
 	case errors.Is(err, authz.ErrTooManySecrets):
 		problem(w, http.StatusConflict, "the client has as many live secrets as it may have; revoke one first")
 	case errors.Is(err, keys.ErrTooManyKeys):

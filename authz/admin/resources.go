@@ -19,6 +19,7 @@ type Resources interface {
 
 // CreateResource registers a resource.
 func (h *handler) CreateResource(ctx context.Context, req api.CreateResourceRequestObject) (api.CreateResourceResponseObject, error) {
+	about(ctx, req.Body.Resource)
 	r, created, err := h.registry.CreateResource(ctx, origin(ctx), authz.ResourceSpec{
 		ID:            req.Body.Resource,
 		Scopes:        list(req.Body.Scopes),

@@ -63,7 +63,7 @@ func TestCreateResource_Repeat(t *testing.T) {
 	}
 	different := resourceBody(fulfilment)
 	different["token_lifetime"] = 61
-	s.do("POST", "/admin/v1/resources", different).want(409)
+	s.do("POST", "/admin/v1/resources", different).wantDetail(409, "this resource is registered already, with other settings")
 	if got := s.do("GET", "/admin/v1/resources/"+url.PathEscape(fulfilment), nil); string(got.Body) != string(first.Body) {
 		t.Errorf("a refused creation changed the resource: %s", got.Body)
 	}

@@ -137,7 +137,7 @@ func TestRevokeSecret(t *testing.T) {
 	if got := s.do("GET", "/admin/v1/clients/acme", nil).object()["credential_id"]; got != nil {
 		t.Errorf("credential_id = %v although it is revoked", got)
 	}
-	s.do("POST", "/admin/v1/clients/acme/secrets/unknown/revoke", nil).want(404)
+	s.do("POST", "/admin/v1/clients/acme/secrets/unknown/revoke", nil).wantDetail(404, "there is no such client, or it has no such secret")
 	s.do("POST", "/admin/v1/clients", map[string]any{"client_id": "other", "client_name": "Other"}).want(201)
 	s.do("POST", "/admin/v1/clients/other/secrets/"+id+"/revoke", nil).want(404) // somebody else's
 }
