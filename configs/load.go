@@ -15,6 +15,10 @@ type Options struct {
 	Environ   []string   // as os.Environ returns it
 	Overrides []Override // from flags, the strongest
 	Dev       bool       // the flag --dev
+
+	// Flags are the flags that the command has, by setting: "insecure_http" is "--insecure-http".
+	// Messages that advise a setting name its flag too. None by default.
+	Flags map[string]string
 }
 
 // Override is a setting that was given by a flag.
@@ -48,7 +52,7 @@ func (l *Loaded) Source(path string) string {
 // is wrong with them, the error is an [*Error] that names all of it. A file that cannot be read is
 // an error that wraps the one of the operating system.
 func Load(o Options) (*Loaded, error) {
-	l := &loader{loaded: &Loaded{Config: Defaults(o.Dev), sources: map[string]source{}}, settings: map[string]setting{}}
+	l := &loader{loaded: &Loaded{Config: Defaults(o.Dev), sources: map[string]source{}}, settings: map[string]setting{}, flags: o.Flags}
 	for _, s := range settings(&l.loaded.Config) {
 		l.settings[s.path] = s
 	}
@@ -77,11 +81,20 @@ type loader struct {
 	loaded   *Loaded
 	settings map[string]setting
 	invalid  map[string]bool // settings whose value could not be read: rules about them would mislead
+	flags    map[string]string
 	err      Error
 }
 
 func (l *loader) problem(s source, key, format string, args ...any) {
 	l.err.Problems = append(l.err.Problems, Problem{Source: s.text, Key: key, Message: fmt.Sprintf(format, args...), line: s.line})
+}
+
+// advice names a setting, by its flag too if the command has one for it.
+func (l *loader) advice(path string) string {
+	if flag := l.flags[path]; flag != "" {
+		return flag + " (" + path + ")"
+	}
+	return path
 }
 
 // set gives a setting its values, or reports why it cannot.

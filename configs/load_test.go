@@ -203,7 +203,7 @@ func TestRefused(t *testing.T) {
 		{"leeway", "leeway: 6m\nkeys: {publish_lead: 48h}\n", "", "m.yaml:1: leeway: 6m is not between 0s and 5m"},
 		{"lead", "keys: {publish_lead: 344}\n", "", "m.yaml:1: keys.publish_lead: 5m44s is shorter than keys.jwks_max_age + keys.refresh_interval + leeway, which is 5m45s"},
 		{"outage", "store: {outage: 15s}\n", "", "m.yaml:1: store.outage: 15s is not longer than keys.refresh_interval, which is 15s"},
-		{"issuer http", "issuer: http://as.example\n", "", `m.yaml:1: issuer: "http://as.example" is not https; insecure_http or --dev would admit it`},
+		{"issuer http", "issuer: http://as.example\n", "", `m.yaml:1: issuer: "http://as.example" is not https; insecure_http admits it`},
 		{"issuer slash", "issuer: https://as.example/\n", "", `m.yaml:1: issuer: "https://as.example/" must not end in a slash`},
 		{"issuer query", "issuer: https://as.example?x\n", "", `m.yaml:1: issuer: "https://as.example?x" must have no user, query or fragment`},
 		{"issuer empty fragment", "issuer: 'https://as.example#'\n", "", `m.yaml:1: issuer: "https://as.example#" must have no user, query or fragment`},
@@ -398,4 +398,49 @@ func FuzzLoad(f *testing.F) {
 			t.Errorf("%s\n%s", d, b.String())
 		}
 	})
+}
+
+// TestAdviceNamesFlags: a message advises a flag only if the command that was typed has it.
+func TestAdviceNamesFlags(t *testing.T) {
+	for _, c := range []struct {
+		flags map[string]string
+		want  string
+	}{
+		{nil, "is not https; insecure_http admits it"},
+		{map[string]string{"insecure_http": "--insecure-http"}, "is not https; --insecure-http (insecure_http) admits it"},
+	} {
+		_, err := Load(Options{
+			Environ:   []string{"HOME=/home/x"},
+			Overrides: []Override{{Path: "issuer", Flag: "--issuer", Values: []string{"http://as.example"}}},
+			Flags:     c.flags,
+		})
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("got %v, want %q", err, c.want)
+		}
+	}
+}
+
+// TestPrintSaysWhereFrom: every line of the printed file names the origin of its value.
+func TestPrintSaysWhereFrom(t *testing.T) {
+	l, err := load(t, "listen: 127.0.0.1:9090\n", "MARQUE_LOG_LEVEL=debug")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	if err := l.WriteYAML(&b); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`issuer: "" # default: what the installation record says`, `m.yaml:1`,
+		`  level: debug # MARQUE_LOG_LEVEL`, `leeway: 30s # default`,
+	} {
+		if !strings.Contains(b.String(), want+"\n") {
+			t.Errorf("%q is missing in\n%s", want, b.String())
+		}
+	}
+	for line := range strings.Lines(b.String()) {
+		if !strings.HasSuffix(line, ":\n") && !strings.Contains(line, " # ") {
+			t.Errorf("no origin: %s", line)
+		}
+	}
 }

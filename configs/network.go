@@ -15,19 +15,20 @@ func (l *loader) checkIssuer() {
 	if c.Issuer == "" || !l.readable("issuer") {
 		return
 	}
-	if problem := IssuerProblem(c.Issuer, c.Dev || c.InsecureHTTP); problem != "" {
+	if problem := IssuerProblem(c.Issuer, c.Dev || c.InsecureHTTP, l.advice("insecure_http")); problem != "" {
 		l.wrong("issuer", "%q %s", c.Issuer, problem)
 	}
 }
 
-// IssuerProblem says why a text cannot be an issuer, or returns nothing if it can.
-func IssuerProblem(issuer string, insecure bool) string {
+// IssuerProblem says why a text cannot be an issuer, or returns nothing if it can. admits is what the
+// reader would have to say for an issuer that is not https, such as "insecure_http".
+func IssuerProblem(issuer string, insecure bool, admits string) string {
 	u, err := url.Parse(issuer)
 	switch {
 	case err != nil || u.Host == "" || u.Hostname() == "" || u.Opaque != "":
 		return "is not an absolute URL such as https://as.example"
 	case u.Scheme == "http" && !insecure:
-		return "is not https; insecure_http or --dev would admit it"
+		return "is not https; " + admits + " admits it"
 	case u.Scheme != "https" && u.Scheme != "http":
 		return "is not an https URL"
 	case u.User != nil || strings.ContainsAny(issuer, "?#"):
@@ -66,9 +67,11 @@ func (l *loader) checkListeners() {
 	}
 	switch {
 	case c.Dev:
-		l.wrong("listen", "%q is beyond loopback, which --dev does only with insecure_http: its keys and its sample client are for trying out", c.Listen)
+		l.wrong("listen", "%q is beyond loopback, which --dev does only with %s: its keys and its sample client are for trying out",
+			c.Listen, l.advice("insecure_http"))
 	case c.TLS.CertFile == "" && len(c.TrustedProxies) == 0:
-		l.wrong("listen", "%q is beyond loopback; it needs tls.cert_file and tls.key_file, or trusted_proxies, or insecure_http", c.Listen)
+		l.wrong("listen", "%q is beyond loopback; it needs %s and %s, or trusted_proxies, or %s",
+			c.Listen, l.advice("tls.cert_file"), l.advice("tls.key_file"), l.advice("insecure_http"))
 	}
 }
 
@@ -79,7 +82,7 @@ func (l *loader) checkAdmin() {
 	}
 	open := c.InsecureHTTP || (len(c.TrustedProxies) > 0 && !c.Dev) || !l.readable("insecure_http", "trusted_proxies")
 	if validAddress(c.Admin.Listen) && !Loopback(c.Admin.Listen) && !open {
-		l.wrong("admin.listen", "%q is beyond loopback, and this listener speaks plain HTTP; it needs trusted_proxies or insecure_http", c.Admin.Listen)
+		l.wrong("admin.listen", "%q is beyond loopback, and this listener speaks plain HTTP; it needs trusted_proxies or %s", c.Admin.Listen, l.advice("insecure_http"))
 	}
 	for _, h := range c.Admin.Hosts {
 		if strings.ContainsAny(h, "/@:* ") && !isIP(h) {

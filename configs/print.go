@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// WriteYAML writes every setting with its value, and where it was given if it is no default, as a
-// file that [Load] reads. Secrets are not written: the file form of one is the name of its file.
+// WriteYAML writes every setting with its value and where it was given, as a file that [Load] reads.
+// Secrets are not written: the file form of one is the name of its file.
 func (l *Loaded) WriteYAML(w io.Writer) error {
 	var b strings.Builder
 	section := ""
@@ -22,9 +22,9 @@ func (l *Loaded) WriteYAML(w io.Writer) error {
 			}
 			section, name = head, "  "+tail
 		}
-		b.WriteString(name + ": " + s.yaml())
-		if from := l.Source(s.path); from != "default" {
-			b.WriteString(" # " + from)
+		b.WriteString(name + ": " + s.yaml() + " # " + l.Source(s.path))
+		if s.path == "issuer" && l.Issuer == "" {
+			b.WriteString(": what the installation record says")
 		}
 		b.WriteString("\n")
 	}

@@ -40,9 +40,9 @@ func (l *loader) checkTLS() {
 	t := l.loaded.TLS
 	switch {
 	case t.CertFile != "" && t.KeyFile == "" && l.readable("tls.key_file"):
-		l.wrong("tls.cert_file", "needs tls.key_file too")
+		l.wrong("tls.cert_file", "needs %s too", l.advice("tls.key_file"))
 	case t.KeyFile != "" && t.CertFile == "" && l.readable("tls.cert_file"):
-		l.wrong("tls.key_file", "needs tls.cert_file too")
+		l.wrong("tls.key_file", "needs %s too", l.advice("tls.cert_file"))
 	}
 }
 
