@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,6 +26,7 @@ func (a *app) clientCreate() *cobra.Command {
 		lifetime                  time.Duration
 	)
 	cmd := verb("create", "Register a client; its secret is shown once", func(cmd *cobra.Command, _ []string) error {
+		a.noteCommas(append(slices.Clone(scopes), defaultScopes...)...)
 		body := client.ClientMetadata{
 			ClientName:      name,
 			ClientID:        given(id),
@@ -48,12 +50,12 @@ func (a *app) clientCreate() *cobra.Command {
 		}
 		made := first(r.JSON201, r.JSON200)
 		if made == nil {
-			return refusedBy(r.ApplicationProblemJSONDefault, r.StatusCode())
+			return refusedBy(r.ApplicationProblemJSONDefault, r.StatusCode(), clientSubject(id))
 		}
 		if made.ClientSecret == nil {
 			a.note("The client was registered before; its secret is not shown again. For another one: marque client secret add %s", made.ClientID)
 		}
-		a.firstRequest(made)
+		a.firstRequest(made, definedScopes(cmd.Context(), api, made))
 		return p.print(made, func(w io.Writer) { clientCard(w, made) })
 	})
 	f := cmd.Flags()
@@ -64,24 +66,10 @@ func (a *app) clientCreate() *cobra.Command {
 	f.StringArrayVar(&resources, "resource", nil, "an API that it may call; repeats")
 	f.StringVar(&defaultResource, "default-resource", "", "the API that its tokens are for when it names none and several fit")
 	f.StringArrayVar(&serves, "serves", nil, "an API that this client is the identity of; repeats")
-	f.DurationVar(&lifetime, "token-lifetime", 0, "how long its tokens live at most, 1s to 1h (default what the resource says)")
+	f.Var((*durationFlag)(&lifetime), "token-lifetime", "how long its tokens live at most, 1s to 1h (default what the resource says)")
 	_ = cmd.MarkFlagRequired("name")
 	p, conn = a.printing(cmd), a.connection(cmd)
 	return cmd
-}
-
-// firstRequest says what a token request of a new client must hold beyond its credentials, so that
-// its developer does not find out by a refusal.
-func (a *app) firstRequest(c *client.RegisteredClient) {
-	switch {
-	case len(c.Resources) == 0:
-		a.note("This client has no --resource, so it gets no tokens.")
-	case c.Scope != "" && c.DefaultScope == "":
-		a.note("This client has no default scope: its first request needs scope=%s (or a part of it).", strings.ReplaceAll(c.Scope, " ", "+"))
-	}
-	if len(c.Resources) > 1 && c.DefaultResource == nil {
-		a.note("This client has several resources and no default: when more than one defines the scope that it asks for, its request needs resource=URI.")
-	}
 }
 
 func (a *app) clientList() *cobra.Command {
@@ -98,7 +86,7 @@ func (a *app) clientList() *cobra.Command {
 				return nil, nil, conn.failed(err)
 			}
 			if r.JSON200 == nil {
-				return nil, nil, refusedBy(r.ApplicationProblemJSONDefault, r.StatusCode())
+				return nil, nil, refusedBy(r.ApplicationProblemJSONDefault, r.StatusCode(), subject{})
 			}
 			return r.JSON200.Clients, r.JSON200.Next, nil
 		})
@@ -110,7 +98,7 @@ func (a *app) clientList() *cobra.Command {
 			for _, c := range all {
 				rows = append(rows, []string{c.ClientID, c.ClientName, clientState(&c), c.Scope, strings.Join(c.Resources, " ")})
 			}
-			table(w, []string{"client_id", "name", "state", "scope", "resources"}, rows)
+			table(w, []string{"client_id", "client_name", "state", "scope", "resources"}, rows)
 		})
 	})
 	p, conn = a.printing(cmd), a.connection(cmd)
@@ -130,7 +118,7 @@ func (a *app) clientShow() *cobra.Command {
 			return conn.failed(err)
 		}
 		if r.JSON200 == nil {
-			return refusedBy(r.ApplicationProblemJSONDefault, r.StatusCode())
+			return refusedBy(r.ApplicationProblemJSONDefault, r.StatusCode(), clientSubject(args[0]))
 		}
 		return p.print(r.JSON200, func(w io.Writer) { clientCard(w, r.JSON200) })
 	})
@@ -156,7 +144,7 @@ func (a *app) clientSwitch(name string) *cobra.Command {
 			return conn.failed(err)
 		}
 		if now == nil {
-			return refusedBy(problem, status)
+			return refusedBy(problem, status, clientSubject(args[0]))
 		}
 		return p.print(now, func(w io.Writer) { clientCard(w, now) })
 	})
@@ -195,15 +183,15 @@ func clientCard(w io.Writer, c *client.RegisteredClient) {
 		"client_id", c.ClientID,
 		"client_secret", secret,
 		"credential_id", text(c.CredentialID),
-		"name", c.ClientName,
+		"client_name", c.ClientName,
 		"state", clientState(c),
 		"scope", c.Scope,
-		"default scope", c.DefaultScope,
+		"default_scope", c.DefaultScope,
 		"resources", strings.Join(c.Resources, " "),
-		"default resource", text(c.DefaultResource),
+		"default_resource", text(c.DefaultResource),
 		"serves", strings.Join(c.Serves, " "),
-		"token lifetime", seconds(c.TokenLifetime),
-		"created", unix(c.ClientIDIssuedAt),
+		"token_lifetime", seconds(c.TokenLifetime),
+		"client_id_issued_at", epoch(c.ClientIDIssuedAt),
 	)
 }
 

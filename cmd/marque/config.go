@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/marque-auth/marque/configs"
 )
 
 func (a *app) configCommand() *cobra.Command {
@@ -19,7 +21,7 @@ func (a *app) configCheck() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if _, err := readKEKs(c.Config); err != nil {
+		if err := a.checkKeyFiles(c.Config); err != nil {
 			return err
 		}
 		if c.TLS.CertFile != "" {
@@ -32,6 +34,18 @@ func (a *app) configCheck() *cobra.Command {
 	})
 	settings = a.settings(cmd)
 	return cmd
+}
+
+// checkKeyFiles reads the key-encryption keys that are named. That none is named is no mistake of the
+// configuration: the flag or variable of whoever starts the server may name it.
+func (a *app) checkKeyFiles(c configs.Config) error {
+	if c.Keys.KEKFile == "" && c.Keys.KEK.IsZero() {
+		a.note("No key-encryption key is named here. To serve, one is needed: keys.kek_file, %s, or serve's --kek-file.", configs.VariableKEK)
+		_, err := readPreviousKEKs(c)
+		return err
+	}
+	_, err := readKEKs(c)
+	return err
 }
 
 func (a *app) configPrint() *cobra.Command {
@@ -48,6 +62,8 @@ func (a *app) configPrint() *cobra.Command {
 		}
 		return p.print(c.JSON(), func(w io.Writer) { _, _ = io.WriteString(w, yaml.String()) })
 	})
+	cmd.Long = "Shows every setting with its value, and beside it where the value comes from: the line of the\n" +
+		"file, the variable, or default. With --json, the values alone."
 	settings, p = a.settings(cmd), a.printing(cmd)
 	return cmd
 }

@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -61,49 +61,27 @@ func (c *connection) open() (*client.ClientWithResponses, error) {
 func (c *connection) failed(err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Errorf("no server runs on %s: start one with 'marque serve --data %s', or name its folder with --data", c.data, c.data)
+		return c.notRunning()
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("the server on %s belongs to another user: run this command as that user (%w)", c.data, err)
 	}
 	return fmt.Errorf("ask the server on %s: %w", c.data, err)
 }
 
-// refusedBy turns a problem that the server answered into an error that names the flags to change.
-func refusedBy(p *client.Problem, status int) error {
-	if p == nil {
-		return fmt.Errorf("the server answered status %d, and nothing that explains it", status)
+// notRunning looks into the data folder and says how to start a server on what is there.
+func (c *connection) notRunning() error {
+	exists := func(name string) bool {
+		_, err := os.Lstat(filepath.Join(c.data, name))
+		return !errors.Is(err, fs.ErrNotExist)
 	}
-	var lines []string
-	if p.Detail != nil {
-		lines = append(lines, *p.Detail)
+	dir := shellWord(c.data)
+	switch {
+	case !exists(databaseName):
+		return fmt.Errorf("no installation in %s; if a server runs elsewhere, name its folder with --data or %s", c.data, configs.Variable("data"))
+	case exists(devKEKName):
+		return fmt.Errorf("no server runs on %s; start it: marque serve --dev --data %s", c.data, dir)
 	}
-	if p.Errors != nil {
-		for _, e := range *p.Errors {
-			lines = append(lines, flagOf(e.Field)+": "+e.Rule)
-		}
-	}
-	if len(lines) == 0 {
-		lines = append(lines, strings.ToLower(p.Title))
-	}
-	if p.Status >= 500 {
-		lines = append(lines, "the server's log explains it under request "+p.RequestID)
-	}
-	return errors.New(clean(strings.Join(lines, "; ")))
-}
-
-// flagOf names the flag behind a member of the management API.
-func flagOf(field string) string {
-	name, _, _ := strings.Cut(field, "/")
-	flag, ok := map[string]string{
-		"client_id": "--id", "client_name": "--name", "scope": "--scope", "scopes": "--scope", "default_scope": "--default-scope",
-		"resources": "--resource", "default_resource": "--default-resource", "serves": "--serves", "token_lifetime": "--token-lifetime",
-		"algorithm": "--algorithm", "token_type": "--token-type", "resource": "URI", "not_before": "--not-before",
-		"client_secret_expires_at": "--expires",
-	}[name]
-	if !ok {
-		return field
-	}
-	return flag
+	return fmt.Errorf("no server runs on %s; start it: marque serve --data %s --kek-file F", c.data, dir)
 }
 
 // pages reads a list to its end. It is never nil, so that it prints as an array.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -13,7 +14,7 @@ import (
 
 func (a *app) demoCommand() *cobra.Command {
 	cmd := verb("demo", "Watch the whole story on loopback: server, admin, partner, service", func(cmd *cobra.Command, _ []string) error {
-		return a.demo(cmd.Context())
+		return a.demo(cmd.Context(), requireOrders)
 	})
 	cmd.Long = "Runs a server in a fresh folder, registers an API and a partner, fetches tokens as the partner\n" +
 		"and takes them as the API, and checks every outcome. Exit code 0 only if every step held.\n" +
@@ -33,20 +34,21 @@ type demo struct {
 	app    *app
 	server *server
 
+	guard                  guard  // of the service
 	clientID, clientSecret string // of the partner
 	service                *demoService
 	token                  string // the partner's good token
 }
 
 // demo tells the story on a server of its own and removes everything afterwards.
-func (a *app) demo(ctx context.Context) (err error) {
+func (a *app) demo(ctx context.Context, g guard) (err error) {
 	data, err := os.MkdirTemp("", "marque-demo-")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(data)) }()
 
-	d := &demo{narrator: newNarrator(a.stdout, a.environ), app: a}
+	d := &demo{narrator: newNarrator(a.stdout, a.environ), app: a, guard: g}
 	defer func() { err = errors.Join(err, d.close()) }()
 	for _, chapter := range []func(context.Context) error{
 		func(ctx context.Context) error { return d.serve(ctx, data) },
@@ -83,9 +85,13 @@ func (d *demo) serve(ctx context.Context, data string) error {
 	if d.server, err = start(ctx, c, options{withoutSample: true}); err != nil {
 		return err
 	}
-	d.fact("issuer", d.server.Issuer())
-	d.fact("data", data)
-	d.fact("admin", d.server.Socket()+"  (mode 0600)")
+	d.card(func(w io.Writer) {
+		card(w,
+			"issuer", d.server.Issuer(),
+			"admin", d.server.Socket()+"  (mode 0600)",
+			configs.Variable("data"), data+"  (set for the commands below)",
+		)
+	})
 	body, err := d.get(ctx, d.server.Issuer()+"/readyz")
 	if err != nil {
 		return err

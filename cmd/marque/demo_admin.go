@@ -5,32 +5,33 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"strings"
+
+	"github.com/marque-auth/marque/authz/admin/client"
+	"github.com/marque-auth/marque/configs"
 )
 
 // register is step 2: the admin registers the API and the partner, by the same commands that an
 // admin types.
 func (d *demo) register(ctx context.Context) error {
 	d.chapter("An admin registers an API and a partner", "with the command line, through the admin socket")
-	var resource struct{ Resource string }
+	var resource client.Resource
 	if err := d.admin(ctx, &resource, "resource", "create", demoAPI, "--scope", "orders:read orders:write"); err != nil {
 		return err
 	}
 	if err := d.check("the API is registered", resource.Resource == demoAPI, "it is %q", resource.Resource); err != nil {
 		return err
 	}
-	var c struct {
-		ID     string `json:"client_id"`
-		Secret string `json:"client_secret"`
-	}
+	var c client.RegisteredClient
 	err := d.admin(ctx, &c, "client", "create", "--name", "Acme", "--resource", demoAPI,
 		"--scope", "orders:read orders:write", "--default-scope", "orders:read")
 	if err != nil {
 		return err
 	}
-	d.clientID, d.clientSecret = c.ID, c.Secret
-	if err := d.check("the partner has a client_id and a client_secret", c.ID != "" && c.Secret != "", "one is missing"); err != nil {
+	d.clientID, d.clientSecret = c.ClientID, text(c.ClientSecret)
+	if err := d.check("the partner has a client_id and a client_secret", d.clientID != "" && d.clientSecret != "", "one is missing"); err != nil {
 		return err
 	}
 	return d.secretIsGone(ctx)
@@ -38,12 +39,11 @@ func (d *demo) register(ctx context.Context) error {
 
 // secretIsGone checks that the secret is shown once: not by the server, and not in its files.
 func (d *demo) secretIsGone(ctx context.Context) error {
-	var shown map[string]any
+	var shown client.RegisteredClient
 	if err := d.admin(ctx, &shown, "client", "show", d.clientID); err != nil {
 		return err
 	}
-	_, there := shown["client_secret"]
-	if err := d.check("the secret is not shown again", !there && len(shown) > 0, "it is"); err != nil {
+	if err := d.check("the secret is not shown again", shown.ClientSecret == nil && shown.ClientID == d.clientID, "it is"); err != nil {
 		return err
 	}
 	entries, err := os.ReadDir(d.server.config.Data)
@@ -65,37 +65,48 @@ func (d *demo) secretIsGone(ctx context.Context) error {
 	return d.check("no file in the data folder holds it", len(entries) > 0, "there are no files")
 }
 
-// admin runs one command of the command line as a user would, shows it with what it printed, and
-// decodes that into v.
-func (d *demo) admin(ctx context.Context, v any, args ...string) error {
-	var out, notes bytes.Buffer
-	d.command("marque", args...)
-	sub := &app{stdin: strings.NewReader(""), stdout: &out, stderr: &notes}
-	code := sub.run(ctx, append(args, "--json", "--data", d.server.config.Data))
-	d.output(d.brief(out.Bytes()))
-	if code != exitDone {
-		return fmt.Errorf("marque %s: exit code %d: %s", strings.Join(args, " "), code, strings.TrimSpace(notes.String()))
+// admin runs one command of the command line as a user would, and shows it with what it prints for
+// people. answer is a *client.Resource or a *client.RegisteredClient.
+func (d *demo) admin(ctx context.Context, answer any, args ...string) error {
+	notes, err := d.run(ctx, answer, args...)
+	d.output(notes)
+	if err != nil {
+		return err
 	}
-	if err := json.Unmarshal(out.Bytes(), v); err != nil {
-		return fmt.Errorf("marque %s printed no JSON: %w", strings.Join(args, " "), err)
-	}
+	d.card(func(w io.Writer) {
+		switch v := answer.(type) {
+		case *client.Resource:
+			resourceCard(w, v)
+		case *client.RegisteredClient:
+			clientCard(w, v)
+		}
+	})
 	return nil
 }
 
-// brief is what a command printed, without what no reader of the story needs.
-func (d *demo) brief(printed []byte) string {
-	var all map[string]any
-	if json.Unmarshal(printed, &all) != nil {
-		return string(printed)
+// quietly is admin for a command whose like the story has shown already.
+func (d *demo) quietly(ctx context.Context, answer any, args ...string) error {
+	_, err := d.run(ctx, answer, args...)
+	if err == nil {
+		d.line("   %s", d.paint(dim, "(prints a card as in step 2)"))
 	}
-	var lines []string
-	for _, name := range []string{
-		"resource", "scopes", "algorithm", "client_id", "client_secret", "credential_id", "client_name",
-		"resources", "scope", "default_scope", "token_lifetime", "token_type",
-	} {
-		if v, ok := all[name]; ok {
-			lines = append(lines, fmt.Sprintf("%-14s %v", name, v))
-		}
+	return err
+}
+
+// run shows a command, runs it with --json besides, and decodes what it printed into answer.
+func (d *demo) run(ctx context.Context, answer any, args ...string) (notes string, err error) {
+	var out, errs bytes.Buffer
+	d.command("marque", args...)
+	sub := &app{
+		stdin: strings.NewReader(""), stdout: &out, stderr: &errs,
+		environ: []string{configs.Variable("data") + "=" + d.server.config.Data},
 	}
-	return strings.Join(lines, "\n")
+	code := sub.run(ctx, append(args, "--json"))
+	if code != exitDone {
+		return "", fmt.Errorf("marque %s: exit code %d: %s", strings.Join(args, " "), code, strings.TrimSpace(errs.String()))
+	}
+	if err := json.Unmarshal(out.Bytes(), answer); err != nil {
+		return "", fmt.Errorf("marque %s printed no JSON: %w", strings.Join(args, " "), err)
+	}
+	return errs.String(), nil
 }

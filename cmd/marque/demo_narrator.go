@@ -21,8 +21,7 @@ type narrator struct {
 func newNarrator(out io.Writer, environ []string) *narrator {
 	n := &narrator{out: out}
 	if f, ok := out.(*os.File); ok {
-		info, err := f.Stat()
-		n.colours = err == nil && info.Mode()&os.ModeCharDevice != 0
+		n.colours = isTerminal(f)
 	}
 	for _, v := range environ { // no-color.org, and terminals that have none
 		if name, value, _ := strings.Cut(v, "="); name == "NO_COLOR" && value != "" || v == "TERM=dumb" {
@@ -66,16 +65,10 @@ func (n *narrator) fact(name, value string) { n.line("   %s  %s", n.paint(dim, n
 func (n *narrator) command(name string, args ...string) {
 	words := []string{name}
 	for _, a := range args {
-		if plainWord.MatchString(a) {
-			words = append(words, a)
-		} else {
-			words = append(words, shellQuote(a))
-		}
+		words = append(words, shellWord(a))
 	}
 	n.line("\n   %s", n.paint(cyan, "$ "+strings.Join(words, " ")))
 }
-
-var plainWord = regexp.MustCompile(`^[A-Za-z0-9_./:@%+=,-]+$`)
 
 func (n *narrator) output(s string) {
 	for l := range strings.Lines(cleanLines(strings.TrimRight(s, "\n"))) {
@@ -89,19 +82,29 @@ func (n *narrator) document(title, text string) {
 	n.output(text)
 }
 
-func (n *narrator) request(r *http.Request, body string) {
+// card shows a card, as the command that owns it prints it.
+func (n *narrator) card(print func(io.Writer)) {
+	var b strings.Builder
+	print(&b)
+	n.output(b.String())
+}
+
+// request shows a request: its first line, the header fields of these names, and the body.
+func (n *narrator) request(r *http.Request, fields []string, body string) {
 	n.line("\n   %s", n.paint(cyan, "→ "+r.Method+" "+r.URL.String()))
-	n.message(r.Header, body)
+	n.message(r.Header, fields, body)
 }
 
-func (n *narrator) response(r *http.Response, body string) {
+func (n *narrator) response(r *http.Response, fields []string, body string) {
 	n.line("   %s", n.paint(cyan, "← "+r.Status))
-	n.message(r.Header, body)
+	n.message(r.Header, fields, body)
 }
 
-func (n *narrator) message(h http.Header, body string) {
-	for _, field := range shownFields(h) {
-		n.line("     %s", clean(field))
+func (n *narrator) message(h http.Header, fields []string, body string) {
+	for _, name := range fields {
+		for _, v := range h.Values(name) {
+			n.line("     %s", clean(name+": "+shorten(v)))
+		}
 	}
 	if body = strings.TrimSpace(body); body != "" {
 		n.line("     %s", shorten(clean(body)))

@@ -1,12 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"io"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
@@ -18,7 +18,7 @@ import (
 // nothing of Marque.
 func (d *demo) partner(ctx context.Context) error {
 	d.chapter("The partner gets a token", "with golang.org/x/oauth2/clientcredentials, unchanged")
-	t, err := d.fetch(ctx, d.clientID, d.clientSecret, demoAPI)
+	t, err := d.fetch(ctx, d.fully(), d.clientID, d.clientSecret, demoAPI)
 	if err != nil {
 		return err
 	}
@@ -54,20 +54,35 @@ func (d *demo) partner(ctx context.Context) error {
 	return nil
 }
 
-// fetch gets a token as an unchanged library does; what went over the wire is shown on the way.
-func (d *demo) fetch(ctx context.Context, id, secret, resource string) (*oauth2.Token, error) {
+// fetch gets a token as an unchanged library does; what goes over the wire is shown by way.
+func (d *demo) fetch(ctx context.Context, way wire, id, secret, resource string) (*oauth2.Token, error) {
 	config := clientcredentials.Config{
 		ClientID:       id,
 		ClientSecret:   secret,
 		TokenURL:       d.server.Issuer() + "/oauth2/token",
 		EndpointParams: url.Values{"resource": {resource}},
 	}
-	return config.Token(context.WithValue(ctx, oauth2.HTTPClient, &http.Client{Transport: wire{d.narrator}, Timeout: 10 * time.Second}))
+	return config.Token(context.WithValue(ctx, oauth2.HTTPClient, &http.Client{Transport: way, Timeout: 10 * time.Second}))
 }
 
 // wire shows what passes through it.
-type wire struct{ *narrator }
+type wire struct {
+	*narrator
+	fields []string // of the header, in this order
+	bodies bool
+}
 
+// fully shows all that a reader of the story may ask for.
+func (n *narrator) fully() wire {
+	return wire{n, []string{"Authorization", "Content-Type", "Cache-Control", "WWW-Authenticate"}, true}
+}
+
+// briefly shows who asks to be let in, and whether that is so.
+func (n *narrator) briefly() wire {
+	return wire{n, []string{"Authorization", "WWW-Authenticate"}, false}
+}
+
+// RoundTrip implements http.RoundTripper.
 func (w wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	var sent string
 	if r.Body != nil {
@@ -79,24 +94,40 @@ func (w wire) RoundTrip(r *http.Request) (*http.Response, error) {
 		r = r.Clone(r.Context())
 		r.Body = io.NopCloser(strings.NewReader(sent))
 	}
-	w.request(r, sent)
-	resp, err := http.DefaultTransport.RoundTrip(r)
+	w.request(r, w.fields, w.body(sent))
+	resp, got, err := exchange(r)
 	if err != nil {
 		return nil, err
+	}
+	w.response(resp, w.fields, w.body(got))
+	return resp, nil
+}
+
+func (w wire) body(s string) string {
+	if !w.bodies {
+		return ""
+	}
+	return s
+}
+
+// exchange sends a request and returns the answer, and a copy of its body.
+func exchange(r *http.Request) (*http.Response, string, error) {
+	resp, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		return nil, "", err
 	}
 	got, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	resp.Body.Close()
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	w.response(resp, string(got))
-	resp.Body = io.NopCloser(strings.NewReader(string(got)))
-	return resp, nil
+	resp.Body = io.NopCloser(bytes.NewReader(got))
+	return resp, string(got), nil
 }
 
 // get fetches a page that must answer 200.
 func (d *demo) get(ctx context.Context, page string) (string, error) {
-	status, body, err := d.call(ctx, page, "")
+	status, body, err := d.call(ctx, d.fully(), page, "")
 	if err == nil && status != http.StatusOK {
 		err = &statusError{page, status}
 	}
@@ -104,7 +135,7 @@ func (d *demo) get(ctx context.Context, page string) (string, error) {
 }
 
 // call sends a GET, with a Bearer token if there is one.
-func (d *demo) call(ctx context.Context, page, token string) (status int, body string, err error) {
+func (d *demo) call(ctx context.Context, way wire, page, token string) (status int, body string, err error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, page, nil)
 	if err != nil {
 		return 0, "", err
@@ -112,7 +143,7 @@ func (d *demo) call(ctx context.Context, page, token string) (status int, body s
 	if token != "" {
 		r.Header.Set("Authorization", "Bearer "+token)
 	}
-	resp, err := (&http.Client{Transport: wire{d.narrator}, Timeout: 10 * time.Second}).Do(r)
+	resp, err := (&http.Client{Transport: way, Timeout: 10 * time.Second}).Do(r)
 	if err != nil {
 		return 0, "", err
 	}
@@ -127,14 +158,3 @@ type statusError struct {
 }
 
 func (e *statusError) Error() string { return e.page + " answered " + http.StatusText(e.status) }
-
-// shownFields are the header fields that the story shows, in order.
-func shownFields(h http.Header) []string {
-	var lines []string
-	for _, name := range []string{"Authorization", "Content-Type", "Cache-Control", "WWW-Authenticate"} {
-		for _, v := range h.Values(name) {
-			lines = append(lines, name+": "+shorten(v))
-		}
-	}
-	return slices.Clip(lines)
-}

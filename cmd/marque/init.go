@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -23,23 +25,41 @@ func (a *app) initCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return a.init(cmd.Context(), c.Config)
+		return a.init(cmd.Context(), c.Config, settings.serveCommand())
 	})
 	cmd.Long = "Make the installation that serve then runs: the data folder, the record that binds it to\n" +
 		"its issuer, and, unless it exists, the key-encryption key. Doing it again changes nothing."
-	settings = a.settings(cmd, "data", "issuer", "kek-file")
+	settings = a.settings(cmd, "data", "issuer", "kek-file", "insecure-http")
 	return cmd
 }
 
-// init makes an installation, or finds that it exists.
-func (a *app) init(ctx context.Context, c configs.Config) (err error) {
+// serveCommand is the command that serves what this init makes: the same flags, but for the issuer,
+// which the installation record holds.
+func (f *settingFlags) serveCommand() string {
+	words := []string{"marque", "serve"}
+	if f.file != "" {
+		words = append(words, "--config", shellWord(f.file))
+	}
+	for _, name := range []string{"data", "kek-file"} {
+		if flag := f.cmd.Flags().Lookup(name); flag.Changed {
+			words = append(words, "--"+name, shellWord(flag.Value.String()))
+		}
+	}
+	if f.cmd.Flags().Lookup("insecure-http").Value.String() == "true" {
+		words = append(words, "--insecure-http")
+	}
+	return strings.Join(words, " ")
+}
+
+// init makes an installation, or finds that it exists. next is the command that serves it.
+func (a *app) init(ctx context.Context, c configs.Config, next string) (err error) {
 	if c.Issuer == "" {
 		return usagef("the issuer is missing: --issuer URL")
 	}
 	if c.Keys.KEKFile == "" && c.Keys.KEK.IsZero() {
 		return usagef("say where the key-encryption key is to lie, outside the data folder: --kek-file F (or set %s)", configs.VariableKEK)
 	}
-	if err := checkOutside(c, c.Keys.KEKFile); err != nil {
+	if err := errors.Join(checkOutside(c, c.Keys.KEKFile), checkFolderOf(c.Keys.KEKFile)); err != nil {
 		return err
 	}
 	if err := makeDataFolder(c.Data, false); err != nil {
@@ -54,7 +74,7 @@ func (a *app) init(ctx context.Context, c configs.Config) (err error) {
 	_, err = db.Installation(ctx)
 	isNew := errors.Is(err, keys.ErrNotFound)
 	if err != nil && !isNew {
-		return err
+		return unreadableInstallation(c.Data, err)
 	}
 	kek, made, err := initKEK(c, isNew)
 	if err != nil {
@@ -63,7 +83,7 @@ func (a *app) init(ctx context.Context, c configs.Config) (err error) {
 	by := audit.Origin{Actor: audit.Actor{Kind: audit.ActorUID, ID: fmt.Sprint(os.Getuid())}}
 	in, _, err := keys.Found(ctx, db, kek, c.Issuer, false, time.Now(), by)
 	if err != nil {
-		return err
+		return unreadableInstallation(c.Data, err)
 	}
 	if !isNew {
 		a.note("%s already is the installation of %s; nothing has changed.", c.Data, in.Issuer)
@@ -73,7 +93,18 @@ func (a *app) init(ctx context.Context, c configs.Config) (err error) {
 	if made {
 		fmt.Fprintf(a.stdout, "Made its key-encryption key, %s: keep a copy of it apart from the data; without it, nothing there can be opened.\n", c.Keys.KEKFile)
 	}
+	fmt.Fprintf(a.stdout, "Next: %s\n", next)
 	return nil
+}
+
+// checkFolderOf wants the folder of a key file to exist. It is not made: whether a place beyond the
+// data folder is the right one for a key is not ours to guess.
+func checkFolderOf(file string) error {
+	dir := filepath.Dir(file)
+	if _, err := os.Stat(dir); file == "" || !errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return fmt.Errorf("the key-encryption key is to be made as %s, but its folder does not exist; run: mkdir -m 700 -p %s", file, shellWord(dir))
 }
 
 // initKEK returns the key-encryption key, and whether it made the file. It makes one only for an

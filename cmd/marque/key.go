@@ -26,7 +26,7 @@ func (a *app) keyList() *cobra.Command {
 			return conn.failed(err)
 		}
 		if r.JSON200 == nil {
-			return refusedBy(r.ApplicationProblemJSONDefault, r.StatusCode())
+			return refusedBy(r.ApplicationProblemJSONDefault, r.StatusCode(), subject{})
 		}
 		all := nonNil(r.JSON200.Keys)
 		return p.print(all, func(w io.Writer) {
@@ -34,7 +34,7 @@ func (a *app) keyList() *cobra.Command {
 			for _, k := range all {
 				rows = append(rows, []string{string(k.Algorithm), k.KID, string(k.State), instant(k.PublishedAt), instant(k.SignFrom), instant(k.WithdrawAt)})
 			}
-			table(w, []string{"algorithm", "kid", "state", "published", "signs from", "withdrawn"}, rows)
+			table(w, []string{"algorithm", "kid", "state", "published_at", "sign_from", "withdraw_at"}, rows)
 		})
 	})
 	p, conn = a.printing(cmd), a.connection(cmd)
@@ -59,7 +59,7 @@ func (a *app) keyRotate() *cobra.Command {
 			return conn.failed(err)
 		}
 		if r.JSON200 == nil {
-			return refusedBy(r.ApplicationProblemJSONDefault, r.StatusCode())
+			return refusedBy(r.ApplicationProblemJSONDefault, r.StatusCode(), ringSubject(algorithm))
 		}
 		all := nonNil(r.JSON200.Keys)
 		return p.print(all, func(w io.Writer) {
@@ -67,7 +67,7 @@ func (a *app) keyRotate() *cobra.Command {
 			for _, k := range all {
 				rows = append(rows, []string{string(k.Algorithm), k.KID, signsFrom(k.SignFrom, time.Now())})
 			}
-			table(w, []string{"algorithm", "kid", "signs from"}, rows)
+			table(w, []string{"algorithm", "kid", "sign_from"}, rows)
 		})
 	})
 	cmd.Flags().StringVar(&algorithm, "algorithm", "", "the ring to rotate: ES256, RS256, PS256 or Ed25519 (default every ring)")

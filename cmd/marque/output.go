@@ -107,8 +107,8 @@ func instant(t *time.Time) string {
 	return t.UTC().Format(time.RFC3339)
 }
 
-// unix writes seconds since 1970 as a time; 0 is never.
-func unix(n int64) string {
+// epoch writes seconds since 1970 as a time; 0 is never.
+func epoch(n int64) string {
 	if n == 0 {
 		return "never"
 	}

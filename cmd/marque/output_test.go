@@ -22,17 +22,71 @@ func TestProblemsNameFlags(t *testing.T) {
 	p := &client.Problem{Title: "Bad Request", Status: 400, Errors: &[]client.FieldProblem{
 		{Field: "client_name", Rule: "is bad"}, {Field: "resources/1", Rule: "is unknown"}, {Field: "other", Rule: "is odd"},
 	}}
-	if got, want := refusedBy(p, 400).Error(), "--name: is bad; --resource: is unknown; other: is odd"; got != want {
+	p.Detail = new("errors names every field that breaks a rule")
+	if got, want := refusedBy(p, 400, subject{}).Error(), "nothing was changed:\n  --name: is bad\n  --resource: is unknown\n  other: is odd"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	if got := refusedBy(&client.Problem{Title: "Conflict", Status: 409}, 409).Error(); got != "conflict" {
+	if got := refusedBy(&client.Problem{Title: "Conflict", Status: 409}, 409, subject{}).Error(); got != "conflict" {
 		t.Error(got)
 	}
-	if got := refusedBy(nil, 502).Error(); !strings.Contains(got, "502") {
+	if got := refusedBy(nil, 502, subject{}).Error(); !strings.Contains(got, "502") {
 		t.Error(got)
 	}
-	if got := refusedBy(&client.Problem{Title: "Internal Server Error", Status: 500, RequestID: "R1"}, 500).Error(); !strings.Contains(got, "R1") {
+	if got := refusedBy(&client.Problem{Title: "Internal Server Error", Status: 500, RequestID: "R1"}, 500, subject{}).Error(); !strings.Contains(got, "R1") {
 		t.Error(got)
+	}
+}
+
+// TestProblemsNameWhatWasTyped: absence and doubles are told in the user's words, with a next step.
+func TestProblemsNameWhatWasTyped(t *testing.T) {
+	detail := "it is not so"
+	for _, c := range []struct {
+		status int
+		about  subject
+		want   string
+	}{
+		{404, clientSubject("nobody"), `no client "nobody"; see marque client list`},
+		{404, resourceSubject("https://a.example"), `no resource "https://a.example"; see marque resource list`},
+		{404, credentialSubject("a", "b"), `no client "a" with a secret "b"; see marque client list, and marque client secret list a`},
+		{404, ringSubject("RS256"), "no resource is signed with RS256 yet"},
+		{404, ringSubject(""), detail},
+		{409, clientSubject("acme"), "acme is registered already with other settings; marque client show acme shows them"},
+		{409, clientSubject(""), detail},
+		{409, subject{}, detail},
+		{429, clientSubject("acme"), detail},
+	} {
+		if got := refusedBy(&client.Problem{Status: c.status, Detail: &detail}, c.status, c.about).Error(); got != c.want {
+			t.Errorf("%d: got %q, want %q", c.status, got, c.want)
+		}
+	}
+}
+
+// TestFirstRequest: what the first request of a client needs is said when it is registered.
+func TestFirstRequest(t *testing.T) {
+	const a, b = "https://a.example", "https://b.example"
+	defined := map[string][]string{a: {"x", "y"}, b: {"z"}}
+	for _, c := range []struct {
+		name                string
+		resources           []string
+		scope, defaultScope string
+		defined             map[string][]string
+		want                string // "" for silence
+	}{
+		{"no resource", nil, "", "", nil, "gets no tokens"},
+		{"no scope", []string{a}, "", "", nil, "its tokens carry none"},
+		{"no default scope", []string{a}, "x y", "", nil, "needs scope=x+y"},
+		{"one resource", []string{a}, "x y", "x", nil, ""},
+		{"of one of two", []string{a, b}, "x y z", "x y", defined, "several resources and no default"},
+		{"of both", []string{a, b}, "x y z", "x z", defined, "needs resource=URI"},
+		{"not known", []string{a, b}, "x y z", "x z", nil, "several resources and no default"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var errs strings.Builder
+			(&app{stderr: &errs}).firstRequest(&client.RegisteredClient{Resources: c.resources, Scope: c.scope, DefaultScope: c.defaultScope}, c.defined)
+			if got := errs.String(); !strings.Contains(got, c.want) || (c.want == "") != (got == "") {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
 	}
 }
 

@@ -24,6 +24,7 @@ func (a *app) resourceCreate() *cobra.Command {
 		algorithm, tokenType string
 	)
 	cmd := verb("create URI", "Register an API by its identifier, an absolute URI without fragment", func(cmd *cobra.Command, args []string) error {
+		a.noteCommas(scopes...)
 		body := client.ResourceDefinition{Resource: args[0]}
 		if list := strings.Fields(strings.Join(scopes, " ")); len(list) > 0 {
 			body.Scopes = &list
@@ -48,7 +49,7 @@ func (a *app) resourceCreate() *cobra.Command {
 		}
 		made := first(r.JSON201, r.JSON200)
 		if made == nil {
-			return refusedBy(r.ApplicationProblemJSONDefault, r.StatusCode())
+			return refusedBy(r.ApplicationProblemJSONDefault, r.StatusCode(), resourceSubject(args[0]))
 		}
 		if r.JSON200 != nil {
 			a.note("The resource was registered before; nothing has changed.")
@@ -56,7 +57,8 @@ func (a *app) resourceCreate() *cobra.Command {
 		return p.print(made, func(w io.Writer) { resourceCard(w, made) })
 	})
 	cmd.Flags().StringArrayVar(&scopes, "scope", nil, "a scope that has a meaning here; repeats, and takes several with spaces between")
-	cmd.Flags().DurationVar(&lifetime, "token-lifetime", 10*time.Minute, "how long tokens live, 1s to 1h")
+	lifetime = 10 * time.Minute
+	cmd.Flags().Var((*durationFlag)(&lifetime), "token-lifetime", "how long tokens live, 1s to 1h")
 	cmd.Flags().StringVar(&algorithm, "algorithm", "ES256", "what signs tokens: ES256, RS256, PS256 or Ed25519")
 	cmd.Flags().StringVar(&tokenType, "token-type", "at+jwt", "typ of tokens: at+jwt, or JWT for validators that refuse it")
 	p, conn = a.printing(cmd), a.connection(cmd)
@@ -77,7 +79,7 @@ func (a *app) resourceList() *cobra.Command {
 				return nil, nil, conn.failed(err)
 			}
 			if r.JSON200 == nil {
-				return nil, nil, refusedBy(r.ApplicationProblemJSONDefault, r.StatusCode())
+				return nil, nil, refusedBy(r.ApplicationProblemJSONDefault, r.StatusCode(), subject{})
 			}
 			return r.JSON200.Resources, r.JSON200.Next, nil
 		})
@@ -89,7 +91,7 @@ func (a *app) resourceList() *cobra.Command {
 			for _, r := range all {
 				rows = append(rows, []string{r.Resource, strings.Join(r.Scopes, " "), seconds(&r.TokenLifetime), string(r.Algorithm), string(r.TokenType)})
 			}
-			table(w, []string{"resource", "scopes", "token lifetime", "algorithm", "token type"}, rows)
+			table(w, []string{"resource", "scopes", "token_lifetime", "algorithm", "token_type"}, rows)
 		})
 	})
 	p, conn = a.printing(cmd), a.connection(cmd)
@@ -109,7 +111,7 @@ func (a *app) resourceShow() *cobra.Command {
 			return conn.failed(err)
 		}
 		if r.JSON200 == nil {
-			return refusedBy(r.ApplicationProblemJSONDefault, r.StatusCode())
+			return refusedBy(r.ApplicationProblemJSONDefault, r.StatusCode(), resourceSubject(args[0]))
 		}
 		return p.print(r.JSON200, func(w io.Writer) { resourceCard(w, r.JSON200) })
 	})
@@ -121,10 +123,10 @@ func resourceCard(w io.Writer, r *client.Resource) {
 	card(w,
 		"resource", r.Resource,
 		"scopes", strings.Join(r.Scopes, " "),
-		"token lifetime", seconds(&r.TokenLifetime),
+		"token_lifetime", seconds(&r.TokenLifetime),
 		"algorithm", string(r.Algorithm),
-		"token type", string(r.TokenType),
-		"created", instant(&r.CreatedAt),
+		"token_type", string(r.TokenType),
+		"created_at", instant(&r.CreatedAt),
 	)
 }
 

@@ -11,8 +11,9 @@ import (
 
 // run executes one command line and returns its exit code. Errors go to stderr, one line or several,
 // never a stack.
-func (a *app) run(ctx context.Context, args []string) int {
-	root := a.root()
+func (a *app) run(ctx context.Context, args []string) int { return a.execute(ctx, a.root(), args) }
+
+func (a *app) execute(ctx context.Context, root *cobra.Command, args []string) int {
 	root.SetArgs(args)
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
@@ -23,10 +24,10 @@ func (a *app) run(ctx context.Context, args []string) int {
 	case err == nil:
 		return exitDone
 	case errors.As(err, &usage) || !begun(cmd):
-		fmt.Fprintf(a.stderr, "marque: %v\nRun '%s --help' for what it takes.\n", err, cmd.CommandPath())
+		a.note("marque: %s\nRun '%s --help' for what it takes.", redactedText(err.Error()), cmd.CommandPath())
 		return exitUsage
 	default:
-		fmt.Fprintf(a.stderr, "marque: %v\n", err)
+		a.note("marque: %s", redactedText(err.Error()))
 		return exitFailed
 	}
 }
@@ -45,6 +46,7 @@ func (a *app) root() *cobra.Command {
 		a.versionCommand(),
 	)
 	root.SilenceErrors, root.SilenceUsage = true, true
+	root.SetHelpCommand(helpCommand())
 	root.Long = "Marque is an OAuth 2.0 authorization server for machines.\n\n" +
 		"Start one to try it out:   marque serve --dev\n" +
 		"Start one to keep:         marque init --issuer URL --kek-file F, then marque serve --kek-file F\n\n" +
@@ -77,7 +79,7 @@ func verb(use, short string, do func(cmd *cobra.Command, args []string) error) *
 			case len(args) < len(names):
 				return usagef("%s is missing", strings.Join(names[len(args):], " and "))
 			case len(args) > len(names):
-				return usagef("unexpected argument %q", args[len(names)])
+				return surplus(cmd, args[len(names)])
 			}
 			return nil
 		},
@@ -99,6 +101,9 @@ func group(use, short string, verbs ...*cobra.Command) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return usagef("%s needs a command: %s", cmd.CommandPath(), strings.Join(names, ", "))
+			}
+			if looksSecret(args[0]) {
+				return surplus(cmd, args[0])
 			}
 			return usagef("unknown command %q for %q; there are %s", args[0], cmd.CommandPath(), strings.Join(names, ", "))
 		},

@@ -38,15 +38,15 @@ func (a *app) secretAdd() *cobra.Command {
 		}
 		made := first(r.JSON201, r.JSON200)
 		if made == nil {
-			return refusedBy(r.ApplicationProblemJSONDefault, r.StatusCode())
+			return refusedBy(r.ApplicationProblemJSONDefault, r.StatusCode(), clientSubject(args[0]))
 		}
 		if made.ClientSecret == nil {
 			a.note("The secret was made, but the answer that showed it was lost. Revoke it (marque client secret revoke %s %s) and add another.", made.ClientID, made.CredentialID)
 		}
 		return p.print(made, func(w io.Writer) { secretCard(w, made) })
 	})
-	cmd.Flags().TimeVar(&notBefore, "not-before", time.Time{}, []string{time.RFC3339}, "refused before this time (RFC 3339; default valid at once)")
-	cmd.Flags().TimeVar(&expires, "expires", time.Time{}, []string{time.RFC3339}, "refused from this time on (RFC 3339; default never)")
+	cmd.Flags().Var((*timeFlag)(&notBefore), "not-before", "refused before this time (RFC 3339; default valid at once)")
+	cmd.Flags().Var((*timeFlag)(&expires), "expires", "refused from this time on (RFC 3339; default never)")
 	p, conn = a.printing(cmd), a.connection(cmd)
 	return cmd
 }
@@ -64,15 +64,15 @@ func (a *app) secretList() *cobra.Command {
 			return conn.failed(err)
 		}
 		if r.JSON200 == nil {
-			return refusedBy(r.ApplicationProblemJSONDefault, r.StatusCode())
+			return refusedBy(r.ApplicationProblemJSONDefault, r.StatusCode(), clientSubject(args[0]))
 		}
 		all := nonNil(r.JSON200.Secrets)
 		return p.print(all, func(w io.Writer) {
 			var rows [][]string
 			for _, s := range all {
-				rows = append(rows, []string{s.CredentialID, secretState(&s, time.Now()), instant(&s.CreatedAt), instant(s.NotBefore), unix(s.ClientSecretExpiresAt)})
+				rows = append(rows, []string{s.CredentialID, secretState(&s, time.Now()), instant(&s.CreatedAt), instant(s.NotBefore), epoch(s.ClientSecretExpiresAt)})
 			}
-			table(w, []string{"credential_id", "state", "created", "not before", "expires"}, rows)
+			table(w, []string{"credential_id", "state", "created_at", "not_before", "client_secret_expires_at"}, rows)
 		})
 	})
 	p, conn = a.printing(cmd), a.connection(cmd)
@@ -92,7 +92,7 @@ func (a *app) secretRevoke() *cobra.Command {
 			return conn.failed(err)
 		}
 		if r.JSON200 == nil {
-			return refusedBy(r.ApplicationProblemJSONDefault, r.StatusCode())
+			return refusedBy(r.ApplicationProblemJSONDefault, r.StatusCode(), credentialSubject(args[0], args[1]))
 		}
 		return p.print(r.JSON200, func(w io.Writer) { secretCard(w, r.JSON200) })
 	})
@@ -122,9 +122,9 @@ func secretCard(w io.Writer, s *client.Secret) {
 		"credential_id", s.CredentialID,
 		"client_secret", secret,
 		"state", secretState(s, time.Now()),
-		"created", instant(&s.CreatedAt),
-		"not before", instant(s.NotBefore),
-		"expires", unix(s.ClientSecretExpiresAt),
-		"revoked", instant(s.RevokedAt),
+		"created_at", instant(&s.CreatedAt),
+		"not_before", instant(s.NotBefore),
+		"client_secret_expires_at", epoch(s.ClientSecretExpiresAt),
+		"revoked_at", instant(s.RevokedAt),
 	)
 }

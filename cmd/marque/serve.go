@@ -86,10 +86,14 @@ func (a *app) settings(cmd *cobra.Command, flags ...string) *settingFlags {
 // load returns the configuration with the flags that were given. If every mistake is in a flag, the
 // command line is what is wrong.
 func (f *settingFlags) load(dev bool) (*configs.Loaded, error) {
-	o := configs.Options{File: f.file, Environ: f.app.environ, Dev: dev}
+	o := configs.Options{File: f.file, Environ: f.app.environ, Dev: dev, Flags: map[string]string{}}
 	for name, setting := range flagSettings() {
 		flag := f.cmd.Flags().Lookup(name)
-		if flag == nil || !flag.Changed {
+		if flag == nil {
+			continue
+		}
+		o.Flags[setting[0]] = "--" + name
+		if !flag.Changed {
 			continue
 		}
 		o.Overrides = append(o.Overrides, configs.Override{Path: setting[0], Flag: "--" + name, Values: []string{flag.Value.String()}})

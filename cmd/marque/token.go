@@ -1,15 +1,11 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
-	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -19,32 +15,8 @@ func (a *app) tokenCommand() *cobra.Command {
 	return group("token", "Get, read and verify access tokens", a.tokenGet(), a.tokenInspect(), a.tokenVerify())
 }
 
-// Limits of what is read from elsewhere.
-const (
-	maxTokenInput = 64 << 10 // bytes of stdin
-	callTimeout   = 30 * time.Second
-)
-
-// readToken reads one token from stdin; white space around it is dropped.
-func (a *app) readToken() (string, error) {
-	if f, ok := a.stdin.(*os.File); ok {
-		if info, err := f.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
-			a.note("Reading a token from the terminal; end it with Ctrl-D.")
-		}
-	}
-	b, err := io.ReadAll(io.LimitReader(a.stdin, maxTokenInput+1))
-	if err != nil {
-		return "", fmt.Errorf("read the token from stdin: %w", err)
-	}
-	token := strings.TrimSpace(string(b))
-	switch {
-	case len(b) > maxTokenInput:
-		return "", fmt.Errorf("what came on stdin is no token: it is larger than %d bytes", maxTokenInput)
-	case token == "":
-		return "", errors.New("no token came on stdin")
-	}
-	return token, nil
-}
+// callTimeout bounds what is asked of an issuer.
+const callTimeout = 30 * time.Second
 
 // outward returns the HTTP client of commands that talk to an issuer. It follows no redirects: what
 // it sends is for the issuer alone.

@@ -34,6 +34,7 @@ func (a *app) tokenGet() *cobra.Command {
 		scopes, resources      []string
 	)
 	cmd := verb("get", "Get an access token with a client's credentials", func(cmd *cobra.Command, _ []string) error {
+		a.noteCommas(scopes...)
 		if _, err := plainHTTP(issuer); err != nil {
 			return err
 		}

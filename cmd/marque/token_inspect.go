@@ -15,8 +15,8 @@ import (
 
 func (a *app) tokenInspect() *cobra.Command {
 	var p *printer
-	cmd := verb("inspect", "Show what a token on stdin says, without verifying it", func(*cobra.Command, []string) error {
-		token, err := a.readToken()
+	cmd := verb("inspect", "Show what a token on stdin says, without verifying it", func(cmd *cobra.Command, _ []string) error {
+		token, err := a.readToken(cmd.Context())
 		if err != nil {
 			return err
 		}
@@ -32,7 +32,7 @@ func (a *app) tokenInspect() *cobra.Command {
 			fmt.Fprintf(w, "header\n%s\n\nclaims\n%s\n", indented(header), indented(claims))
 			for _, name := range []string{"iat", "exp"} {
 				if t, ok := dateOf(claims, name); ok {
-					fmt.Fprintf(w, "\n%s  %s (%s)", name, t.UTC().Format(time.RFC3339), distance(t, time.Now()))
+					fmt.Fprintf(w, "\n%s  %s", name, dated(t))
 				}
 			}
 			fmt.Fprintln(w)
@@ -93,6 +93,9 @@ func dateOf(claims jsontext.Value, name string) (time.Time, bool) {
 	sec, err := n.Int64()
 	return time.Unix(sec, 0), err == nil
 }
+
+// dated writes a time, and how far it is from now.
+func dated(t time.Time) string { return instant(&t) + " (" + distance(t, time.Now()) + ")" }
 
 // distance says how far a time is from now.
 func distance(t, now time.Time) string {

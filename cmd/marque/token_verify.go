@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -35,7 +37,7 @@ func (a *app) tokenVerify() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		compact, err := a.readToken()
+		compact, err := a.readToken(cmd.Context())
 		if err != nil {
 			return err
 		}
@@ -47,14 +49,16 @@ func (a *app) tokenVerify() *cobra.Command {
 			return err
 		}
 		return p.print(v, func(w io.Writer) {
+			fmt.Fprintln(w, "valid")
 			card(w,
-				"valid until", unix(v.Expiry),
-				"issued", unix(v.IssuedAt),
-				"issuer", v.Issuer,
+				"iss", v.Issuer,
+				"sub", v.Subject,
+				"aud", strings.Join(v.Audience, " "),
 				"client_id", v.ClientID,
 				"credential_id", v.CredentialID,
-				"audience", strings.Join(v.Audience, " "),
 				"scope", v.Scope,
+				"iat", dated(time.Unix(v.IssuedAt, 0)),
+				"exp", dated(time.Unix(v.Expiry, 0)),
 				"jti", v.JTI,
 			)
 		})
@@ -80,7 +84,7 @@ func verify(ctx context.Context, compact string, c verifier.Config) (verified, e
 	t, err := v.Verify(ctx, compact)
 	var refusal *token.Error
 	if errors.As(err, &refusal) {
-		return verified{}, refusalOf(refusal)
+		return verified{}, refusalOf(refusal, compact, c)
 	}
 	if err != nil {
 		return verified{}, fmt.Errorf("the token could not be judged: %w", err)
@@ -93,10 +97,47 @@ func verify(ctx context.Context, compact string, c verifier.Config) (verified, e
 
 // refusalOf says why a token is refused. Services tell their callers nothing of it; the person at
 // this terminal holds the token and asks for the reason.
-func refusalOf(e *token.Error) error {
+func refusalOf(e *token.Error, compact string, c verifier.Config) error {
 	message := "the token is refused: " + string(e.Reason)
 	if e.Err != nil {
 		message += ": " + e.Err.Error()
 	}
+	if more := comparison(e.Reason, compact, c); more != "" {
+		message += "; " + more
+	}
 	return errors.New(clean(message))
+}
+
+// comparison sets what the token says beside what was wanted, where that is what differs. The caller
+// brought both.
+func comparison(reason token.Reason, compact string, c verifier.Config) string {
+	_, claims, err := decodeToken(compact)
+	if err != nil {
+		return ""
+	}
+	says := func(name string) string {
+		var all map[string]json.RawMessage
+		if json.Unmarshal(claims, &all) != nil || all[name] == nil {
+			return "nothing"
+		}
+		return string(all[name])
+	}
+	switch reason {
+	case token.ReasonAudience:
+		return fmt.Sprintf("its aud is %s, and --audience is %q", says("aud"), c.Audience)
+	case token.ReasonIssuer:
+		return fmt.Sprintf("its iss is %s, and --issuer is %q", says("iss"), c.Issuer)
+	case token.ReasonExpired:
+		if t, ok := dateOf(claims, "exp"); ok {
+			return "its exp is " + dated(t)
+		}
+	case token.ReasonNotYetValid:
+		for _, name := range []string{"nbf", "iat"} {
+			if t, ok := dateOf(claims, name); ok && t.After(time.Now()) {
+				return "its " + name + " is " + dated(t)
+			}
+		}
+	default:
+	}
+	return ""
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -37,8 +38,10 @@ type server struct {
 	now    func() time.Time
 
 	db           *boltstore.DB
-	listener     net.Listener // the public one
-	admin        net.Listener // over TCP; nil if there is none
+	certificate  *tls.Certificate // nil for plain HTTP
+	listener     net.Listener     // the public one
+	admin        net.Listener     // over TCP; nil if there is none
+	local        net.Listener     // the admin socket
 	issuer       string
 	keks         []*jose.KEK // the first seals
 	installation keys.Installation
@@ -78,9 +81,11 @@ func start(ctx context.Context, c configs.Config, o options) (*server, error) {
 	if !c.Dev || o.withoutSample {
 		sample = func(context.Context) error { return nil }
 	}
-	// Each step needs the ones before it. The lock of the store comes first: whoever has it may
-	// replace the socket in the folder.
+	// Each step needs the ones before it. The lock of the store comes early: whoever has it may
+	// replace the socket in the folder. Certificate and addresses come before anything is made: a
+	// start that fails must not bind a folder to an issuer.
 	for _, step := range []func(context.Context) error{
+		s.loadCertificate,
 		s.openData,
 		s.listen,
 		s.unseal,
@@ -97,7 +102,7 @@ func start(ctx context.Context, c configs.Config, o options) (*server, error) {
 		}
 	}
 	s.live.Store(true)
-	s.log.InfoContext(ctx, "ready", "issuer", s.issuer, "listen", s.listener.Addr().String(), "data", c.Data)
+	s.log.InfoContext(ctx, "ready", "issuer", s.issuer, "listen", s.Address(), "admin", s.AdminAddress(), "socket", s.Socket())
 	return s, nil
 }
 
@@ -180,10 +185,21 @@ func (s *server) decide(context.Context) error {
 		Resources:       s.store,
 		ClaimNamespaces: s.config.Claims.Namespaces,
 		EnsureKeys:      s.ensureKeys,
-		Applied:         func(ctx context.Context) error { return s.follower.CatchUp(ctx) },
+		Applied:         s.applied,
 		Now:             s.now,
 	})
 	return err
+}
+
+// applyTimeout is how long a change that was committed may take to arrive in this process.
+const applyTimeout = 5 * time.Second
+
+// applied returns once this process has applied every change committed before the call. A caller who
+// hangs up after the commit does not end it: a client that is disabled stops at once all the same.
+func (s *server) applied(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), applyTimeout)
+	defer cancel()
+	return s.follower.CatchUp(ctx)
 }
 
 // publicHandler translates the configuration for the public listener.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -88,19 +89,15 @@ func (s *server) unseal(ctx context.Context) error {
 		return err
 	}
 	if s.config.Dev {
-		by := audit.Origin{Actor: audit.System("dev")}
-		s.installation, s.secrets, err = keys.Found(ctx, s.db, s.keks[0], s.devIssuer(), true, s.now(), by)
-		if err == nil && !s.installation.Dev {
-			err = errNotDev(s.config.Data)
-		}
+		s.installation, s.secrets, err = s.foundDev(ctx)
 	} else {
 		s.installation, s.secrets, err = openInstallation(ctx, s.db, s.config, s.keks)
 	}
 	if err != nil {
-		return err
+		return unreadableInstallation(s.config.Data, err)
 	}
 	s.issuer = s.installation.Issuer
-	if problem := configs.IssuerProblem(s.issuer, s.config.Dev || s.config.InsecureHTTP); problem != "" {
+	if problem := configs.IssuerProblem(s.issuer, s.config.Dev || s.config.InsecureHTTP, "--insecure-http (insecure_http)"); problem != "" {
 		return fmt.Errorf("the issuer %q of the installation in %s %s", s.issuer, s.config.Data, problem)
 	}
 	envelope, err := store.NewEnvelope(s.secrets.RecordKey, s.config.Store.Namespace)
@@ -108,6 +105,41 @@ func (s *server) unseal(ctx context.Context) error {
 		return err
 	}
 	s.store, err = boltstore.New(s.db, envelope)
+	return err
+}
+
+// foundDev returns the installation of a --dev server, which it makes if there is none.
+func (s *server) foundDev(ctx context.Context) (keys.Installation, keys.Secrets, error) {
+	by := audit.Origin{Actor: audit.System("dev")}
+	in, secrets, err := keys.Found(ctx, s.db, s.keks[0], s.devIssuer(), true, s.now(), by)
+	if errors.Is(err, keys.ErrIssuer) { // the record is whole, and another start made it
+		if made, readErr := s.db.Installation(ctx); readErr == nil {
+			in, err = made, errMadeFor(made.Issuer, s.config)
+		}
+	}
+	if in.ID != "" && !in.Dev {
+		err = errNotDev(s.config.Data)
+	}
+	return in, secrets, err
+}
+
+// errMadeFor says how to start a --dev server on a folder that was made for another issuer than the
+// configuration yields.
+func errMadeFor(issuer string, c configs.Config) error {
+	u, err := url.Parse(issuer)
+	how := "--issuer " + issuer
+	if https := c.TLS.CertFile != ""; err == nil && c.Issuer == "" && u.Port() != "" && (u.Scheme == "https") == https {
+		how = "--listen " + u.Host
+	}
+	return fmt.Errorf("this folder was made for %s; start with %s, or name another folder with --data", issuer, how)
+}
+
+// unreadableInstallation explains an error that an installation record was read with, if more can be
+// said of it: whichever part found the record too new, the remedy is the same.
+func unreadableInstallation(dir string, err error) error {
+	if errors.Is(err, keys.ErrNewerFormat) || errors.Is(err, store.ErrNewerFormat) {
+		return fmt.Errorf("the installation in %s was made by a newer version of marque; run that version, or name another folder with --data (%w)", dir, err)
+	}
 	return err
 }
 
@@ -171,7 +203,7 @@ func (s *server) keyEncryptionKeys(ctx context.Context) ([]*jose.KEK, error) {
 	case err == nil:
 		return nil, fmt.Errorf("%s is gone, and nothing in %s can be opened without it; to start anew, remove the folder", c.Keys.KEKFile, c.Data)
 	case !errors.Is(err, keys.ErrNotFound):
-		return nil, err
+		return nil, unreadableInstallation(c.Data, err)
 	}
 	kek, err := keys.WriteKEKFile(c.Keys.KEKFile)
 	return []*jose.KEK{kek}, err
@@ -196,6 +228,12 @@ func readKEKs(c configs.Config) ([]*jose.KEK, error) {
 		}
 		all = append(all, kek)
 	}
+	previous, err := readPreviousKEKs(c)
+	return append(all, previous...), err
+}
+
+func readPreviousKEKs(c configs.Config) ([]*jose.KEK, error) {
+	var all []*jose.KEK
 	for _, file := range c.Keys.PreviousKEKFiles {
 		kek, err := readKEKFile(c, file)
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/marque-auth/marque/authz"
@@ -102,6 +103,17 @@ curl -sS %[1]s/.well-known/jwks.json
 
 `, s.issuer, sampleClient, sampleResource, shellQuote(resolved(s.sampleFile())))
 }
+
+// shellWord writes a word for bash, in quotes only if it needs them.
+func shellWord(s string) string {
+	if plainWord.MatchString(s) {
+		return s
+	}
+	return shellQuote(s)
+}
+
+// plainWord is what a shell takes as it is written.
+var plainWord = regexp.MustCompile(`^[A-Za-z0-9_./:@%+=,-]+$`)
 
 // shellQuote writes a word for bash.
 func shellQuote(s string) string {

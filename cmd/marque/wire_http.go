@@ -8,21 +8,46 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"syscall"
 
 	"github.com/marque-auth/marque/authz/admin"
 	"github.com/marque-auth/marque/authz/endpoint"
 	"github.com/marque-auth/marque/configs"
 )
 
-// listen takes the public address. Nothing is answered there before servePublic.
+// listen takes every address. Requests wait there, unanswered, until they are served.
 func (s *server) listen(ctx context.Context) error {
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", s.config.Listen)
-	if err != nil {
-		return fmt.Errorf("listen for clients (listen): %w", err)
+	var err error
+	if s.listener, err = s.take(ctx, "listen", s.config.Listen); err != nil {
+		return err
 	}
-	s.listener = l
-	s.onClose("the listener", func(context.Context) error { return ignoreClosed(l.Close()) })
+	if s.config.Admin.Listen != "" {
+		if s.admin, err = s.take(ctx, "admin-listen", s.config.Admin.Listen); err != nil {
+			return err
+		}
+	}
+	if s.local, err = admin.ListenUnix(s.Socket()); err != nil {
+		return err
+	}
+	s.closeLater(s.local)
 	return nil
+}
+
+// take listens on the address of a setting, named by its flag.
+func (s *server) take(ctx context.Context, flag, address string) (net.Listener, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("%s is in use by another program; choose another with --%s", address, flag)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen on %s; choose another with --%s: %w", address, flag, err)
+	}
+	s.closeLater(l)
+	return l, nil
+}
+
+func (s *server) closeLater(l net.Listener) {
+	s.onClose("a listener", func(context.Context) error { return ignoreClosed(l.Close()) })
 }
 
 func (s *server) servePublic(context.Context) error {
@@ -32,17 +57,21 @@ func (s *server) servePublic(context.Context) error {
 	}
 	public := endpoint.NewServer(h, s.log)
 	l := s.listener
-	if s.config.TLS.CertFile != "" {
-		certificate, err := readCertificate(s.config)
-		if err != nil {
-			return err
-		}
-		public.TLSConfig.Certificates = []tls.Certificate{certificate}
-		public.TLSConfig.NextProtos = []string{"h2", "http/1.1"}
+	if s.certificate != nil {
+		public.TLSConfig.Certificates = []tls.Certificate{*s.certificate}
 		l = tls.NewListener(l, public.TLSConfig)
 	}
 	s.serve("the public listener", public, l)
 	return nil
+}
+
+func (s *server) loadCertificate(context.Context) error {
+	if s.config.TLS.CertFile == "" {
+		return nil
+	}
+	certificate, err := readCertificate(s.config)
+	s.certificate = &certificate
+	return err
 }
 
 func readCertificate(c configs.Config) (tls.Certificate, error) {
@@ -59,31 +88,22 @@ func (s *server) serveAdmin(context.Context) error {
 	if err != nil {
 		return err
 	}
-	l, err := admin.ListenUnix(s.Socket())
-	if err != nil {
-		return err
-	}
 	local := endpoint.NewServer(h, s.log)
 	local.ConnContext = admin.ConnContext
-	s.serve("the admin socket", local, l)
+	s.serve("the admin socket", local, s.local)
 	return nil
 }
 
 // serveAdminTCP answers on the admin address, unless there is none.
-func (s *server) serveAdminTCP(ctx context.Context) error {
-	if s.config.Admin.Listen == "" {
+func (s *server) serveAdminTCP(context.Context) error {
+	if s.admin == nil {
 		return nil
 	}
 	h, err := admin.NewTCP(admin.TCPConfig{Hosts: adminHosts(s.config.Admin)})
 	if err != nil {
 		return err
 	}
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", s.config.Admin.Listen)
-	if err != nil {
-		return fmt.Errorf("listen for admins (admin.listen): %w", err)
-	}
-	s.admin = l
-	s.serve("the admin listener", endpoint.NewServer(h, s.log), l)
+	s.serve("the admin listener", endpoint.NewServer(h, s.log), s.admin)
 	return nil
 }
 

@@ -351,7 +351,7 @@ func TestDevIssuer(t *testing.T) {
 		if got := s.devIssuer(); got != want {
 			t.Errorf("%s: got %s, want %s", listen, got, want)
 		}
-		if problem := configs.IssuerProblem(s.devIssuer(), true); problem != "" {
+		if problem := configs.IssuerProblem(s.devIssuer(), true, ""); problem != "" {
 			t.Errorf("%s: %s", listen, problem)
 		}
 	}

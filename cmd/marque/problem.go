@@ -1,0 +1,88 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/marque-auth/marque/authz/admin/client"
+)
+
+// subject is what a command is about, for messages about its absence or its double.
+type subject struct {
+	missing string // there is none; says how to find those that are there
+	taken   string // there is another one of that name already; says how to see it
+}
+
+func clientSubject(id string) subject {
+	s := subject{missing: fmt.Sprintf("no client %q; see marque client list", id)}
+	if id != "" {
+		s.taken = fmt.Sprintf("%s is registered already with other settings; marque client show %s shows them", id, shellWord(id))
+	}
+	return s
+}
+
+func resourceSubject(id string) subject {
+	return subject{
+		missing: fmt.Sprintf("no resource %q; see marque resource list", id),
+		taken:   fmt.Sprintf("%s is registered already with other settings; marque resource show %s shows them", id, shellWord(id)),
+	}
+}
+
+func credentialSubject(id, credential string) subject {
+	return subject{missing: fmt.Sprintf("no client %q with a secret %q; see marque client list, and marque client secret list %s", id, credential, shellWord(id))}
+}
+
+func ringSubject(algorithm string) subject {
+	if algorithm == "" {
+		return subject{}
+	}
+	return subject{missing: fmt.Sprintf("no resource is signed with %s yet", algorithm)}
+}
+
+// refusedBy turns a problem that the server answered into an error that names what the user typed.
+func refusedBy(p *client.Problem, status int, about subject) error {
+	switch {
+	case p == nil:
+		return fmt.Errorf("the server answered status %d, and nothing that explains it", status)
+	case p.Errors != nil && len(*p.Errors) > 0:
+		return brokenRules(*p.Errors)
+	case status == http.StatusNotFound && about.missing != "":
+		return errors.New(clean(about.missing))
+	case status == http.StatusConflict && about.taken != "":
+		return errors.New(clean(about.taken))
+	}
+	message := strings.ToLower(p.Title)
+	if p.Detail != nil {
+		message = *p.Detail
+	}
+	if status >= http.StatusInternalServerError {
+		message += "; the server's log explains it under request " + p.RequestID
+	}
+	return errors.New(clean(message))
+}
+
+// brokenRules lists flags with the rules that their values break.
+func brokenRules(all []client.FieldProblem) error {
+	message := "nothing was changed:"
+	for _, e := range all {
+		message += "\n  " + clean(flagOf(e.Field)+": "+e.Rule)
+	}
+	return errors.New(message)
+}
+
+// flagOf names the flag behind a member of the management API.
+func flagOf(field string) string {
+	name, _, _ := strings.Cut(field, "/")
+	flag, ok := map[string]string{
+		"client_id": "--id", "client_name": "--name", "scope": "--scope", "scopes": "--scope", "default_scope": "--default-scope",
+		"resources": "--resource", "default_resource": "--default-resource", "serves": "--serves", "token_lifetime": "--token-lifetime",
+		"algorithm": "--algorithm", "token_type": "--token-type", "resource": "URI", "not_before": "--not-before",
+		"client_secret_expires_at": "--expires",
+	}[name]
+	if !ok {
+		return field
+	}
+	return flag
+}
