@@ -13,6 +13,7 @@ import (
 
 	"github.com/marque-auth/marque/authz"
 	"github.com/marque-auth/marque/authz/endpoint"
+	"github.com/marque-auth/marque/store"
 )
 
 // row is one row of the error matrix: what is changed in B0, and what comes back.
@@ -293,6 +294,7 @@ func TestErrorMatrix(t *testing.T) {
 	s.log.take()
 	var golden strings.Builder
 	rows := append(append(syntaxRows(s), clientRows(s)...), policyRows()...)
+	before := s.stored()
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
 			s := s.in(t)
@@ -308,8 +310,63 @@ func TestErrorMatrix(t *testing.T) {
 		})
 	}
 	wantGolden(t, "testdata/matrix.golden", golden.String())
-	// The clients are as before: nothing of all this was stored.
+	if after := s.stored(); after != before {
+		t.Errorf("refusals stored something: %+v, before %+v", after, before)
+	}
 	s.issued()
+	if after := s.stored(); after != before {
+		t.Errorf("a token stored something: %+v, before %+v", after, before)
+	}
+}
+
+// stored is where the store stands: every write moves the head of its change feed, or adds to its audit
+// log, or both.
+type stored struct {
+	head    store.Cursor
+	entries int
+}
+
+func (s *stack) stored() (now stored) {
+	s.t.Helper()
+	var err error
+	now.head, err = s.gate.Head(s.t.Context())
+	check(s.t, err)
+	for after := ""; ; {
+		entries, next, err := s.gate.Entries(s.t.Context(), after, 100)
+		check(s.t, err)
+		if now.entries += len(entries); len(entries) == 0 {
+			break
+		}
+		after = next
+	}
+	if now.entries == 0 || now.head == "" {
+		s.t.Fatalf("%+v: the resources and clients of this test are not there", now)
+	}
+	return now
+}
+
+// The comparison above sees every kind of write.
+func TestErrorMatrix_WouldSeeAWrite(t *testing.T) {
+	s := newStack(t)
+	before := s.stored()
+	seen := func(what string) {
+		t.Helper()
+		after := s.stored()
+		if after == before {
+			t.Errorf("%s: not seen", what)
+		}
+		before = after
+	}
+	s.client(authz.ClientSpec{ID: "c2"})
+	seen("a client")
+	_, err := s.registry.SetClientDisabled(t.Context(), admin, "c2", true)
+	check(t, err)
+	seen("a change of a client")
+	s.resource(authz.ResourceSpec{ID: "urn:x"})
+	seen("a resource")
+	_, err = s.ring.Rotate(t.Context(), "", admin)
+	check(t, err)
+	seen("a rotation")
 }
 
 // wantLogged checks that the refusal was logged once, with its cause, and without what was sent.
