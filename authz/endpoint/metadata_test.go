@@ -4,20 +4,17 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/marque-auth/marque/authz"
-	"github.com/marque-auth/marque/authz/endpoint"
 	"github.com/marque-auth/marque/authz/verifier"
 	"github.com/marque-auth/marque/keys/jose"
 )
@@ -206,45 +203,6 @@ func TestMET26_NoEmptyMembers(t *testing.T) {
 	v, err := verifier.New(t.Context(), verifier.Config{Issuer: issuer, Audience: api, HTTPClient: mux.Client()})
 	check(t, err)
 	v.Close()
-}
-
-// Whatever the configuration, what the document says is what the server does.
-func TestMET27_DocumentAndBehaviourAgree(t *testing.T) {
-	random := rand.New(rand.NewPCG(1, 2))
-	for range 12 {
-		p := []string{"", "/t1", "/a/b-c", "/x_y"}[random.IntN(4)]
-		c := endpoint.Config{
-			WithoutOpenIDAlias: random.IntN(2) == 0, PlaceholderResponseTypes: random.IntN(2) == 0,
-			MetadataMaxAge: time.Duration(1+random.IntN(1000)) * time.Second, Realm: []string{"", "a realm"}[random.IntN(2)],
-			SigningAlgorithms: [][]jose.Algorithm{nil, {jose.ES256}, {jose.RS256, jose.Ed25519}}[random.IntN(3)],
-		}
-		t.Run(fmt.Sprintf("%s %v %v", p, c.WithoutOpenIDAlias, c.PlaceholderResponseTypes), func(t *testing.T) {
-			s := newStack(t, func(all *settings) {
-				c.Keys, c.Log, c.Tokens = all.endpoint.Keys, all.endpoint.Log, all.endpoint.Tokens
-				all.endpoint, all.path = c, p
-			})
-			r := s.get(metadataPath + p)
-			m := object(t, r)
-			for name, v := range m {
-				if text, ok := v.(string); ok && !strings.HasPrefix(text, s.issuer) {
-					t.Errorf("%s is %s, outside of the issuer", name, text)
-				}
-			}
-			s.issued(path(strings.TrimPrefix(m["token_endpoint"].(string), s.ts.URL)))
-			if k := s.get(strings.TrimPrefix(m["jwks_uri"].(string), s.ts.URL)); k.status != 200 {
-				t.Errorf("jwks_uri: %d", k.status)
-			}
-			if got := r.header.Get("Cache-Control"); got != fmt.Sprintf("public, max-age=%d", c.MetadataMaxAge/time.Second) {
-				t.Errorf("Cache-Control %q", got)
-			}
-			if a := s.get(p + aliasPath); (a.status == 200) == c.WithoutOpenIDAlias {
-				t.Errorf("alias: %d", a.status)
-			}
-			if _, has := m["response_types_supported"]; has != c.PlaceholderResponseTypes {
-				t.Error("response_types_supported")
-			}
-		})
-	}
 }
 
 func TestMET28_CachedByETag(t *testing.T) {

@@ -57,7 +57,8 @@ type settings struct {
 	authz    authz.Config
 	endpoint endpoint.Config
 	clock    *clock
-	path     string // of the issuer
+	path     string         // of the issuer
+	ed25519  jose.Algorithm // how the ring spells it; empty: EdDSA
 	http2    bool
 	server   func(*http.Server) // nil: as NewServer makes it
 }
@@ -66,7 +67,8 @@ type settings struct {
 // the client c1 for api, with the scopes read and write and the default read.
 func newStack(t testing.TB, edits ...func(*settings)) *stack {
 	t.Helper()
-	s := &stack{t: t, clock: chosenClock(edits), log: &logBuffer{}, pepper: [32]byte{1, 2, 3}, known: map[string]bool{}}
+	first := chosen(edits)
+	s := &stack{t: t, clock: first.clock, log: &logBuffer{}, pepper: [32]byte{1, 2, 3}, known: map[string]bool{}}
 	s.db = filepath.Join(t.TempDir(), "marque.db")
 	log := slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	s.ts = httptest.NewUnstartedServer(nil)
@@ -82,7 +84,7 @@ func newStack(t testing.TB, edits ...func(*settings)) *stack {
 
 	s.ring, err = keys.NewRing(keys.Config{
 		Rings: st, KEKs: []*jose.KEK{jose.NewKEK([32]byte{7})}, Installation: "test", JWKSMaxAge: 5 * time.Minute, RefreshInterval: 15 * time.Second,
-		PublishLead: 24 * time.Hour, StoreOutage: 2 * time.Hour, Leeway: 30 * time.Second, FirstKeyAtOnce: true, Now: s.clock.Now,
+		PublishLead: 24 * time.Hour, StoreOutage: 2 * time.Hour, Leeway: 30 * time.Second, FirstKeyAtOnce: true, WireEd25519: first.ed25519, Now: s.clock.Now,
 	})
 	check(t, err)
 	check(t, s.ring.Step(t.Context(), s.clock.Now()))
@@ -216,16 +218,16 @@ func newFrozenClock() *clock {
 	return c
 }
 
-// chosenClock returns the clock that one of the edits wants, or one that runs.
-func chosenClock(edits []func(*settings)) *clock {
-	var c settings
+// chosen returns what the edits want of the parts that the others are made of: the clock, which else is
+// one that runs, and the ring.
+func chosen(edits []func(*settings)) (c settings) {
 	for _, edit := range edits {
 		edit(&c)
 	}
-	if c.clock != nil {
-		return c.clock
+	if c.clock == nil {
+		c.clock = &clock{}
 	}
-	return &clock{}
+	return c
 }
 
 func (c *clock) Now() time.Time {
