@@ -50,7 +50,7 @@ func (a *app) clientCreate() *cobra.Command {
 		}
 		made := first(r.JSON201, r.JSON200)
 		if made == nil {
-			return refusedBy(r.ApplicationProblemJSONDefault, r.StatusCode(), clientSubject(id))
+			return refusedBy(r.ApplicationProblemJSONDefault, r.StatusCode(), newSubject("client", id))
 		}
 		if made.ClientSecret == nil {
 			a.note("The client was registered before; its secret is not shown again. For another one: marque client secret add %s", made.ClientID)

@@ -59,7 +59,10 @@ func (a *app) init(ctx context.Context, c configs.Config, next string) (err erro
 	if c.Keys.KEKFile == "" && c.Keys.KEK.IsZero() {
 		return usagef("say where the key-encryption key is to lie, outside the data folder: --kek-file F (or set %s)", configs.VariableKEK)
 	}
-	if err := errors.Join(checkOutside(c, c.Keys.KEKFile), checkFolderOf(c.Keys.KEKFile)); err != nil {
+	if err := checkOutside(c, c.Keys.KEKFile); err != nil {
+		return err
+	}
+	if err := checkFolderOf(c.Keys.KEKFile); err != nil {
 		return err
 	}
 	if err := makeDataFolder(c.Data, false); err != nil {

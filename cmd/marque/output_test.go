@@ -50,8 +50,9 @@ func TestProblemsNameWhatWasTyped(t *testing.T) {
 		{404, credentialSubject("a", "b"), `no client "a" with a secret "b"; see marque client list, and marque client secret list a`},
 		{404, ringSubject("RS256"), "no resource is signed with RS256 yet"},
 		{404, ringSubject(""), detail},
-		{409, clientSubject("acme"), "acme is registered already with other settings; marque client show acme shows them"},
-		{409, clientSubject(""), detail},
+		{409, newSubject("client", "acme"), "acme is registered already with other settings; marque client show acme shows them"},
+		{409, newSubject("client", ""), detail},
+		{409, clientSubject("acme"), detail}, // too many secrets, changed meanwhile
 		{409, subject{}, detail},
 		{429, clientSubject("acme"), detail},
 	} {

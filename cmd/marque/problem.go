@@ -12,22 +12,23 @@ import (
 // subject is what a command is about, for messages about its absence or its double.
 type subject struct {
 	missing string // there is none; says how to find those that are there
-	taken   string // there is another one of that name already; says how to see it
+	taken   string // of creation: there is another one of that name; says how to see it
 }
 
 func clientSubject(id string) subject {
-	s := subject{missing: fmt.Sprintf("no client %q; see marque client list", id)}
-	if id != "" {
-		s.taken = fmt.Sprintf("%s is registered already with other settings; marque client show %s shows them", id, shellWord(id))
-	}
-	return s
+	return subject{missing: fmt.Sprintf("no client %q; see marque client list", id)}
 }
 
 func resourceSubject(id string) subject {
-	return subject{
-		missing: fmt.Sprintf("no resource %q; see marque resource list", id),
-		taken:   fmt.Sprintf("%s is registered already with other settings; marque resource show %s shows them", id, shellWord(id)),
+	return subject{missing: fmt.Sprintf("no resource %q; see marque resource list", id)}
+}
+
+// newSubject is about what a command creates; id may be empty if the server makes it.
+func newSubject(noun, id string) subject {
+	if id == "" {
+		return subject{}
 	}
+	return subject{taken: fmt.Sprintf("%s is registered already with other settings; marque %s show %s shows them", id, noun, shellWord(id))}
 }
 
 func credentialSubject(id, credential string) subject {

@@ -49,7 +49,7 @@ func (a *app) resourceCreate() *cobra.Command {
 		}
 		made := first(r.JSON201, r.JSON200)
 		if made == nil {
-			return refusedBy(r.ApplicationProblemJSONDefault, r.StatusCode(), resourceSubject(args[0]))
+			return refusedBy(r.ApplicationProblemJSONDefault, r.StatusCode(), newSubject("resource", args[0]))
 		}
 		if r.JSON200 != nil {
 			a.note("The resource was registered before; nothing has changed.")

@@ -373,3 +373,53 @@ func TestResolved(t *testing.T) {
 		}
 	}
 }
+
+// TestAppliedOutlivesItsCaller: an admin who hangs up after the commit does not keep a change from
+// taking effect at once.
+func TestAppliedOutlivesItsCaller(t *testing.T) {
+	c := devConfig(t)
+	c.Cache.MaxAge = configs.Duration(time.Minute) // no look at the store by itself
+	s := startTest(t, c, options{})
+	ctx, hangUp := context.WithCancel(t.Context())
+	hangUp()
+	if err := s.applied(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestRecordsOfANewerVersion: whichever part finds that the installation is too new, the message says
+// what to do.
+func TestRecordsOfANewerVersion(t *testing.T) {
+	for _, err := range []error{keys.ErrNewerFormat, store.ErrNewerFormat} {
+		got := unreadableInstallation("/d", fmt.Errorf("read: %w", err))
+		if !errors.Is(got, err) || !strings.Contains(got.Error(), "/d was made by a newer version of marque; run that version") {
+			t.Errorf("got %v", got)
+		}
+	}
+	if boom := errors.New("boom"); !errors.Is(unreadableInstallation("/d", boom), boom) || unreadableInstallation("/d", nil) != nil {
+		t.Error("other errors must stay as they are")
+	}
+}
+
+func TestMadeForAnotherAddress(t *testing.T) {
+	for _, r := range []struct {
+		issuer, given string
+		tls           bool
+		want          string
+	}{
+		{"http://127.0.0.1:18080", "", false, "start with --listen 127.0.0.1:18080, or"},
+		{"http://[::1]:18080", "", false, "start with --listen [::1]:18080, or"},
+		{"https://localhost:1", "", true, "start with --listen localhost:1, or"},
+		{"https://localhost:1", "", false, "start with --issuer https://localhost:1, or"}, // the scheme differs
+		{"http://as.example", "", false, "start with --issuer http://as.example, or"},
+		{"http://127.0.0.1:1", "http://127.0.0.1:2", false, "start with --issuer http://127.0.0.1:1, or"},
+	} {
+		c := configs.Config{Issuer: r.given}
+		if r.tls {
+			c.TLS.CertFile = "cert.pem"
+		}
+		if got := errMadeFor(r.issuer, c).Error(); !strings.Contains(got, r.want) {
+			t.Errorf("%s: got %q, want %q", r.issuer, got, r.want)
+		}
+	}
+}
