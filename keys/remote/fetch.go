@@ -17,8 +17,9 @@ type source struct {
 	identifier string
 	issuer     *url.URL
 	client     *http.Client
-	jwksURI    string // empty before the first discovery
-	rediscover bool   // the last fetch failed: the keys may have moved
+	jwksURI    string        // empty before the first discovery
+	rediscover bool          // the last fetch failed: the keys may have moved
+	timeout    time.Duration // of one request, to its last byte: fetchTimeout
 }
 
 // newSource returns a source, and what releases its connections.
@@ -36,7 +37,7 @@ func newSource(c Config) (*source, func(), error) {
 	}
 	client.Jar = nil
 	client.CheckRedirect = sameHost
-	return &source{identifier: c.Issuer, issuer: issuer, client: client}, release, nil
+	return &source{identifier: c.Issuer, issuer: issuer, client: client, timeout: fetchTimeout}, release, nil
 }
 
 // sameHost allows few redirects, and none to another host, port or scheme: whoever can make the
@@ -92,7 +93,7 @@ func (s *source) discover(ctx context.Context) (string, error) {
 
 // get returns the body of a 200 and its header, within the limits of time and size.
 func (s *source) get(ctx context.Context, url, accept string) ([]byte, http.Header, error) {
-	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
