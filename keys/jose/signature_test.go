@@ -136,6 +136,46 @@ func TestJWT39_ScalarRange(t *testing.T) {
 	}
 }
 
+// Only an s below 2^256-n has a second form of 32 octets, s+n, so no signature that a library makes will
+// ever show whether it is refused. This one is made backwards: s first, then the key that it is right for.
+func TestJWT39_ScalarPlusOrder(t *testing.T) {
+	input := b64(`{"alg":"ES256","kid":"k","typ":"at+jwt"}`) + "." + b64(testPayload)
+	digest := sha256.Sum256([]byte(input))
+	n := elliptic.P256().Params().N
+	nonce, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := nonce.Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	point, err := nonce.PublicKey.Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := new(big.Int).SetBytes(point[1:33])
+	r.Mod(r, n)
+	s := big.NewInt(0x5eed)
+	// d = (s*k - e) / r
+	d := new(big.Int).Mul(s, new(big.Int).SetBytes(secret))
+	d.Sub(d, new(big.Int).SetBytes(digest[:])).Mul(d, new(big.Int).ModInverse(r, n)).Mod(d, n)
+	private, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), d.FillBytes(make([]byte, 32)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := NewPublicKey("k", ES256, &private.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	with := func(s *big.Int) string {
+		return withSignature(input+".", append(r.FillBytes(make([]byte, 32)), s.FillBytes(make([]byte, 32))...))
+	}
+	accepted(t, with(s), accepting(public))
+	refused(t, with(new(big.Int).Add(s, n)), accepting(public), ErrSignature)
+	refused(t, with(new(big.Int).Add(s, big.NewInt(1))), accepting(public), ErrSignature)
+}
+
 func reversed(b []byte) []byte {
 	c := slices.Clone(b)
 	slices.Reverse(c)
