@@ -13,7 +13,7 @@ import "net/http"
 // and one octet. How slowly it comes is bounded by the server's ReadTimeout, as it is for a good
 // request. Over HTTP/1.1 net/http does the same by itself, within 256 KiB, and knows better than a
 // handler can that a client with Expect: 100-continue must not be asked for its body. (Over HTTP/2 it
-// hides that field, and such a client is asked for the little it has announced.)
+// hides that field: such a client is asked, and read within the limit.)
 func (h *Handler) drain(c *call, a *answer) {
 	limit := int64(h.config.BodyLimit)
 	if c.r.ProtoMajor < 2 || a.close || c.r.Body == http.NoBody || c.r.ContentLength > limit {
