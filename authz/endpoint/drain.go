@@ -22,7 +22,7 @@ func (h *Handler) drain(c *call, a *answer) {
 	// c.in, because it is wiped: what was sent to a wrong path can hold a secret too.
 	scratch := c.in[:cap(c.in)]
 	for read := int64(0); read <= limit; {
-		n, err := c.r.Body.Read(scratch)
+		n, err := c.r.Body.Read(scratch[:min(int64(len(scratch)), limit+1-read)])
 		if read += int64(n); err != nil {
 			return // the end, or the caller is gone: the answer is the same
 		}

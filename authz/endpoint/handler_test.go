@@ -337,3 +337,24 @@ func TestTOK01_CredentialsInClearAreNotRead(t *testing.T) {
 		})
 	}
 }
+
+// Not one octet more is read of a body that nobody wanted than it takes to see that it is too large, and
+// nothing of it is left in the buffer that the next request gets.
+func TestDrain_ReadsWithinTheLimit(t *testing.T) {
+	for limit, sent := range map[int]int{1: 100, 10: 10_000, 1023: 5000, 1024: 5000, 1025: 5000, 4096: 1 << 20, 5000: 5000} {
+		body := &countingReader{r: strings.NewReader(strings.Repeat("s", sent))}
+		r := httptest.NewRequest(http.MethodPost, "/nothing", nil)
+		r.ProtoMajor, r.Body, r.ContentLength = 2, body, -1
+		c := &call{r: r, in: make([]byte, 0, 1<<10)}
+		h := &Handler{config: Config{BodyLimit: limit}}
+		h.drain(c, &answer{status: 404})
+		if want := min(sent, limit+1); body.n != want {
+			t.Errorf("limit %d: %d octets were read of %d", limit, body.n, sent)
+		}
+		in := c.in
+		h.release(c)
+		if bytes.IndexByte(in[:cap(in)], 's') >= 0 {
+			t.Errorf("limit %d: the body is still in the buffer", limit)
+		}
+	}
+}
