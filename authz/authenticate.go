@@ -75,6 +75,10 @@ func (a *authenticator) known(ctx context.Context, id ClientID) (Client, version
 	return c, version{n, true}, err
 }
 
+// errWentBack says that the store holds an earlier version of a record than this server has seen: it
+// was emptied, or an older copy was put in its place. A disabled client would be enabled again.
+var errWentBack = errors.New("authz: the store went back in time")
+
 // newer returns what the store holds of the client now, which is c itself unless it has changed.
 func (a *authenticator) newer(ctx context.Context, id ClientID, c Client, stored version) (Client, error) {
 	if !stored.read {
@@ -84,8 +88,11 @@ func (a *authenticator) newer(ctx context.Context, id ClientID, c Client, stored
 		}
 		stored.n = n
 	}
-	if stored.n == c.Version {
+	switch {
+	case stored.n == c.Version, stored.read && stored.n < c.Version: // then c was read after the version
 		return c, nil
+	case stored.n < c.Version:
+		return Client{}, errWentBack
 	}
 	c, err := a.clients.renew(ctx, id)
 	if errors.Is(err, ErrNotFound) {

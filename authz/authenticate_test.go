@@ -221,6 +221,60 @@ func TestAuthenticate_ClientThatCameToExistMeanwhile(t *testing.T) {
 	}
 }
 
+// An older copy of the store under a running server must not enable a client again, and an emptied one
+// must not make it unknown: both are "cannot say".
+func TestTKE65_AStoreThatWentBackIsUnknownNotNo(t *testing.T) {
+	w := newWorld(t, nil)
+	_, secret := w.story(t)
+	w.mu.Lock()
+	older := w.clients["acme"]
+	w.mu.Unlock()
+	if _, err := w.registry.SetClientDisabled(t.Context(), admin, "acme", true); err != nil {
+		t.Fatal(err)
+	}
+	_, err := w.server.Token(t.Context(), request("acme", secret))
+	wantError(t, err, InvalidClient, CauseDisabled)
+	for name, replace := range map[string]func(){
+		"an older copy": func() { w.clients["acme"] = older },
+		"emptied":       func() { delete(w.clients, "acme") },
+	} {
+		w.mu.Lock()
+		replace()
+		w.mu.Unlock()
+		var u *UnavailableError
+		if _, err := w.server.Token(t.Context(), request("acme", secret)); !errors.As(err, &u) || !errors.Is(err, errWentBack) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// A client that changes between the two reads of its first request is no store that went back.
+func TestAuthenticate_ChangedBetweenVersionAndRecord(t *testing.T) {
+	w := newWorld(t, nil)
+	w.story(t)
+	w.server.AllChanged()
+	w.server.authenticator.store = stale{w.memory}
+	_, err := w.server.Token(t.Context(), request("acme", "wrong"))
+	wantError(t, err, InvalidClient, CauseWrongSecret)
+}
+
+// stale reads versions that are one behind.
+type stale struct{ *memory }
+
+func (s stale) ClientVersion(ctx context.Context, id ClientID) (uint64, error) {
+	s.edit(id)
+	return 1, nil
+}
+
+// edit writes the client anew, as another server would.
+func (m *memory) edit(id ClientID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c := m.clients[id]
+	c.Version++
+	m.clients[id] = c
+}
+
 func TestTKE66_APanicInTheStoreIsAFault(t *testing.T) {
 	w := newWorld(t, nil)
 	_, secret := w.story(t)
@@ -332,7 +386,7 @@ func TestFailureKey_CountsAnIPv6HostOnce(t *testing.T) {
 	if k("::ffff:192.0.2.1") != k("192.0.2.1") || k("192.0.2.1") == k("192.0.2.2") {
 		t.Error("IPv4 must count by address, mapped or not")
 	}
-	if newFailureKey("c", netip.Addr{}) != newFailureKey("c", netip.Addr{}) {
+	if newFailureKey("c", netip.Addr{}) != (failureKey{client: "c"}) {
 		t.Error("no address must be one key")
 	}
 }

@@ -370,6 +370,9 @@ func TestServer_ResourceChangesAreSeenAtOnce(t *testing.T) {
 	}
 }
 
+// lookAlike is a context key of the same shape as the one that counts.
+type lookAlike struct{}
+
 // Nobody can make the Manager sign what policy has not decided in this call.
 func TestManager_IssuesNothingOutsideOfACall(t *testing.T) {
 	w := newWorld(t, nil)
@@ -378,7 +381,7 @@ func TestManager_IssuesNothingOutsideOfACall(t *testing.T) {
 	for name, ctx := range map[string]context.Context{
 		"no call":        t.Context(),
 		"another's call": context.WithValue(t.Context(), callKey{}, &call{decision: Decision{Client: "other"}}),
-		"a look-alike":   context.WithValue(t.Context(), struct{}{}, c),
+		"a look-alike":   context.WithValue(t.Context(), lookAlike{}, c),
 	} {
 		info, err := w.server.core.manager.GenerateAccessToken(ctx, "client_credentials", &oauth2.TokenGenerateRequest{ClientID: "acme", AccessTokenExp: time.Minute})
 		if err == nil {

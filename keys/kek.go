@@ -78,6 +78,9 @@ func WriteKEKFile(path string) (*jose.KEK, error) {
 func ReadKEKFile(path string) (*jose.KEK, error) {
 	// Looked at before it is opened: opening a named pipe would wait for a writer.
 	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("keys: there is no key-encryption key at %s; restore your copy of it: without it nothing that it sealed can be opened: %w", path, err)
+	}
 	if err == nil && !info.Mode().IsRegular() {
 		err = fmt.Errorf("%w: %q is not a regular file", ErrKEK, path)
 	}

@@ -27,6 +27,7 @@ type Ring struct {
 	windows Windows
 	turn    chan struct{} // holds one token while somebody reads or changes the store
 	current atomic.Pointer[snapshot]
+	heard   atomic.Int64 // Unix nanoseconds: see ConfirmedAt
 }
 
 // NewRing returns a ring that knows no keys until [Ring.Step] or [Ring.Reload] has read them. It
@@ -91,13 +92,19 @@ func (r *Ring) Lookup(kid string) (*jose.PublicKey, error) {
 	return nil, jose.ErrUnknownKey
 }
 
+// ConfirmedAt tells the ring that whatever was committed before at was followed by a Reload: the
+// follower of changes looks more often than Step does.
+func (r *Ring) ConfirmedAt(at time.Time) { r.heard.Store(at.UnixNano()) }
+
 // fresh returns the snapshot unless the store has been silent for too long.
 func (r *Ring) fresh(now time.Time) (*snapshot, error) {
 	s := r.current.Load()
 	switch {
 	case s == nil:
 		return nil, ErrNotReady
-	case now.Sub(s.confirmed) > r.config.StoreOutage:
+	// By the wall clock on both sides: some callers' times have lost their monotonic reading, and after
+	// a jump of the clock all of them must come to the same answer.
+	case now.UnixNano()-max(s.confirmed.UnixNano(), r.heard.Load()) > int64(r.config.StoreOutage):
 		return nil, ErrStale
 	}
 	return s, nil

@@ -357,3 +357,30 @@ func TestConfigValidate(t *testing.T) {
 		t.Errorf("the windows of --dev: %v", err)
 	}
 }
+
+// Whoever follows the changes hears of the store more often than Step does: after a jump of the clock the
+// ring serves as soon as the follower has looked, and Signer and JWKS agree, whatever clock reading they
+// are asked with.
+func TestRing_HearsOfTheStoreThroughTheFollower(t *testing.T) {
+	w := newWorld(t)
+	w.clock.Advance(DefaultStoreOutage + time.Second)
+	for _, now := range []time.Time{w.clock.Now(), w.clock.Now().Round(0)} {
+		if _, err := w.Signer(jose.ES256, now); !errors.Is(err, ErrStale) {
+			t.Errorf("nobody has heard of the store: %v", err)
+		}
+	}
+	w.ConfirmedAt(w.clock.Now())
+	if _, err := w.Signer(jose.ES256, w.clock.Now()); err != nil {
+		t.Errorf("the follower has: %v", err)
+	}
+	if _, err := w.JWKS(); err != nil {
+		t.Errorf("the follower has: %v", err)
+	}
+	w.ConfirmedAt(w.clock.Now().Add(-time.Hour)) // an older word takes nothing back from a newer one of Step
+	if err := w.Step(bg, w.clock.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Signer(jose.ES256, w.clock.Now()); err != nil {
+		t.Errorf("Step has: %v", err)
+	}
+}

@@ -4,8 +4,12 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
+	"os/signal"
 	"strconv"
 	"strings"
+	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -27,8 +31,12 @@ func (a *app) serveCommand() *cobra.Command {
 	return cmd
 }
 
+// forcedExit is how long after the grace a process that still runs is ended.
+const forcedExit = 5 * time.Second
+
 // serve runs a server until ctx ends or a listener fails.
 func (a *app) serve(ctx context.Context, c configs.Config) error {
+	signal.Ignore(syscall.SIGPIPE) // who reads the log may go away; the server stays
 	s, err := start(ctx, c, options{log: newLog(a.stderr, c.Log)})
 	if err != nil {
 		return err
@@ -40,6 +48,9 @@ func (a *app) serve(ctx context.Context, c configs.Config) error {
 	}
 	select {
 	case <-ctx.Done():
+		// Whoever writes to a log whose reader stalls waits for it. The process must end all the same.
+		last := time.AfterFunc(time.Duration(c.Shutdown.Grace)+forcedExit, func() { os.Exit(exitFailed) })
+		defer last.Stop()
 		s.log.Info("stopping", "grace", c.Shutdown.Grace.String())
 		err = nil
 	case err = <-s.failed:

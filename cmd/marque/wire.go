@@ -102,7 +102,11 @@ func start(ctx context.Context, c configs.Config, o options) (*server, error) {
 		}
 	}
 	s.live.Store(true)
-	s.log.InfoContext(ctx, "ready", "issuer", s.issuer, "listen", s.Address(), "admin", s.AdminAddress(), "socket", s.Socket())
+	state := "ready"
+	if err := s.ready(ctx); err != nil {
+		state = "started, and not ready: " + err.Error()
+	}
+	s.log.InfoContext(ctx, state, "issuer", s.issuer, "listen", s.Address(), "admin", s.AdminAddress(), "socket", s.Socket())
 	return s, nil
 }
 

@@ -75,7 +75,7 @@ func makeDataFolder(dir string, dev bool) error {
 	case !info.IsDir():
 		return fmt.Errorf("the data folder %s is not a folder", dir)
 	case !dev && info.Mode().Perm()&0o077 != 0:
-		return fmt.Errorf("the data folder %s has mode %04o, so that others can get at it; run: chmod 700 %s", dir, info.Mode().Perm(), dir)
+		return fmt.Errorf("the data folder %s has mode %04o, so that others can get at it; run: chmod 700 %s", dir, info.Mode().Perm(), shellQuote(dir))
 	}
 	return nil
 }

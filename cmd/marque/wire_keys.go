@@ -79,6 +79,7 @@ func (s *server) follow(ctx context.Context) error {
 		Confirmed: func(at time.Time) {
 			s.confirmed.Store(at.UnixNano())
 			s.tokens.ConfirmedAt(at)
+			s.ring.ConfirmedAt(at)
 		},
 		Now: s.now,
 		Log: s.log,
@@ -116,9 +117,14 @@ func (s *server) apply(ctx context.Context, changes []store.Change) error {
 	return nil
 }
 
+// reload drops every copy, unless the ring notices that the store went back in time: then what is held
+// is newer than what would be read, such as a client that was disabled since.
 func (s *server) reload(ctx context.Context) error {
+	if err := s.ring.Reload(ctx); err != nil {
+		return err
+	}
 	s.tokens.AllChanged()
-	return s.ring.Reload(ctx)
+	return nil
 }
 
 // stepKeys carries out what is due on the timeline of signing keys, until ctx ends. A failure is
@@ -127,11 +133,19 @@ func (s *server) stepKeys(ctx context.Context) {
 	ticks := time.NewTicker(time.Duration(s.config.Keys.RefreshInterval))
 	defer ticks.Stop()
 	failing := false
+	last := time.Now()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticks.C:
+		}
+		now := time.Now()
+		jump := clockJump(last, now)
+		last = now
+		if jump.Abs() > max(time.Duration(s.config.Leeway), minClockJump) {
+			s.log.ErrorContext(ctx, "the clock jumped; signing keys are left as they are until it has stood for a refresh interval", "by", jump.String())
+			continue
 		}
 		err := s.ring.Step(ctx, s.now())
 		switch {
@@ -144,6 +158,16 @@ func (s *server) stepKeys(ctx context.Context) {
 		}
 		failing = err != nil
 	}
+}
+
+// minClockJump is the least difference that counts as a jump: less is what time daemons do all day.
+const minClockJump = 5 * time.Second
+
+// clockJump is by how much the wall clock moved more than time went by. Steps of the timeline cannot be
+// taken back (a withdrawn key loses its private part), so a clock that is wrong for a moment must not
+// cause one.
+func clockJump(last, now time.Time) time.Duration {
+	return now.Round(0).Sub(last.Round(0)) - now.Sub(last)
 }
 
 // background runs f until the server is closed, which waits for it.
