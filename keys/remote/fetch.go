@@ -110,6 +110,11 @@ func (s *source) get(ctx context.Context, url, accept string) ([]byte, http.Head
 	}
 	// The limit counts what comes out of the decompressor, so a small bomb does not help.
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
+	if err == nil {
+		// When our time ends, the transport hangs up, and a server that notices may still end its
+		// body in good order: what was read then is a part of it that looks whole.
+		err = ctx.Err()
+	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("GET %s: %w", url, err)
 	}
