@@ -46,10 +46,14 @@ func (s *Store) Head(ctx context.Context) (store.Cursor, error) {
 	return store.Cursor(s.db.cursor(head)), nil
 }
 
-// Changes implements store.Changes.
+// Changes implements store.Changes. Whoever follows the feed calls it again and again, and so learns
+// that the file has gone even when nothing is written.
 func (s *Store) Changes(ctx context.Context, after store.Cursor, limit int) ([]store.Change, store.Cursor, error) {
 	if limit < 1 {
 		return nil, "", errLimit
+	}
+	if err := s.db.inPlace(); err != nil {
+		return nil, "", err
 	}
 	var changes []store.Change
 	next := after

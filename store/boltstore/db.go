@@ -24,6 +24,9 @@ const DefaultTimeout = time.Second
 // ErrLocked says that another process has the file open.
 var ErrLocked = errors.New("another process holds it")
 
+// ErrNoInstallation says that the file, or the namespace in it, does not exist although it must.
+var ErrNoInstallation = errors.New("no installation was made there")
+
 // Config says which file to open.
 type Config struct {
 	// Path is the file; it is made, with mode 0600, if there is none, and so is its folder, with
@@ -31,10 +34,16 @@ type Config struct {
 	Path string
 	// Namespace names the issuer's part of the file: see store.CheckNamespace.
 	Namespace string
+	// MustExist makes a missing file or namespace ErrNoInstallation. Nothing is made or written then:
+	// a mistyped name must not become an empty installation.
+	MustExist bool
 	// Timeout is how long to wait for another process; 0 means DefaultTimeout.
 	Timeout time.Duration
 	// Now is the clock that dates changes in the feed; nil means time.Now.
 	Now func() time.Time
+	// Warn is told, before OpenDB returns, what an operator should know of a file that is usable; it
+	// may be nil. The text holds the path and no secret.
+	Warn func(text string)
 }
 
 // DB is an open file with its namespace. It implements keys.Genesis, which needs no record key;
@@ -44,16 +53,20 @@ type DB struct {
 	ns    []byte // the namespace, as names its bucket
 	epoch string
 	now   func() time.Time
+	make  bool        // whether prepare may make what is missing
+	path  string      // as it was opened
+	info  os.FileInfo // the open file's, to tell it from what lies at path later
 
 	turn   chan struct{}         // holds one element while a write transaction runs
-	broken atomic.Pointer[error] // what everything returns since bbolt panicked
+	broken atomic.Pointer[error] // what everything returns since bbolt panicked, or the file went
 }
 
 var _ keys.Genesis = (*DB)(nil)
 
 // OpenDB opens the file, or makes it, and takes its lock, which the system releases whenever the
-// process ends. The error is ErrLocked when another process holds the file, store.ErrNewerFormat when
-// a newer version of this program made it; it names the folder or the file.
+// process ends. The error is ErrLocked when another process holds the file, ErrNoInstallation as
+// Config.MustExist says, store.ErrNewerFormat when a newer version of this program made it; it names
+// the folder or the file.
 func OpenDB(config Config) (*DB, error) {
 	if config.Path == "" {
 		return nil, errors.New("boltstore: no path")
@@ -67,8 +80,13 @@ func OpenDB(config Config) (*DB, error) {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
-	db := &DB{ns: []byte(config.Namespace), now: config.Now, turn: make(chan struct{}, 1)}
-	if err := db.open(config.Path, config.Timeout); err != nil {
+	if !config.MustExist {
+		if err := makeMissing(config); err != nil {
+			return nil, err
+		}
+	}
+	db := newDB(config)
+	if err := db.open(config); err != nil {
 		return nil, err
 	}
 	if err := db.prepare(); err != nil {
@@ -77,63 +95,82 @@ func OpenDB(config Config) (*DB, error) {
 	return db, nil
 }
 
-// open makes the folder and the file where they are missing and takes the lock.
-func (db *DB) open(path string, timeout time.Duration) error {
-	folder := filepath.Dir(path)
-	newFolder, newFile := missing(folder), missing(path)
-	if err := os.MkdirAll(folder, 0o700); err != nil {
-		return fmt.Errorf("boltstore: cannot make the data folder: %w", err)
+func newDB(config Config) *DB {
+	return &DB{
+		ns: []byte(config.Namespace), now: config.Now, make: !config.MustExist,
+		turn: make(chan struct{}, 1),
 	}
-	err := db.openFile(path, timeout)
-	if errors.Is(err, bolterrors.ErrTimeout) {
-		return fmt.Errorf("boltstore: data folder %s: %w (waited %v for %s)", folder, ErrLocked, timeout, filepath.Base(path))
-	}
-	if err != nil {
+}
+
+// open opens the file, which exists, and takes the lock.
+func (db *DB) open(config Config) error {
+	path := config.Path
+	f, err := db.openFile(path, config.Timeout, nil)
+	switch {
+	case errors.Is(err, bolterrors.ErrTimeout):
+		return locked(config, path)
+	case errors.Is(err, os.ErrNotExist) && config.MustExist:
+		return fmt.Errorf("boltstore: there is no file %s for namespace %s: %w", path, config.Namespace, ErrNoInstallation)
+	case err != nil:
 		return fmt.Errorf("boltstore: cannot open %s: %w", path, err)
 	}
-	// Commits sync the file's content; its name is synced by its folder, and the folder's by its own.
-	if newFile {
-		err = syncFolder(folder)
+	if err := db.inPlace(); err != nil { // it may have gone while we waited for its lock
+		return errors.Join(err, db.Close())
 	}
-	if newFolder { // only then: a folder that is given may lie in one that we cannot read
-		err = errors.Join(err, syncFolder(filepath.Dir(folder)))
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("boltstore: cannot sync the data folder: %w", err), db.Close())
+	if config.Warn != nil {
+		for _, text := range metaProblems(f, db.bolt.Info().PageSize) {
+			config.Warn(path + ": " + text)
+		}
 	}
 	return nil
 }
 
-func missing(path string) bool {
-	_, err := os.Stat(path)
-	return errors.Is(err, os.ErrNotExist)
+func locked(config Config, file string) error {
+	return fmt.Errorf("boltstore: data folder %s: %w (waited %v for %s)",
+		filepath.Dir(config.Path), ErrLocked, config.Timeout, filepath.Base(file))
 }
 
-func (db *DB) openFile(path string, timeout time.Duration) error {
-	return withoutPanic(func() (err error) {
+var errEmpty = fmt.Errorf("it is empty: restore it from a backup, or remove it if nothing was ever stored in it (%w)", store.ErrDamaged)
+
+// openFile has bbolt open the file, or draft, which is then bbolt's to close. It never makes one: a
+// file that bbolt makes in place is a stub if the process ends, or the disk fills up, too early.
+func (db *DB) openFile(path string, timeout time.Duration, draft *os.File) (f *os.File, err error) {
+	var info os.FileInfo
+	open := func(name string, flag int, mode os.FileMode) (_ *os.File, err error) {
+		if f = draft; f == nil {
+			if f, err = os.OpenFile(name, flag&^os.O_CREATE, mode); err != nil {
+				return nil, err
+			}
+		}
+		if info, err = f.Stat(); err == nil && draft == nil && info.Size() == 0 {
+			err = errEmpty // bbolt would take it for a new one
+		}
+		if err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
+		return f, nil
+	}
+	err = withoutPanic(func() (err error) {
 		db.bolt, err = bolt.Open(path, 0o600, &bolt.Options{
 			Timeout:      timeout,
 			FreelistType: bolt.FreelistMapType,
 			NoStatistics: true, // a lock per transaction for numbers that nothing reads
+			OpenFile:     open,
 		})
 		return err
 	})
-}
-
-func syncFolder(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	db.path, db.info = path, info
+	return f, err
 }
 
 // Close lets go of the file once running transactions have ended. Closing again does nothing. Of a
 // file that made bbolt panic the process lets go when it ends: bbolt's own Close might wait for a
 // lock that nobody will give back.
 func (db *DB) Close() error {
-	if db.broken.Load() != nil {
-		return nil
+	if broken := db.broken.Load(); broken != nil {
+		if p := (*panicError)(nil); errors.As(*broken, &p) {
+			return nil
+		}
 	}
 	return db.bolt.Close()
 }

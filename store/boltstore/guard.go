@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"runtime"
 	"runtime/debug"
 
 	bolt "go.etcd.io/bbolt"
@@ -20,7 +22,8 @@ func (db *DB) view(ctx context.Context, fn func(*bolt.Tx) error) error {
 }
 
 // update runs fn in the one write transaction and commits it if fn returns nil. It waits for its
-// turn as long as ctx allows; once the turn has come, ctx is asked a last time.
+// turn as long as ctx allows; once the turn has come, ctx is asked a last time. What went to a file that is no longer in its place is not
+// acknowledged.
 func (db *DB) update(ctx context.Context, fn func(*bolt.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -34,7 +37,10 @@ func (db *DB) update(ctx context.Context, fn func(*bolt.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return db.guarded(func() error { return db.bolt.Update(fn) })
+	if err := db.guarded(func() error { return db.bolt.Update(fn) }); err != nil {
+		return err
+	}
+	return db.inPlace()
 }
 
 // guarded runs a transaction. A panic in it becomes a fault, and so does everything after it: bbolt
@@ -51,11 +57,32 @@ func (db *DB) guarded(fn func() error) error {
 	return err
 }
 
+// inPlace returns an error once the open file is no longer what lies at its path: what is written to
+// it would be gone at the next start, and its lock keeps nobody from what took its place. That lasts,
+// even if the file is put back: others may have had it by then. A look that fails proves nothing and
+// is an error of this call alone.
+func (db *DB) inPlace() error {
+	there, err := os.Stat(db.path)
+	switch {
+	case err == nil && os.SameFile(there, db.info):
+		return nil
+	case err != nil && !errors.Is(err, os.ErrNotExist):
+		return fmt.Errorf("boltstore: cannot see whether the file is still in its place: %w", err)
+	}
+	err = fmt.Errorf("boltstore: %s was removed or replaced while it was in use; start again: %w", db.path, store.ErrDamaged)
+	db.broken.CompareAndSwap(nil, &err)
+	return err
+}
+
 // panicError is what a panic of bbolt becomes.
 type panicError struct{ value any }
 
 func (e *panicError) Error() string {
-	return fmt.Sprintf("boltstore: the file is damaged, restore it from a backup: %v", e.value)
+	what := fmt.Sprint(e.value)
+	if _, ok := e.value.(runtime.Error); ok {
+		what = "a page could not be read" // Go's words for it, of pointers and faults, help no operator
+	}
+	return "boltstore: the file is damaged, restore it from a backup: " + what
 }
 
 // Unwrap makes it a store.ErrDamaged.

@@ -41,7 +41,7 @@ var (
 )
 
 // prepare makes the buckets of a new file or namespace and checks those of an old one, which is then
-// only read.
+// only read. Where nothing may be made, what is missing is ErrNoInstallation.
 func (db *DB) prepare() error {
 	ready := false
 	err := db.view(context.Background(), func(tx *bolt.Tx) (err error) {
@@ -56,6 +56,9 @@ func (db *DB) prepare() error {
 	})
 	if err != nil || ready {
 		return err
+	}
+	if !db.make {
+		return fmt.Errorf("it has no namespace %s: %w", db.ns, ErrNoInstallation)
 	}
 	return db.update(context.Background(), func(tx *bolt.Tx) error {
 		if tx.Bucket(fileBucket) == nil {
