@@ -68,7 +68,7 @@ func (a *app) init(ctx context.Context, c configs.Config, next string) (err erro
 	if err := makeDataFolder(c.Data, false); err != nil {
 		return err
 	}
-	db, err := openDatabase(c)
+	db, err := openDatabase(c, false, func(text string) { a.note("%s", text) })
 	if err != nil {
 		return err
 	}

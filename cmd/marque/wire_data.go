@@ -41,7 +41,7 @@ func (s *server) openData(context.Context) error {
 	if err := makeDataFolder(dir, s.config.Dev); err != nil {
 		return err
 	}
-	db, err := openDatabase(s.config)
+	db, err := openDatabase(s.config, !s.config.Dev, func(text string) { s.log.Warn(text) })
 	if err != nil {
 		return err
 	}
@@ -50,8 +50,14 @@ func (s *server) openData(context.Context) error {
 	return nil
 }
 
-func openDatabase(c configs.Config) (*boltstore.DB, error) {
-	db, err := boltstore.OpenDB(boltstore.Config{Path: filepath.Join(c.Data, databaseName), Namespace: c.Store.Namespace})
+// openDatabase opens the database, which it makes unless it must exist.
+func openDatabase(c configs.Config, mustExist bool, warn func(text string)) (*boltstore.DB, error) {
+	db, err := boltstore.OpenDB(boltstore.Config{
+		Path: filepath.Join(c.Data, databaseName), Namespace: c.Store.Namespace, MustExist: mustExist, Warn: warn,
+	})
+	if errors.Is(err, boltstore.ErrNoInstallation) {
+		return nil, fmt.Errorf("%w (looked for the namespace %q)", noInstallation(c.Data), c.Store.Namespace)
+	}
 	if errors.Is(err, boltstore.ErrLocked) {
 		return nil, fmt.Errorf("the data folder %s is in use by another marque process; stop that one, or name another folder with --data", c.Data)
 	}
