@@ -1,3 +1,5 @@
+//go:build linux || darwin
+
 package boltstore
 
 import (
@@ -20,6 +22,13 @@ import (
 const childEnv = "MARQUE_BOLTSTORE_TEST_CHILD"
 
 func TestMain(m *testing.M) {
+	if path := os.Getenv(createEnv); path != "" {
+		if err := createLimited(path, os.Getenv(createEnv+"_LIMIT")); err != nil {
+			fmt.Fprintln(os.Stderr, "child:", err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	if path := os.Getenv(childEnv); path != "" {
 		fmt.Fprintln(os.Stderr, "child:", writeUntilKilled(path, os.Getenv(childEnv+"_ROUND")))
 		os.Exit(1)
