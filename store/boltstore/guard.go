@@ -22,8 +22,8 @@ func (db *DB) view(ctx context.Context, fn func(*bolt.Tx) error) error {
 }
 
 // update runs fn in the one write transaction and commits it if fn returns nil. It waits for its
-// turn as long as ctx allows; once the turn has come, ctx is asked a last time. What went to a file that is no longer in its place is not
-// acknowledged.
+// turn as long as ctx allows; once the turn has come, ctx is asked a last time. What went to a file
+// that is no longer in its place is not acknowledged.
 func (db *DB) update(ctx context.Context, fn func(*bolt.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
