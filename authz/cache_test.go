@@ -75,26 +75,29 @@ func TestCache_LoadFromBeforeADropIsNotKept(t *testing.T) {
 }
 
 func TestCache_OneCallersEndIsNotEveryones(t *testing.T) {
-	began, release := make(chan struct{}), make(chan struct{})
-	c := newTestCache(t, newClock(), func(ctx context.Context, _ ClientID) (int, error) {
-		close(began)
-		<-release
-		return 7, ctx.Err()
+	synctest.Test(t, func(t *testing.T) {
+		began, release := make(chan struct{}), make(chan struct{})
+		c := newTestCache(t, newClock(), func(ctx context.Context, _ ClientID) (int, error) {
+			close(began)
+			<-release
+			return 7, ctx.Err()
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		first := make(chan error, 1)
+		go func() { _, err := c.get(ctx, "a"); first <- err }()
+		<-began
+		second := make(chan error, 1)
+		go func() { _, err := c.get(t.Context(), "a"); second <- err }()
+		synctest.Wait() // both wait for the one load
+		cancel()
+		if err := <-first; !errors.Is(err, context.Canceled) {
+			t.Errorf("the first got %v", err)
+		}
+		close(release)
+		if err := <-second; err != nil {
+			t.Errorf("the second got %v", err)
+		}
 	})
-	ctx, cancel := context.WithCancel(t.Context())
-	first := make(chan error, 1)
-	go func() { _, err := c.get(ctx, "a"); first <- err }()
-	<-began
-	second := make(chan error, 1)
-	go func() { _, err := c.get(t.Context(), "a"); second <- err }()
-	cancel()
-	if err := <-first; !errors.Is(err, context.Canceled) {
-		t.Errorf("the first got %v", err)
-	}
-	close(release)
-	if err := <-second; err != nil {
-		t.Errorf("the second got %v", err)
-	}
 }
 
 func TestTOK36_CacheServesUntilTheOutageLimit(t *testing.T) {
