@@ -32,6 +32,10 @@ func (r *Registry) AddSecret(ctx context.Context, by audit.Origin, id ClientID, 
 	if err != nil {
 		return Credential{}, "", false, err
 	}
+	held, err := r.held(ctx, credential)
+	if err != nil {
+		return Credential{}, "", false, err
+	}
 	var secret Secret
 	var created bool
 	c, err := r.updateClient(ctx, id, by, "client.secret.add", func(c *Client) (bool, error) {
@@ -39,9 +43,8 @@ func (r *Registry) AddSecret(ctx context.Context, by audit.Origin, id ClientID, 
 		if old := c.credential(credential); old != nil {
 			return false, sameSecret(*old, spec)
 		}
-		if _, err := r.config.Clients.ClientOf(ctx, credential); !errors.Is(err, ErrNotFound) {
-			// The client held it once. A credential_id names one secret for ever: tokens carry it.
-			return false, errors.Join(err, fmt.Errorf("authz: this Idempotency-Key made a secret that is gone: %w", ErrConflict))
+		if held {
+			return false, fmt.Errorf("authz: this Idempotency-Key made a secret that is gone: %w", ErrConflict)
 		}
 		if !c.makeRoom(r.config.Now()) {
 			return false, ErrTooManySecrets
@@ -53,6 +56,17 @@ func (r *Registry) AddSecret(ctx context.Context, by audit.Origin, id ClientID, 
 		return Credential{}, "", false, err
 	}
 	return *c.credential(credential), secret, created, nil
+}
+
+// held reports whether a client has, or once had, the credential. A credential_id names one secret for
+// ever: tokens carry it. It is asked before the client is read, so that an equal addition that runs at
+// the same time is found in the client, and not taken for one that is gone.
+func (r *Registry) held(ctx context.Context, id CredentialID) (bool, error) {
+	_, err := r.config.Clients.ClientOf(ctx, id)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // checkSecret checks a spec and returns the identifier that the credential will have.

@@ -232,6 +232,30 @@ func TestRegistry_SecretsAreBoundedAndDeadOnesMakeRoom(t *testing.T) {
 	}
 }
 
+func TestRegistry_EqualAdditionsRace(t *testing.T) {
+	for range 50 {
+		w := newWorld(t, nil)
+		w.story(t)
+		var wg sync.WaitGroup
+		var made atomic.Int64
+		for range 8 {
+			wg.Go(func() {
+				_, secret, created, err := w.registry.AddSecret(t.Context(), admin, "acme", SecretSpec{IdempotencyKey: "0123456789abcdef"})
+				if err != nil || created != (secret != "") {
+					t.Errorf("%v, created %t", err, created)
+				}
+				if created {
+					made.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		if n := len(w.clients["acme"].Credentials); made.Load() != 1 || n != 2 {
+			t.Fatalf("%d were made, the client has %d", made.Load(), n)
+		}
+	}
+}
+
 // Tokens carry credential_id, and what one leaked secret obtained is voided by it: an identifier must
 // never come back with another secret.
 func TestCLA08_ACredentialIDNamesOneSecretForEver(t *testing.T) {
