@@ -62,16 +62,6 @@ var (
 	missingGrantType      = badRequest("grant_type is missing; send grant_type=client_credentials")
 )
 
-// refusals returns every row, for the test that keeps their texts.
-func refusals() []*refusal {
-	return []*refusal{
-		wrongMethod, plainHTTP, credentialsInURL, repeatedAuthorization, repeatedContentType, missingContentType,
-		wrongContentType, wrongCharset, contentEncoding, bodyTooLarge, bodyUnreadable, tooManyParameters,
-		rawSemicolon, badEscape, notUTF8, notASCII, controlCharacter, repeatedParameter, malformedClientID,
-		malformedClientSecret, incompleteAssertion, severalMethods, contradictingClientID, missingGrantType,
-	}
-}
-
 // statusOf is the one table from code to status. A code that is not in it is no code of this
 // endpoint (TOK-41): what carries it is a fault.
 func statusOf(code authz.Code) (status int, ok bool) {
