@@ -76,13 +76,3 @@ func (s ScopeSet) Intersects(o ScopeSet) bool { return slices.ContainsFunc(o.tok
 
 // Equal reports whether s and o hold the same tokens.
 func (s ScopeSet) Equal(o ScopeSet) bool { return slices.Equal(s.tokens, o.tokens) }
-
-// Union returns the tokens that are in s or in o.
-func (s ScopeSet) Union(o ScopeSet) ScopeSet {
-	if o.Empty() {
-		return s
-	}
-	all := slices.Concat(s.tokens, o.tokens)
-	slices.Sort(all)
-	return ScopeSet{slices.Compact(all)}
-}

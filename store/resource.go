@@ -21,13 +21,12 @@ type resourceForm struct {
 
 // SealResource is as SealClient, for a resource.
 func (e *Envelope) SealResource(r authz.Resource) ([]byte, error) {
-	lifetime, err1 := seconds(r.TokenLifetime)
-	scope, err2 := scopeForm(r.Scopes)
-	if err := errors.Join(err1, err2); err != nil {
+	lifetime, err := seconds(r.TokenLifetime)
+	if err != nil {
 		return nil, fmt.Errorf("store: resource %q: %w", r.ID, err)
 	}
 	return seal(e, KindResource, string(r.ID), r.Version, resourceForm{
-		Scope:         scope,
+		Scope:         r.Scopes.String(),
 		TokenLifetime: lifetime,
 		Algorithm:     string(r.Algorithm),
 		TokenType:     r.TokenType,
