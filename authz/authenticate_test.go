@@ -28,7 +28,7 @@ func TestAuthenticate_CausesAndOneAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	revoked, revokedSecret, _, _ := w.registry.AddSecret(t.Context(), admin, "acme", SecretSpec{})
-	if _, err := w.registry.RevokeSecret(t.Context(), admin, "acme", revoked.ID); err != nil {
+	if _, err := w.registry.RevokeSecret(t.Context(), admin, "acme", revoked.ID, SecretRevocation{}); err != nil {
 		t.Fatal(err)
 	}
 	_, earlySecret, _, _ := w.registry.AddSecret(t.Context(), admin, "acme", SecretSpec{NotBefore: w.now().Add(time.Hour)})
@@ -104,7 +104,7 @@ func TestCLA16_TwoLiveSecrets(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := w.registry.RevokeSecret(t.Context(), admin, "acme", c.Credentials[0].ID); err != nil {
+	if _, err := w.registry.RevokeSecret(t.Context(), admin, "acme", c.Credentials[0].ID, SecretRevocation{}); err != nil {
 		t.Fatal(err)
 	}
 	_, err = w.server.Token(t.Context(), request("acme", old))

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/marque-auth/marque/authz/token"
+	"github.com/marque-auth/marque/keys/jose"
 )
 
 // ClientID identifies a client. One that an admin chooses is [A-Za-z0-9._~-]{1,64} (TOK-49); what a
@@ -29,6 +30,7 @@ type Client struct {
 	ID         ClientID
 	Name       string
 	Disabled   bool
+	Admin      bool // it may have tokens for the management API
 	AuthMethod AuthMethod
 	GrantTypes []string
 
@@ -42,7 +44,12 @@ type Client struct {
 	Claims        []token.Static // sorted by name; what every token of the client also says
 	Credentials   []Credential   // in order of creation
 
+	// IntrospectionAlgorithm signs introspection answers for it (RFC 9701, Section 6); canonical name,
+	// empty for a client that serves nothing.
+	IntrospectionAlgorithm jose.Algorithm
+
 	CreatedAt time.Time
 	UpdatedAt time.Time
-	Version   uint64 // set by the store; 0 for a client that was never stored
+	DeletedAt time.Time // set for ever once it is deleted: its identifier is not given to another (EVT-02)
+	Version   uint64    // set by the store; 0 for a client that was never stored
 }

@@ -104,15 +104,15 @@ func list[K cmp.Ordered, V any](m *memory, from map[K]V, after K, limit int) ([]
 	return out, nil
 }
 
-func (m *memory) ListClients(_ context.Context, after ClientID, limit int) ([]Client, error) {
-	return list(m, m.clients, after, limit)
+func (m *memory) ListClients(_ context.Context, q ClientQuery) ([]Client, error) {
+	return list(m, m.clients, q.After, q.Limit)
 }
 
 func (m *memory) ListResources(_ context.Context, after ResourceID, limit int) ([]Resource, error) {
 	return list(m, m.resources, after, limit)
 }
 
-func (m *memory) PutClient(_ context.Context, c Client, e audit.Entry) (Client, error) {
+func (m *memory) PutClient(_ context.Context, c Client, e audit.Entry, revoked ...Revocation) (Client, error) {
 	if err := m.called("put"); err != nil {
 		return Client{}, err
 	}
@@ -135,7 +135,7 @@ func (m *memory) PutClient(_ context.Context, c Client, e audit.Entry) (Client, 
 	return c, nil
 }
 
-func (m *memory) PutResource(_ context.Context, r Resource, e audit.Entry) (Resource, error) {
+func (m *memory) PutResource(_ context.Context, r Resource, e audit.Entry, revoked ...Revocation) (Resource, error) {
 	if err := m.called("put"); err != nil {
 		return Resource{}, err
 	}

@@ -18,6 +18,9 @@ type RegistryConfig struct {
 	Pepper          keys.Secret
 	Clients         ClientRecords
 	Resources       ResourceRecords
+	Revocations     RevocationRecords
+	Log             AuditLog
+	Revoker         *Revoker
 	ClaimNamespaces []string // static claims must begin with one of these; none allows no static claims
 
 	// EnsureKeys returns once the algorithm has a published key; it is called before a resource that

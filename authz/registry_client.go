@@ -25,6 +25,13 @@ type ClientSpec struct {
 	Serves          []string
 	TokenLifetime   time.Duration // 0: the resource's
 	Claims          map[string]jsontext.Value
+	Admin           bool
+
+	// IntrospectionAlgorithm is of RFC 9701, Section 6; empty: that of the first resource it serves.
+	IntrospectionAlgorithm string
+
+	// Secret is one brought from another server; empty: the server makes one. Only for creation.
+	Secret Secret
 }
 
 // CreateClient registers a client with its first secret. The secret is returned when the client was
@@ -161,9 +168,9 @@ func (r *Registry) Client(ctx context.Context, id ClientID) (Client, error) {
 	return r.config.Clients.Client(ctx, id)
 }
 
-// ListClients returns at most limit clients after the given identifier, in bytewise order.
-func (r *Registry) ListClients(ctx context.Context, after ClientID, limit int) ([]Client, error) {
-	return r.config.Clients.ListClients(ctx, after, limit)
+// ListClients is as ClientRecords.ListClients.
+func (r *Registry) ListClients(ctx context.Context, q ClientQuery) ([]Client, error) {
+	return r.config.Clients.ListClients(ctx, q)
 }
 
 // SetClientDisabled disables or enables a client. A disabled client gets no tokens.

@@ -22,6 +22,7 @@ type SecretSpec struct {
 	NotBefore      time.Time
 	Expires        time.Time
 	IdempotencyKey string // repeating it repeats the addition
+	Secret         Secret // one brought from another server; empty: the server makes one
 }
 
 // AddSecret gives a client a further secret, so that the old one can be retired without downtime.
@@ -106,8 +107,14 @@ func (r *Registry) giveSecret(c *Client, id CredentialID, spec SecretSpec) Secre
 	return secret
 }
 
+// SecretRevocation says what is known of a secret that is revoked.
+type SecretRevocation struct {
+	Compromised bool      // tokens that it obtained are void, too (EVT-03)
+	Since       time.Time // only those issued from then on; zero: all. Only with Compromised.
+}
+
 // RevokeSecret ends a secret at once. Doing it again changes nothing.
-func (r *Registry) RevokeSecret(ctx context.Context, by audit.Origin, id ClientID, credential CredentialID) (Credential, error) {
+func (r *Registry) RevokeSecret(ctx context.Context, by audit.Origin, id ClientID, credential CredentialID, why SecretRevocation) (Credential, error) {
 	c, err := r.updateClient(ctx, id, by, "client.secret.revoke", func(c *Client) (bool, error) {
 		old := c.credential(credential)
 		if old == nil {

@@ -182,7 +182,7 @@ func TestRegistry_AddSecretRepeats(t *testing.T) {
 	if err != nil || created || none != "" || a.ID != b.ID {
 		t.Errorf("repeated: %v, created %t", err, created)
 	}
-	if _, err := w.registry.RevokeSecret(t.Context(), admin, "acme", a.ID); err != nil {
+	if _, err := w.registry.RevokeSecret(t.Context(), admin, "acme", a.ID, SecretRevocation{}); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, _, err := w.registry.AddSecret(t.Context(), admin, "acme", spec); !errors.Is(err, ErrConflict) {
@@ -191,7 +191,7 @@ func TestRegistry_AddSecretRepeats(t *testing.T) {
 	if _, _, _, err := w.registry.AddSecret(t.Context(), admin, "nobody", spec); !errors.Is(err, ErrNotFound) {
 		t.Errorf("unknown client: %v", err)
 	}
-	if _, err := w.registry.RevokeSecret(t.Context(), admin, "acme", "nope"); !errors.Is(err, ErrNotFound) {
+	if _, err := w.registry.RevokeSecret(t.Context(), admin, "acme", "nope", SecretRevocation{}); !errors.Is(err, ErrNotFound) {
 		t.Errorf("unknown credential: %v", err)
 	}
 	for name, spec := range map[string]SecretSpec{
@@ -220,7 +220,7 @@ func TestRegistry_SecretsAreBoundedAndDeadOnesMakeRoom(t *testing.T) {
 	if _, _, _, err := w.registry.AddSecret(t.Context(), admin, "acme", SecretSpec{}); !errors.Is(err, ErrTooManySecrets) {
 		t.Errorf("one too many: %v", err)
 	}
-	if _, err := w.registry.RevokeSecret(t.Context(), admin, "acme", c.Credentials[0].ID); err != nil {
+	if _, err := w.registry.RevokeSecret(t.Context(), admin, "acme", c.Credentials[0].ID, SecretRevocation{}); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, _, err := w.registry.AddSecret(t.Context(), admin, "acme", SecretSpec{}); err != nil {
@@ -323,7 +323,7 @@ func TestRegistry_NotAppliedIsNotAcknowledged(t *testing.T) {
 				return s, err
 			},
 			"revoke": func() (Secret, error) {
-				_, err := w.registry.RevokeSecret(t.Context(), admin, "acme", c.Credentials[0].ID)
+				_, err := w.registry.RevokeSecret(t.Context(), admin, "acme", c.Credentials[0].ID, SecretRevocation{})
 				return "", err
 			},
 			"disable": func() (Secret, error) {
@@ -399,13 +399,13 @@ type racingClients struct {
 	lost *int
 }
 
-func (r *racingClients) PutClient(ctx context.Context, c Client, e audit.Entry) (Client, error) {
+func (r *racingClients) PutClient(ctx context.Context, c Client, e audit.Entry, revoked ...Revocation) (Client, error) {
 	if r.lose > 0 {
 		r.lose--
 		*r.lost++
 		return Client{}, ErrConflict
 	}
-	return r.memory.PutClient(ctx, c, e)
+	return r.memory.PutClient(ctx, c, e, revoked...)
 }
 
 func TestRegistry_TheOrderOfResourcesHasNoMeaning(t *testing.T) {

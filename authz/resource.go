@@ -20,7 +20,8 @@ type Resource struct {
 
 	CreatedAt time.Time
 	UpdatedAt time.Time
-	Version   uint64 // set by the store; 0 for a resource that was never stored
+	DeletedAt time.Time // set while it is deleted; its tokens are void
+	Version   uint64    // set by the store; 0 for a resource that was never stored
 }
 
 // Lifetimes of tokens (RFC 6750, Section 5.3; TOK-34).

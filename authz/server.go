@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/marque-auth/marque/authz/token"
 	"github.com/marque-auth/marque/keys"
 	"github.com/marque-auth/marque/keys/jose"
 )
@@ -17,6 +18,7 @@ const (
 	DefaultStoreOutage  = 5 * time.Minute
 	DefaultClientRate   = 10_000
 	DefaultFailures     = 30
+	DefaultUnknown      = 300
 	DefaultSigningQueue = 1_024
 )
 
@@ -40,10 +42,18 @@ type Config struct {
 	Resources Resources
 	Keys      Signers
 
+	// PublicKey returns the server's own published key of that identifier, without I/O. An error that
+	// wraps jose.ErrUnknownKey means that there is none; any other, that it cannot be said now.
+	PublicKey   func(kid string) (*jose.PublicKey, error)
+	Revocations Revocations  // what introspection reads
+	Index       *token.Index // what issuing asks
+	Revoker     *Revoker
+
 	ClientCache  int           // clients kept in memory; as many resources
 	StoreOutage  time.Duration // how long cached records serve without contact with the store
 	ClientRate   float64       // tokens per second and client; 0 = no limit
 	Failures     float64       // failed authentications per minute, client and address, before 429; 0 = no limit
+	Unknown      float64       // tokens without our signature per minute and caller that introspection answers, before 429; 0 = no limit
 	SigningQueue int           // how many requests may wait for a signature before 503
 
 	Now func() time.Time

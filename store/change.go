@@ -13,13 +13,15 @@ const (
 	KindClient   Kind = "client"
 	KindResource Kind = "resource"
 	KindRing     Kind = "ring"
+
+	KindRevocation Kind = "revocation"
 )
 
 // Change says that one record was written. It carries no content: who follows the feed drops or
 // reloads what it holds of that record, so applying a Change twice, or late, is harmless.
 type Change struct {
 	Kind Kind
-	ID   string // client identifier, resource identifier, or the ring's algorithm
+	ID   string // client identifier, resource identifier, the ring's algorithm, or the revocation's token.Subject.String
 }
 
 // Cursor is a place in the feed. It is opaque, names the store's epoch, and is never empty.

@@ -24,16 +24,27 @@ import (
 type Store interface {
 	authz.ClientRecords
 	authz.ResourceRecords
+	authz.RevocationRecords
+	authz.AuditLog
 	keys.Rings
 	Changes
-	AuditLog
+	Audit
+	Inspector
 }
 
-// AuditLog reads what the writes of the other contracts, and keys.Genesis, have recorded. Entries
+// Audit reads what the writes of the other contracts, and keys.Genesis, have recorded. Entries
 // appear in commit order, exactly one for each committed write, and are never changed or removed.
-type AuditLog interface {
+type Audit interface {
 	// Entries returns at most limit entries committed after the cursor, oldest first, and the cursor
 	// behind the last of them; no entries and a cursor at the same place when there is nothing more.
-	// The empty cursor is the beginning. A cursor of another store is ErrCursor.
+	// The empty cursor is the beginning. A cursor of another store is ErrCursor. Each entry has its ID.
 	Entries(ctx context.Context, after string, limit int) (entries []audit.Entry, next string, err error)
+}
+
+// Inspector looks at everything that is stored, for marque doctor.
+type Inspector interface {
+	// Inspect reads every record of the namespace, authenticates and decodes it, and checks that each
+	// credential of a client is indexed. It calls damaged with a *RecordError for each one that fails,
+	// and goes on; it returns how many records it read. The error is of the reading itself.
+	Inspect(ctx context.Context, damaged func(err error)) (records int, err error)
 }

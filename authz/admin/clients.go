@@ -16,7 +16,7 @@ import (
 type Clients interface {
 	CreateClient(ctx context.Context, by audit.Origin, spec authz.ClientSpec) (authz.Client, authz.Secret, bool, error)
 	Client(ctx context.Context, id authz.ClientID) (authz.Client, error)
-	ListClients(ctx context.Context, after authz.ClientID, limit int) ([]authz.Client, error)
+	ListClients(ctx context.Context, q authz.ClientQuery) ([]authz.Client, error)
 	SetClientDisabled(ctx context.Context, by audit.Origin, id authz.ClientID, disabled bool) (authz.Client, error)
 }
 
@@ -79,7 +79,7 @@ func (h *handler) ListClients(ctx context.Context, req api.ListClientsRequestObj
 	if err != nil {
 		return nil, err
 	}
-	found, err := h.registry.ListClients(ctx, after, n+1)
+	found, err := h.registry.ListClients(ctx, authz.ClientQuery{After: after, Limit: n + 1})
 	if err != nil {
 		return nil, err
 	}

@@ -12,7 +12,7 @@ import (
 // Secrets are the management operations on the secrets of a client, as authz.Registry documents them.
 type Secrets interface {
 	AddSecret(ctx context.Context, by audit.Origin, id authz.ClientID, spec authz.SecretSpec) (authz.Credential, authz.Secret, bool, error)
-	RevokeSecret(ctx context.Context, by audit.Origin, id authz.ClientID, credential authz.CredentialID) (authz.Credential, error)
+	RevokeSecret(ctx context.Context, by audit.Origin, id authz.ClientID, credential authz.CredentialID, why authz.SecretRevocation) (authz.Credential, error)
 }
 
 // AddSecret makes a further secret. Its answer 201 is one of the two that ever show a secret.
@@ -73,7 +73,7 @@ func (h *handler) ListSecrets(ctx context.Context, req api.ListSecretsRequestObj
 // RevokeSecret ends a secret.
 func (h *handler) RevokeSecret(ctx context.Context, req api.RevokeSecretRequestObject) (api.RevokeSecretResponseObject, error) {
 	id := authz.ClientID(req.ClientID)
-	c, err := h.registry.RevokeSecret(ctx, origin(ctx), id, authz.CredentialID(req.CredentialID))
+	c, err := h.registry.RevokeSecret(ctx, origin(ctx), id, authz.CredentialID(req.CredentialID), authz.SecretRevocation{})
 	if err != nil {
 		return nil, err
 	}

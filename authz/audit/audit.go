@@ -5,7 +5,11 @@
 // format is fixed now.
 package audit
 
-import "time"
+import (
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
 
 // ActorKind says how an actor was recognised.
 type ActorKind string
@@ -39,11 +43,17 @@ type Origin struct {
 
 // Entry is one line of the audit log. It never holds a secret, a token or an assertion.
 type Entry struct {
+	ID   string    // its place in the log; set when it is read
 	Time time.Time // UTC
 	Origin
 	Action string // a dotted verb, such as "client.create"
 	Target string // the identifier of what was acted on
 	Result string // ResultDone, or ResultRefused where a refused act is recorded
+
+	// Before and After are the members of the record that the act changed, each one compact JSON object
+	// in the management API's names; nil where there was, or is, no record. What would reveal a secret
+	// is not among them.
+	Before, After jsontext.Value
 }
 
 // The results of an act.

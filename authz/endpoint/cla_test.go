@@ -152,7 +152,7 @@ func TestCLA16_TwoLiveSecrets(t *testing.T) {
 	check(t, err)
 	s.issued()
 	s.issued(as("c1", secret.Reveal()))
-	_, err = s.registry.RevokeSecret(t.Context(), admin, "c1", first.Credentials[0].ID)
+	_, err = s.registry.RevokeSecret(t.Context(), admin, "c1", first.Credentials[0].ID, authz.SecretRevocation{})
 	check(t, err)
 	s.refused(401, authz.InvalidClient)
 	s.issued(as("c1", secret.Reveal()))

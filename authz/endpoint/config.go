@@ -24,12 +24,38 @@ const (
 	DefaultMetadataMaxAge = 5 * time.Minute
 )
 
-// Tokens issues tokens. It may be called concurrently.
+// Tokens issues tokens, says what has become of them, and withdraws them: authz.Server. It may be
+// called concurrently.
 type Tokens interface {
 	// Token answers a request whose syntax holds. A refusal is an *authz.Error, too many requests
 	// an *authz.ThrottledError, a state that cannot be known an *authz.UnavailableError; any other
 	// error is a fault, and the caller is told nothing of it. The context carries RequestID.
 	Token(ctx context.Context, r authz.Request) (authz.Issued, error)
+
+	// Introspect is as authz.Server documents it; its errors are those of Token, and
+	// *authz.InvalidTokenError.
+	Introspect(ctx context.Context, r authz.IntrospectRequest) (authz.Introspection, error)
+
+	// Revoke is as authz.Server documents it; its errors are those of Token.
+	Revoke(ctx context.Context, r authz.RevokeRequest) (authz.Revoked, error)
+}
+
+// Refusals remembers refused requests for the admin: authz.Refusals. It must not block.
+type Refusals interface{ Add(r authz.Refusal) }
+
+// Meter counts. It may be called concurrently, and must not block.
+type Meter interface {
+	// Answered is called once for every request, after it was answered.
+	Answered(a Answered)
+}
+
+// Answered is a request that was answered, in words from closed lists.
+type Answered struct {
+	Route  string // "token", "introspect", "revoke", "jwks", "metadata", "healthz", "readyz"; "other"
+	Method string // as sent if the route knows it, otherwise "other"
+	Status int
+	Cause  string        // why it did not succeed: an authz.Cause, or one of this package; empty for success
+	Took   time.Duration // from the first look at the request until the answer was written
 }
 
 // Keys publishes the verification keys. It may be called concurrently, and does no I/O.
@@ -51,6 +77,9 @@ type Config struct {
 	Tokens Tokens
 	Keys   Keys
 	Log    *slog.Logger
+
+	Refusals Refusals // nil: none are remembered
+	Meter    Meter    // nil: nothing is counted
 
 	// Ready returns nil while tokens can be issued. Nil means always.
 	Ready func(context.Context) error

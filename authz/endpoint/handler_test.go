@@ -50,6 +50,14 @@ func serveOne(t testing.TB, r *http.Request, edit func(*Config)) *httptest.Respo
 	return w
 }
 
+func (tokensFunc) Introspect(context.Context, authz.IntrospectRequest) (authz.Introspection, error) {
+	return authz.Introspection{}, errors.ErrUnsupported
+}
+
+func (tokensFunc) Revoke(context.Context, authz.RevokeRequest) (authz.Revoked, error) {
+	return authz.Revoked{}, errors.ErrUnsupported
+}
+
 func answering(f tokensFunc) func(*Config) { return func(c *Config) { c.Tokens = f } }
 
 // tokenPost is B0 of the matrix, with Basic credentials c1:s1.

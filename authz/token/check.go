@@ -25,11 +25,14 @@ const MaxAhead = 60 * time.Second
 // Check says which tokens a Checker takes. Issuer, Audience, Algorithms and Key are required.
 type Check struct {
 	Issuer     string           // equal to iss, character by character
-	Audience   string           // equal to an element of aud, likewise
+	Audience   string           // equal to an element of aud, likewise; required unless AnyAudience
 	Algorithms []jose.Algorithm // the allowed ones; nothing else is used (RFC 8725, Section 3.1)
 
 	// Leeway is 0 for DefaultLeeway, NoLeeway for none, else up to MaxLeeway.
 	Leeway time.Duration
+
+	// AnyAudience takes tokens whoever they are for. Only the issuer itself has a use for that.
+	AnyAudience bool
 
 	// InsecureTypJWT also takes tokens of type JWT, which other kinds of JWT bear as well: safe only
 	// if the issuer signs nothing but access tokens for this audience with that type.
@@ -56,8 +59,11 @@ func NewChecker(c Check) (*Checker, error) {
 	if c.Issuer == "" {
 		errs = append(errs, errors.New("no Issuer"))
 	}
-	if c.Audience == "" {
+	if c.Audience == "" && !c.AnyAudience {
 		errs = append(errs, errors.New("no Audience"))
+	}
+	if c.Audience != "" && c.AnyAudience {
+		errs = append(errs, errors.New("an Audience and AnyAudience"))
 	}
 	if len(c.Algorithms) == 0 {
 		errs = append(errs, errors.New("no Algorithms"))
@@ -93,15 +99,22 @@ func NewChecker(c Check) (*Checker, error) {
 	return &Checker{check: c, types: types}, nil
 }
 
-// Verify returns the claims of a token that passes every check. An error that is ErrToken is an
+// Verified is a token that passed every check: what it says, and what its header says.
+type Verified struct {
+	Claims
+	KeyID string // kid of the key that verified it
+	Type  string // typ: TypeAccessToken or TypeJWT
+}
+
+// Verify returns a token that passes every check. An error that is ErrToken is an
 // *Error: the token is refused. Any other error came from Check.Key, and leaves the token unjudged.
 //
 // The clock is read once. Nothing of the payload is read before the signature was checked.
-func (c *Checker) Verify(ctx context.Context, compact string) (Claims, error) {
+func (c *Checker) Verify(ctx context.Context, compact string) (Verified, error) {
 	now := c.check.Now()
 	var kid string
 	var fault error
-	_, payload, err := jose.Verify(compact, jose.VerifyOptions{
+	h, payload, err := jose.Verify(compact, jose.VerifyOptions{
 		Types:      c.types,
 		Algorithms: c.check.Algorithms,
 		Key: func(h jose.Header) (*jose.PublicKey, error) {
@@ -116,19 +129,19 @@ func (c *Checker) Verify(ctx context.Context, compact string) (Claims, error) {
 	// First the fault: its text may wrap any of the kernel's errors (a JWKS document is malformed,
 	// say), and must not pass for one about the token.
 	if fault != nil {
-		return Claims{}, fault
+		return Verified{}, fault
 	}
 	if err != nil {
-		return Claims{}, kernelRefusal(kid, err)
+		return Verified{}, kernelRefusal(kid, err)
 	}
 	p, err := Parse(payload)
 	if err != nil {
-		return Claims{}, &Error{Reason: ReasonClaims, KeyID: kid, Err: err}
+		return Verified{}, &Error{Reason: ReasonClaims, KeyID: kid, Err: err}
 	}
 	if reason := c.judge(&p, now); reason != "" {
-		return Claims{}, &Error{Reason: reason, KeyID: kid, JTI: p.JTI, ClientID: p.ClientID}
+		return Verified{}, &Error{Reason: reason, KeyID: kid, JTI: p.JTI, ClientID: p.ClientID}
 	}
-	return p.Claims, nil
+	return Verified{Claims: p.Claims, KeyID: kid, Type: h.Type}, nil
 }
 
 // judge returns the first reason against p, or none.
@@ -137,7 +150,7 @@ func (c *Checker) judge(p *Parsed, now time.Time) Reason {
 	switch {
 	case p.Issuer != c.check.Issuer:
 		return ReasonIssuer
-	case !slices.Contains(p.Audience, c.check.Audience):
+	case !c.check.AnyAudience && !slices.Contains(p.Audience, c.check.Audience):
 		return ReasonAudience
 	case p.HasConfirmation:
 		// No way to check a binding is built here, and to ignore one is a downgrade (RFC 7800,

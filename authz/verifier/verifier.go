@@ -158,11 +158,11 @@ func (v *Verifier) Status() remote.Status {
 // token and may be shown to its bearer; any other, ErrUnavailable as a rule, means that the token
 // could not be judged: answer 503, never 401. ctx ends a wait for keys.
 func (v *Verifier) Verify(ctx context.Context, accessToken string) (Token, error) {
-	claims, err := v.checker.Verify(ctx, accessToken)
+	verified, err := v.checker.Verify(ctx, accessToken)
 	if err != nil {
 		return Token{}, err
 	}
-	return Token{claims: claims, scopes: v.counting(claims)}, nil
+	return Token{claims: verified.Claims, scopes: v.counting(verified.Claims)}, nil
 }
 
 // counting returns the scopes of c that count here: RFC 9068, Section 5.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"github.com/marque-auth/marque/authz"
 	"io"
 	"net/http"
 	"strings"
@@ -134,7 +135,7 @@ func TestLostAnswerCreatesOnce(t *testing.T) {
 	if r.JSON200 == nil || r.JSON200.ClientSecret != nil {
 		t.Errorf("got %s", r.Body)
 	}
-	list, err := s.registry.ListClients(t.Context(), "", 10)
+	list, err := s.registry.ListClients(t.Context(), authz.ClientQuery{Limit: 10})
 	if err != nil || len(list) != 1 {
 		t.Errorf("%d clients, %v", len(list), err)
 	}

@@ -291,7 +291,7 @@ func TestSampleIsLeftAlone(t *testing.T) {
 // TestWithoutSample: the demo tells its own story.
 func TestWithoutSample(t *testing.T) {
 	s := startTest(t, devConfig(t), options{withoutSample: true})
-	if list, err := s.registry.ListClients(t.Context(), "", 10); err != nil || len(list) != 0 {
+	if list, err := s.registry.ListClients(t.Context(), authz.ClientQuery{Limit: 10}); err != nil || len(list) != 0 {
 		t.Errorf("%v, %v", list, err)
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/marque-auth/marque/store"
 )
 
-// Entries implements store.AuditLog.
+// Entries implements store.Audit.
 func (s *Store) Entries(ctx context.Context, after string, limit int) ([]audit.Entry, string, error) {
 	if limit < 1 {
 		return nil, "", errLimit

@@ -53,8 +53,8 @@ func (s *Store) ClientOf(ctx context.Context, id authz.CredentialID) (authz.Clie
 }
 
 // ListClients implements authz.ClientRecords.
-func (s *Store) ListClients(ctx context.Context, after authz.ClientID, limit int) ([]authz.Client, error) {
-	records, err := s.list(ctx, bucketClients, string(after), limit)
+func (s *Store) ListClients(ctx context.Context, q authz.ClientQuery) ([]authz.Client, error) {
+	records, err := s.list(ctx, bucketClients, string(q.After), q.Limit)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +68,7 @@ func (s *Store) ListClients(ctx context.Context, after authz.ClientID, limit int
 }
 
 // PutClient implements authz.ClientRecords.
-func (s *Store) PutClient(ctx context.Context, c authz.Client, e audit.Entry) (authz.Client, error) {
+func (s *Store) PutClient(ctx context.Context, c authz.Client, e audit.Entry, revoked ...authz.Revocation) (authz.Client, error) {
 	expected := c.Version
 	c.Version++
 	sealed, err := s.env.SealClient(c)

@@ -212,7 +212,7 @@ func readDamaged(t *testing.T, path string, content []byte, stored map[authz.Cli
 			t.Errorf("a record that was never stored (-want +got):\n%s", d)
 		}
 	}
-	_, err1 := s.ListClients(t.Context(), "", 100)
+	_, err1 := s.ListClients(t.Context(), authz.ClientQuery{Limit: 100})
 	_, _, err2 := s.Entries(t.Context(), "", 100)
 	_, err3 := s.PutClient(t.Context(), authz.Client{ID: "new"}, testEntry("new"))
 	return failed || err1 != nil || err2 != nil || err3 != nil

@@ -154,7 +154,7 @@ func countSurvivors(t *testing.T, s *Store, begun, acknowledged map[string]bool)
 	}
 	changed := count(changes, func(c store.Change) string { return c.ID })
 	audited := count(entries, func(e audit.Entry) string { return e.Target })
-	clients, err := s.ListClients(t.Context(), "", 1<<20)
+	clients, err := s.ListClients(t.Context(), authz.ClientQuery{Limit: 1 << 20})
 	if err != nil {
 		t.Fatalf("ListClients: %v", err)
 	}

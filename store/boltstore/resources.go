@@ -36,7 +36,7 @@ func (s *Store) ListResources(ctx context.Context, after authz.ResourceID, limit
 }
 
 // PutResource implements authz.ResourceRecords.
-func (s *Store) PutResource(ctx context.Context, r authz.Resource, e audit.Entry) (authz.Resource, error) {
+func (s *Store) PutResource(ctx context.Context, r authz.Resource, e audit.Entry, revoked ...authz.Revocation) (authz.Resource, error) {
 	expected := r.Version
 	r.Version++
 	sealed, err := s.env.SealResource(r)

@@ -15,9 +15,9 @@ import (
 // GenesisFixture is one store without an installation record.
 type GenesisFixture struct {
 	Genesis keys.Genesis
-	Peer    keys.Genesis   // another handle on the same data
-	Log     store.AuditLog // of the same data
-	Raw     Raw            // with kind store.KindInstallation and the empty key
+	Peer    keys.Genesis // another handle on the same data
+	Log     store.Audit  // of the same data
+	Raw     Raw          // with kind store.KindInstallation and the empty key
 }
 
 // RunGenesis tests a driver's keys.Genesis. open returns a new, empty store.
@@ -53,7 +53,7 @@ func FullInstallation(id string) keys.Installation {
 	}
 }
 
-func wantEntries(t *testing.T, log store.AuditLog, want ...audit.Entry) {
+func wantEntries(t *testing.T, log store.Audit, want ...audit.Entry) {
 	t.Helper()
 	got, _, err := log.Entries(t.Context(), "", 100)
 	if err != nil {

@@ -181,7 +181,7 @@ func raceForCredential(t *testing.T, f Fixture) {
 		return err
 	}), authz.ErrConflict)
 	wantOwner(t, f.Store, "wanted", name(winner))
-	clients, err := f.Store.ListClients(t.Context(), "", racers)
+	clients, err := f.Store.ListClients(t.Context(), authz.ClientQuery{Limit: racers})
 	if err != nil || len(clients) != 1 || clients[0].ID != name(winner) {
 		t.Errorf("clients: got %d, %v, want only %s", len(clients), err, name(winner))
 	}

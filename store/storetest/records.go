@@ -132,7 +132,7 @@ func listClients(t *testing.T, f Fixture) {
 		var got []authz.ClientID
 		after := authz.ClientID("")
 		for {
-			page, err := f.Peer.ListClients(t.Context(), after, limit)
+			page, err := f.Peer.ListClients(t.Context(), authz.ClientQuery{After: after, Limit: limit})
 			if err != nil {
 				t.Fatalf("ListClients: %v", err)
 			}
@@ -152,7 +152,7 @@ func listClients(t *testing.T, f Fixture) {
 		}
 	}
 	// A place that is no client's is a place all the same.
-	page, err := f.Store.ListClients(t.Context(), "aZ", 1)
+	page, err := f.Store.ListClients(t.Context(), authz.ClientQuery{After: "aZ", Limit: 1})
 	if err != nil || len(page) != 1 || page[0].ID != "aa" {
 		t.Errorf("after \"aZ\": got %v, %v, want aa", page, err)
 	}
@@ -191,7 +191,7 @@ func listLimits(t *testing.T, f Fixture) {
 		t.Fatalf("Head: %v", err)
 	}
 	for _, limit := range []int{0, -1} {
-		_, err1 := f.Store.ListClients(t.Context(), "", limit)
+		_, err1 := f.Store.ListClients(t.Context(), authz.ClientQuery{Limit: limit})
 		_, err2 := f.Store.ListResources(t.Context(), "", limit)
 		_, _, err3 := f.Store.Changes(t.Context(), head, limit)
 		_, _, err4 := f.Store.Entries(t.Context(), "", limit)

@@ -35,7 +35,7 @@ func subjects() []subject {
 				return c.Version, c.Name, err
 			},
 			list: func(ctx context.Context, s store.Store) error {
-				_, err := s.ListClients(ctx, "", 1000)
+				_, err := s.ListClients(ctx, authz.ClientQuery{Limit: 1000})
 				return err
 			},
 		},
