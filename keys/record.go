@@ -28,6 +28,7 @@ type Key struct {
 	PublishedAt time.Time // in the JWKS from then on
 	SignFrom    time.Time // signs from then on, until a key with a later SignFrom takes over
 	WithdrawAt  time.Time // leaves the JWKS then; stamped when a successor is stamped
+	RevokedAt   time.Time // useless from then on, whatever the other stamps say; see [Ring.Revoke]
 	Windows     Windows   // the settings in force when the stamps were made
 }
 
