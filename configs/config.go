@@ -59,15 +59,17 @@ type Config struct {
 // AdminConfig is the management listener.
 type AdminConfig struct {
 	// Listen is host:port of the management listener over TCP; empty for none. Default
-	// 127.0.0.1:8081. Local commands use the socket in the data folder instead.
+	// 127.0.0.1:8081. Local commands use the socket in the data folder instead. With tls it speaks
+	// TLS, with the same certificate. Beyond loopback it needs tls, trusted_proxies or insecure_http.
 	Listen string `yaml:"listen"`
 
 	// Hosts are the names, without port, that a request to that listener may carry in Host beside
-	// localhost and the address it listens on; any other is refused (DNS rebinding). Default none.
+	// localhost, the issuer's and the address it listens on; any other is refused (DNS rebinding).
+	// Default none.
 	Hosts []string `yaml:"hosts"`
 }
 
-// TLSConfig is the certificate of the public listener, at least TLS 1.2. Both files, or neither.
+// TLSConfig is the certificate of both listeners, at least TLS 1.2. Both files, or neither.
 type TLSConfig struct {
 	// CertFile is a PEM file with the certificate and its chain. Default none: plain HTTP.
 	CertFile string `yaml:"cert_file"`
@@ -146,6 +148,14 @@ type LimitsConfig struct {
 	// further failures are answered 429. 0 is no limit. A correct secret is never refused for it.
 	// Default 30.
 	Failures int `yaml:"failures"`
+
+	// UnknownTokens is how many tokens that do not carry our signature one caller may have
+	// introspected in a minute, then 429; 0 is no limit. Our own tokens never count. Default 300.
+	UnknownTokens int `yaml:"unknown_tokens"`
+
+	// TokenRevocations is how many single tokens of one client can be revoked at a time, 1 to 100000;
+	// one more voids every token that this client was issued until then. Default 1000.
+	TokenRevocations int `yaml:"token_revocations"`
 }
 
 // ClaimsConfig is about static claims of clients.
@@ -196,7 +206,7 @@ func Defaults(dev bool) Config {
 			Ed25519Name:     "EdDSA",
 		},
 		Leeway:   Duration(30 * time.Second),
-		Limits:   LimitsConfig{ClientRate: 10_000, SigningQueue: 1024, Failures: 30},
+		Limits:   LimitsConfig{ClientRate: 10_000, SigningQueue: 1024, Failures: 30, UnknownTokens: 300, TokenRevocations: 1000},
 		Metadata: MetadataConfig{OpenIDAlias: true},
 		Log:      LogConfig{Level: "info", Format: "text"},
 		Shutdown: ShutdownConfig{Grace: Duration(10 * time.Second)},

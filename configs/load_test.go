@@ -215,7 +215,9 @@ func TestRefused(t *testing.T) {
 		{"beyond loopback", "listen: 0.0.0.0:80\n", "", `m.yaml:1: listen: "0.0.0.0:80" is beyond loopback; it needs tls.cert_file and tls.key_file, or trusted_proxies, or insecure_http`},
 		{"every interface", "listen: ':80'\n", "", `m.yaml:1: listen: ":80" is beyond loopback; it needs tls.cert_file and tls.key_file, or trusted_proxies, or insecure_http`},
 		{"a name is not loopback", "listen: localhost.example:80\n", "", `m.yaml:1: listen: "localhost.example:80" is beyond loopback; it needs tls.cert_file and tls.key_file, or trusted_proxies, or insecure_http`},
-		{"admin beyond loopback", "admin: {listen: '0.0.0.0:81'}\n", "", `m.yaml:1: admin.listen: "0.0.0.0:81" is beyond loopback, and this listener speaks plain HTTP; it needs trusted_proxies or insecure_http`},
+		{"admin beyond loopback", "admin: {listen: '0.0.0.0:81'}\n", "", `m.yaml:1: admin.listen: "0.0.0.0:81" is beyond loopback; it needs tls.cert_file and tls.key_file, or trusted_proxies, or insecure_http`},
+		{"unknown tokens", "limits: {unknown_tokens: 1000001}\n", "", "m.yaml:1: limits.unknown_tokens: 1000001 is not between 0 and 1000000"},
+		{"no token revocation", "limits: {token_revocations: 0}\n", "", "m.yaml:1: limits.token_revocations: 0 is not between 1 and 100000"},
 		{"port", "listen: 127.0.0.1:65536\n", "", `m.yaml:1: listen: "127.0.0.1:65536" is not host:port, such as 127.0.0.1:8080`},
 		{"named port", "listen: 127.0.0.1:http\n", "", `m.yaml:1: listen: "127.0.0.1:http" is not host:port, such as 127.0.0.1:8080`},
 		{"every proxy", "trusted_proxies: [0.0.0.0/0]\n", "", `m.yaml:1: trusted_proxies: "0.0.0.0/0" is everyone, who could then claim any address`},
@@ -263,6 +265,10 @@ func TestAccepted(t *testing.T) {
 		{"http issuer by name", "issuer: http://as.example\ninsecure_http: true\n", "", func(*Loaded) bool { return true }},
 		{"behind a proxy", "listen: 0.0.0.0:80\ntrusted_proxies: [10.0.0.1]\n", "", func(*Loaded) bool { return true }},
 		{"with tls", "listen: ':443'\ntls: {cert_file: c, key_file: k}\n", "", func(*Loaded) bool { return true }},
+		{"admin with tls", "admin: {listen: ':8443'}\ntls: {cert_file: c, key_file: k}\n", "", func(*Loaded) bool { return true }},
+		{"limits of revocation", "limits: {unknown_tokens: 0}\n", "MARQUE_LIMITS_TOKEN_REVOCATIONS=5", func(l *Loaded) bool {
+			return l.Limits.UnknownTokens == 0 && l.Limits.TokenRevocations == 5
+		}},
 		{"kubernetes", "", "MARQUE_PORT_8080_TCP_ADDR=10.0.0.1", func(*Loaded) bool { return true }},
 		{"kubernetes, another service", "", "MARQUE_ADMIN_SERVICE_PORT_HTTP=8081", func(*Loaded) bool { return true }},
 		{"the client's secret", "", "MARQUE_CLIENT_SECRET=x", func(*Loaded) bool { return true }},
@@ -284,6 +290,10 @@ func TestDevBeyondLoopback(t *testing.T) {
 	o := Options{Environ: append(home, "MARQUE_LISTEN=0.0.0.0:1", "MARQUE_TRUSTED_PROXIES=10.0.0.1"), Dev: true}
 	_, err := Load(o)
 	if err == nil || !strings.Contains(err.Error(), "MARQUE_LISTEN: listen:") {
+		t.Errorf("got %v", err)
+	}
+	o.Environ[len(o.Environ)-2] = "MARQUE_ADMIN_LISTEN=0.0.0.0:1"
+	if _, err := Load(o); err == nil || !strings.Contains(err.Error(), "MARQUE_ADMIN_LISTEN: admin.listen:") {
 		t.Errorf("got %v", err)
 	}
 	o.Environ = append(o.Environ, "MARQUE_INSECURE_HTTP=true")

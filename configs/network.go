@@ -51,43 +51,40 @@ func cleanPath(path string) bool {
 }
 
 // checkListeners wants host:port, and no plain HTTP that strangers can overhear without a word that
-// says so (architecture: tls, trusted_proxies or insecure_http; with --dev only insecure_http).
+// says so (architecture: tls, trusted_proxies or insecure_http; with --dev only insecure_http). Both
+// listeners carry credentials, so both obey one rule.
 func (l *loader) checkListeners() {
 	c := &l.loaded.Config
-	l.checkAdmin()
-	if !l.readable("listen") {
-		return
-	}
-	if !validAddress(c.Listen) {
-		l.wrong("listen", "%q is not host:port, such as 127.0.0.1:8080", c.Listen)
-		return
-	}
-	if Loopback(c.Listen) || c.InsecureHTTP || !l.readable("insecure_http", "trusted_proxies", "tls.cert_file") {
-		return
-	}
-	switch {
-	case c.Dev:
-		l.wrong("listen", "%q is beyond loopback, which --dev does only with %s: its keys and its sample client are for trying out",
-			c.Listen, l.advice("insecure_http"))
-	case c.TLS.CertFile == "" && len(c.TrustedProxies) == 0:
-		l.wrong("listen", "%q is beyond loopback; it needs %s and %s, or trusted_proxies, or %s",
-			c.Listen, l.advice("tls.cert_file"), l.advice("tls.key_file"), l.advice("insecure_http"))
-	}
-}
-
-func (l *loader) checkAdmin() {
-	c := &l.loaded.Config
-	if c.Admin.Listen != "" && !validAddress(c.Admin.Listen) {
-		l.wrong("admin.listen", "%q is not host:port, such as 127.0.0.1:8081, nor empty", c.Admin.Listen)
-	}
-	open := c.InsecureHTTP || (len(c.TrustedProxies) > 0 && !c.Dev) || !l.readable("insecure_http", "trusted_proxies")
-	if validAddress(c.Admin.Listen) && !Loopback(c.Admin.Listen) && !open {
-		l.wrong("admin.listen", "%q is beyond loopback, and this listener speaks plain HTTP; it needs trusted_proxies or %s", c.Admin.Listen, l.advice("insecure_http"))
+	l.checkListener("listen", c.Listen, `, such as 127.0.0.1:8080`)
+	if c.Admin.Listen != "" {
+		l.checkListener("admin.listen", c.Admin.Listen, `, such as 127.0.0.1:8081, nor empty`)
 	}
 	for _, h := range c.Admin.Hosts {
 		if strings.ContainsAny(h, "/@:* ") && !isIP(h) {
 			l.wrong("admin.hosts", "%q is not a host name without port", h)
 		}
+	}
+}
+
+func (l *loader) checkListener(path, address, such string) {
+	c := &l.loaded.Config
+	if !l.readable(path) {
+		return
+	}
+	if !validAddress(address) {
+		l.wrong(path, "%q is not host:port%s", address, such)
+		return
+	}
+	if Loopback(address) || c.InsecureHTTP || !l.readable("insecure_http", "trusted_proxies", "tls.cert_file") {
+		return
+	}
+	switch {
+	case c.Dev:
+		l.wrong(path, "%q is beyond loopback, which --dev does only with %s: its keys and its sample client are for trying out",
+			address, l.advice("insecure_http"))
+	case c.TLS.CertFile == "" && len(c.TrustedProxies) == 0:
+		l.wrong(path, "%q is beyond loopback; it needs %s and %s, or trusted_proxies, or %s",
+			address, l.advice("tls.cert_file"), l.advice("tls.key_file"), l.advice("insecure_http"))
 	}
 }
 

@@ -88,6 +88,8 @@ func TestDefaultsAgree(t *testing.T) {
 		{"store.outage", time.Duration(c.Store.Outage), keys.DefaultStoreOutage},
 		{"limits.client_rate", c.Limits.ClientRate, authz.DefaultClientRate},
 		{"limits.failures", c.Limits.Failures, authz.DefaultFailures},
+		{"limits.unknown_tokens", c.Limits.UnknownTokens, authz.DefaultUnknown},
+		{"limits.token_revocations", c.Limits.TokenRevocations, authz.DefaultTokenRevocations},
 		{"limits.signing_queue", c.Limits.SigningQueue, authz.DefaultSigningQueue},
 		{"keys.jwks_max_age", time.Duration(c.Keys.JWKSMaxAge), keys.DefaultJWKSMaxAge},
 		{"keys.refresh_interval", time.Duration(c.Keys.RefreshInterval), keys.DefaultRefreshInterval},
