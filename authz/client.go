@@ -30,9 +30,14 @@ type Client struct {
 	ID         ClientID
 	Name       string
 	Disabled   bool
-	Admin      bool // it may have tokens for the management API
 	AuthMethod AuthMethod
 	GrantTypes []string
+
+	// Admin lets it have tokens for the management API. It is stored alone: Resources, Scopes and their
+	// defaults never name the built-in resource or its scope, which no admin can register or grant.
+	// Policy treats such a client as if AdminResource were among its Resources and ScopeAdmin among its
+	// Scopes, and as its defaults where it has no others.
+	Admin bool
 
 	Scopes          ScopeSet // what it may ask for
 	DefaultScopes   ScopeSet // what it gets when it asks for nothing; a subset of Scopes

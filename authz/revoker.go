@@ -3,6 +3,10 @@ package authz
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/marque-auth/marque/authz/audit"
@@ -12,6 +16,9 @@ import (
 // DefaultTokenRevocations is how many single tokens of a client may be revoked at a time before all
 // of its tokens are.
 const DefaultTokenRevocations = 1_000
+
+// actionRevoke is the audit action of a revocation that stands for itself.
+const actionRevoke = "revocation.create"
 
 // RevokerConfig is what a Revoker needs.
 type RevokerConfig struct {
@@ -24,15 +31,201 @@ type RevokerConfig struct {
 
 // Revoker stores revocations: the one way by which clients, admins and the server itself withdraw
 // tokens. It is safe for concurrent use.
-type Revoker struct{ config RevokerConfig }
+type Revoker struct {
+	config RevokerConfig
+	latest atomic.Int64 // see Dated: Unix seconds
+
+	mu    sync.Mutex
+	taken map[ClientID]int // revocations of single tokens that are being stored
+}
 
 // NewRevoker returns a Revoker, or an error that names what is missing.
 func NewRevoker(c RevokerConfig) (*Revoker, error) {
-	return &Revoker{config: c}, nil
+	var errs []error
+	need := func(ok bool, field string) {
+		if !ok {
+			errs = append(errs, fmt.Errorf("authz: RevokerConfig.%s is missing", field))
+		}
+	}
+	need(c.Records != nil, "Records")
+	need(c.Index != nil, "Index")
+	need(c.Applied != nil, "Applied")
+	need(c.PerClient > 0, "PerClient")
+	need(c.Now != nil, "Now")
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return &Revoker{config: c, taken: map[ClientID]int{}}, nil
 }
 
+// maxAhead bounds how far a token may be dated ahead of the clock, to come after a revocation.
+const maxAhead = 2 * time.Second
+
+// Dated tells the Revoker what a token that is about to be signed says of its iat. A token may be dated
+// ahead of the clock, to come after a revocation; one that is made a moment later must still cover it,
+// and so must one that is made after the clock was set back a little. It is cheap enough for every token.
+func (v *Revoker) Dated(iat time.Time) {
+	at := iat.Unix()
+	for {
+		known := v.latest.Load()
+		if at <= known || v.latest.CompareAndSwap(known, at) {
+			return
+		}
+	}
+}
+
+// now is the instant until which every token is dated that was issued until now.
+func (v *Revoker) now() time.Time {
+	now := roundedUp(v.config.Now())
+	if latest := time.Unix(v.latest.Load(), 0).UTC(); latest.After(now) {
+		// Bounded: a clock that was far ahead for a moment must not stop issuing until it is reached.
+		return earlier(latest, now.Add(maxAhead))
+	}
+	return now
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// issuedUntilNow returns the revocation of a subject's tokens that were issued until now.
+func (v *Revoker) issuedUntilNow(s token.Subject) token.Revocation { return issuedUntil(s, v.now()) }
+
 // Revoke withdraws what r says, in addition to what is withdrawn already, and returns what is stored
-// then, and whether that changed. It returns nil only after the change is durable and applied here.
+// then, and whether that changed. It returns nil only after the change is durable and applied here. The
+// client is whose token it is, for a jti, if that is known. When too many single tokens of that client
+// are revoked, all that were issued to it until now are instead: what is returned is then of the
+// client, and harms no other. What may be forgotten already is not stored.
 func (v *Revoker) Revoke(ctx context.Context, by audit.Origin, r token.Revocation, client ClientID) (Revocation, bool, error) {
-	return Revocation{}, false, errors.ErrUnsupported
+	if !r.Valid() {
+		return Revocation{}, false, errors.New("authz: a revocation needs a subject")
+	}
+	w := withdrawal{Revocation: r}
+	if r.Kind == token.RevokedJTI && client != "" {
+		w.client = client
+		release, ok := v.room(r.Subject, client)
+		defer release()
+		if !ok {
+			w = withdrawal{Revocation: v.issuedUntilNow(token.Subject{Kind: token.RevokedClient, Value: string(client)})}
+			by.Reason = collapsed(by.Reason, r.Subject)
+		}
+	}
+	return v.store(ctx, by, w)
+}
+
+// collapsed is the reason of a revocation that stands for one token too many.
+func collapsed(reason string, s token.Subject) string {
+	why := "too many single tokens of this client are revoked; the last one was " + s.String()
+	if reason == "" {
+		return why
+	}
+	return reason + " (" + why + ")"
+}
+
+// room reports whether a further token of the client may be revoked alone, and holds its place until
+// release is called: parallel requests must not exceed the cap together. Several servers may, by what
+// they store at the same moment.
+func (v *Revoker) room(s token.Subject, client ClientID) (release func(), ok bool) {
+	if _, known := v.config.Index.Revocation(s); known {
+		return func() {}, true // it has its place
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.config.Index.Tokens(string(client))+v.taken[client] >= v.config.PerClient {
+		return func() {}, false
+	}
+	v.taken[client]++
+	return func() {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		if v.taken[client]--; v.taken[client] == 0 {
+			delete(v.taken, client)
+		}
+	}, true
+}
+
+// store reads, merges and writes one revocation, again when it lost a race.
+func (v *Revoker) store(ctx context.Context, by audit.Origin, w withdrawal) (Revocation, bool, error) {
+	for range maxAttempts {
+		changes, err := v.prepare(ctx, by, w)
+		if err != nil {
+			return Revocation{}, false, err
+		}
+		c := changes[0]
+		if !c.write { // perhaps a repeat of what was committed and not yet applied here
+			return v.applied(ctx, c.next, false)
+		}
+		e := by.Done(v.config.Now(), actionRevoke, w.Subject.String())
+		r, err := v.config.Records.PutRevocation(ctx, c.next, e)
+		switch {
+		case errors.Is(err, ErrConflict):
+			continue
+		case err != nil:
+			return Revocation{}, false, err
+		}
+		return v.applied(ctx, r, true)
+	}
+	return Revocation{}, false, fmt.Errorf("authz: the revocation of a %s keeps changing: %w", w.Kind, ErrConflict)
+}
+
+func (v *Revoker) applied(ctx context.Context, r Revocation, changed bool) (Revocation, bool, error) {
+	if err := v.config.Applied(ctx); err != nil {
+		return Revocation{}, false, err
+	}
+	return r, changed, nil
+}
+
+// revision is what becomes of the revocation of one subject.
+type revision struct {
+	old, next Revocation // old is the zero value when nothing of the subject was withdrawn
+	write     bool       // next is not what is stored
+}
+
+// prepare reads what is stored of the subjects, at one instant, and returns for each of ws what is to be
+// stored, in the version that it replaces.
+func (v *Revoker) prepare(ctx context.Context, by audit.Origin, ws ...withdrawal) ([]revision, error) {
+	if len(ws) == 0 {
+		return nil, nil
+	}
+	subjects := make([]token.Subject, len(ws))
+	for i, w := range ws {
+		subjects[i] = w.Subject
+	}
+	stored, err := v.config.Records.Revocations(ctx, subjects)
+	if err != nil {
+		return nil, err
+	}
+	now := v.config.Now()
+	out := make([]revision, len(ws))
+	for i, w := range ws {
+		out[i] = w.revise(by, stored, now)
+	}
+	return out, nil
+}
+
+func (w withdrawal) revise(by audit.Origin, stored []Revocation, now time.Time) revision {
+	var old Revocation
+	if at := slices.IndexFunc(stored, func(r Revocation) bool { return r.Subject == w.Subject }); at >= 0 {
+		old = stored[at]
+	}
+	merged, write := w.next(old, now)
+	if !write && old.live(now) {
+		return revision{old: old, next: old}
+	}
+	next := Revocation{
+		Revocation: merged, Client: w.client, Actor: by.Actor, Reason: by.Reason,
+		CreatedAt: now.UTC().Truncate(time.Second), Version: old.Version,
+	}
+	if !old.live(now) {
+		old = Revocation{}
+		if !write {
+			next.Version = 0
+		}
+	} else if next.Client == "" { // an operator need not know whose token it is; who counted it does
+		next.Client = old.Client
+	}
+	return revision{old: old, next: next, write: write}
 }
