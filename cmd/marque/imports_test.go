@@ -28,7 +28,7 @@ var mayImport = map[string][]string{
 	"store/storetest": {
 		"store", "authz", "authz/audit", "authz/token", "keys", "keys/jose",
 	},
-	"store/boltstore":          {"store", "authz", "authz/audit", "keys"},
+	"store/boltstore":          {"store", "authz", "authz/audit", "authz/token", "keys"},
 	"authz/endpoint":           {"authz", "keys", "keys/jose"},
 	"authz/admin":              {"authz", "authz/audit", "authz/token", "authz/admin/internal/api", "keys", "keys/jose"},
 	"authz/admin/client":       {},
@@ -47,6 +47,7 @@ var confined = map[string][]string{
 	"github.com/redis/go-redis":                {},
 	"github.com/spf13/cobra":                   {"cmd/marque"},
 	"github.com/goccy/go-yaml":                 {"configs"},
+	"github.com/prometheus":                    {"cmd/marque"},
 	"net/http":                                 {"authz/endpoint", "authz/admin", "authz/admin/client", "authz/admin/internal/api", "authz/verifier", "keys/remote", "cmd/bench", "cmd/marque"},
 	"github.com/go-oauth2/oauth2/v4/server":    {},
 	"github.com/go-oauth2/oauth2/v4/store":     {},
