@@ -9,6 +9,7 @@ type Code string
 const (
 	InvalidRequest              Code = "invalid_request"
 	InvalidClient               Code = "invalid_client"
+	InvalidGrant                Code = "invalid_grant" // of revocation: the token is another client's (RVK-07)
 	UnauthorizedClient          Code = "unauthorized_client"
 	UnsupportedGrantType        Code = "unsupported_grant_type"
 	InvalidScope                Code = "invalid_scope"
