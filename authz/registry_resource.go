@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/marque-auth/marque/authz/audit"
@@ -89,7 +90,41 @@ func (r *Registry) Resource(ctx context.Context, id ResourceID) (Resource, error
 	return r.config.Resources.Resource(ctx, id)
 }
 
-// ListResources returns at most limit resources after the given identifier, in bytewise order.
-func (r *Registry) ListResources(ctx context.Context, after ResourceID, limit int) ([]Resource, error) {
-	return r.config.Resources.ListResources(ctx, after, limit)
+// ResourceQuery says which resources to list.
+type ResourceQuery struct {
+	After ResourceID // only identifiers that sort, bytewise, after this one
+	Text  string     // only those whose identifier contains it, whatever the case of ASCII letters
+	Limit int        // at least 1
+}
+
+// resourcePage is how many resources are read at a time to be searched.
+const resourcePage = 1_000
+
+// ListResources returns at most q.Limit resources that q describes, in the bytewise order of their
+// identifiers. Fewer than that means that there are no more. There are few resources: a search reads
+// them all.
+func (r *Registry) ListResources(ctx context.Context, q ResourceQuery) ([]Resource, error) {
+	if q.Text == "" {
+		return r.config.Resources.ListResources(ctx, q.After, q.Limit)
+	}
+	text := strings.ToLower(q.Text) // an identifier is ASCII, so nothing else can be found in it
+	var found []Resource
+	for after := q.After; ; {
+		page, err := r.config.Resources.ListResources(ctx, after, resourcePage)
+		if err != nil {
+			return nil, err
+		}
+		for _, res := range page {
+			if !strings.Contains(strings.ToLower(string(res.ID)), text) {
+				continue
+			}
+			if found = append(found, res); len(found) == q.Limit {
+				return found, nil
+			}
+		}
+		if len(page) < resourcePage {
+			return found, nil
+		}
+		after = page[len(page)-1].ID
+	}
 }

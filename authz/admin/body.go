@@ -125,6 +125,10 @@ func misfit(t reflect.Type, value jsontext.Value) (place, rule string) {
 		if _, err := strconv.ParseInt(string(value), 10, 64); err != nil {
 			return "", "must be an integer"
 		}
+	case t.Kind() == reflect.Bool:
+		if value.Kind() != 't' && value.Kind() != 'f' {
+			return "", "must be true or false"
+		}
 	case t.Kind() == reflect.Slice:
 		return misfitArray(t, value)
 	case t.Kind() == reflect.Map:

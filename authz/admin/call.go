@@ -15,6 +15,7 @@ type call struct {
 	operation string // the pattern of the mux; empty: there is none
 	by        audit.Origin
 	r         *http.Request // as the mux sees it: it knows the parts of the path
+	seen      preconditions // of an operation that needs If-Match
 	target    string        // what the operation says that it is about; empty: the path says it
 }
 
@@ -49,7 +50,7 @@ func (h *handler) answered(w *reply, c *call) {
 		level = slog.LevelDebug
 	}
 	target := c.target
-	for _, name := range []string{"client_id", "resource"} {
+	for _, name := range []string{"client_id", "resource", "kid", "request_id"} {
 		if target == "" {
 			target = c.r.PathValue(name)
 		}

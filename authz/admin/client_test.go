@@ -47,7 +47,7 @@ func TestGeneratedClient(t *testing.T) {
 	if err != nil || secret.JSON201 == nil {
 		t.Fatalf("add secret: %v, %s", err, secret.Body)
 	}
-	if revoked, err := c.RevokeSecretWithResponse(ctx, id, secret.JSON201.CredentialID, nil); err != nil || revoked.JSON200 == nil || !revoked.JSON200.Revoked {
+	if revoked, err := c.RevokeSecretWithResponse(ctx, id, secret.JSON201.CredentialID, nil, client.SecretRevocation{}); err != nil || revoked.JSON200 == nil || !revoked.JSON200.Revoked {
 		t.Fatalf("revoke: %v, %s", err, revoked.Body)
 	}
 	if off, err := c.DisableClientWithResponse(ctx, id, nil); err != nil || off.JSON200 == nil || !off.JSON200.Disabled {

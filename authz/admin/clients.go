@@ -17,10 +17,13 @@ type Clients interface {
 	CreateClient(ctx context.Context, by audit.Origin, spec authz.ClientSpec) (authz.Client, authz.Secret, bool, error)
 	Client(ctx context.Context, id authz.ClientID) (authz.Client, error)
 	ListClients(ctx context.Context, q authz.ClientQuery) ([]authz.Client, error)
+	UpdateClient(ctx context.Context, by audit.Origin, id authz.ClientID, match authz.Match, spec authz.ClientSpec, revoke bool) (authz.Client, error)
+	DeleteClient(ctx context.Context, by audit.Origin, id authz.ClientID, match authz.Match) error
 	SetClientDisabled(ctx context.Context, by audit.Origin, id authz.ClientID, disabled bool) (authz.Client, error)
 }
 
-// CreateClient registers a client. Its answer 201 is one of the two that ever show a secret.
+// CreateClient registers a client. Its answer 201 is one of the two that ever show a secret, unless the
+// caller brought it: who sends a secret has it.
 func (h *handler) CreateClient(ctx context.Context, req api.CreateClientRequestObject) (api.CreateClientResponseObject, error) {
 	about(ctx, text(req.Body.ClientID))
 	c, secret, created, err := h.registry.CreateClient(ctx, origin(ctx), clientSpec(req))
@@ -30,38 +33,101 @@ func (h *handler) CreateClient(ctx context.Context, req api.CreateClientRequestO
 	about(ctx, string(c.ID))
 	body := clientOf(c)
 	if !created {
-		return api.CreateClient200JSONResponse(body), nil
+		return api.CreateClient200JSONResponse{
+			Body: body, Headers: api.CreateClient200ResponseHeaders{ETag: etag(c.Version)},
+		}, nil
 	}
-	revealed, expires := secret.Reveal(), int64(0)
-	if made := live(c); made != nil {
-		expires = unixSeconds(made.Expires)
+	if req.Body.ClientSecret == nil {
+		revealed, expires := secret.Reveal(), int64(0)
+		if made := live(c); made != nil {
+			expires = unixSeconds(made.Expires)
+		}
+		body.ClientSecret, body.ClientSecretExpiresAt = &revealed, &expires
 	}
-	body.ClientSecret, body.ClientSecretExpiresAt = &revealed, &expires
 	return api.CreateClient201JSONResponse{
-		Body:    body,
-		Headers: api.CreateClient201ResponseHeaders{Location: "/admin/v1/clients/" + url.PathEscape(string(c.ID))},
+		Body: body,
+		Headers: api.CreateClient201ResponseHeaders{
+			ETag: etag(c.Version), Location: "/admin/v1/clients/" + url.PathEscape(string(c.ID)),
+		},
 	}, nil
 }
 
+// clientSpec is what a creation says of a client.
 func clientSpec(req api.CreateClientRequestObject) authz.ClientSpec {
+	b := req.Body
+	spec := metadata(api.ClientUpdate{
+		ClientID: b.ClientID, ClientName: b.ClientName, Scope: b.Scope, DefaultScope: b.DefaultScope,
+		Resources: b.Resources, DefaultResource: b.DefaultResource, Serves: b.Serves,
+		TokenLifetime: b.TokenLifetime, Claims: b.Claims, Admin: b.Admin,
+		IntrospectionSignedResponseAlg: b.IntrospectionSignedResponseAlg,
+	})
+	spec.IdempotencyKey = text(req.Params.IdempotencyKey)
+	spec.Secret = authz.Secret(text(b.ClientSecret))
+	return spec
+}
+
+// metadata is what creation and update both say of a client.
+func metadata(b api.ClientUpdate) authz.ClientSpec {
 	spec := authz.ClientSpec{
-		ID:              text(req.Body.ClientID),
-		IdempotencyKey:  text(req.Params.IdempotencyKey),
-		Name:            req.Body.ClientName,
-		Scopes:          []string{text(req.Body.Scope)},
-		DefaultScopes:   []string{text(req.Body.DefaultScope)},
-		Resources:       list(req.Body.Resources),
-		DefaultResource: text(req.Body.DefaultResource),
-		Serves:          list(req.Body.Serves),
-		TokenLifetime:   lifetime(req.Body.TokenLifetime),
+		ID:                     text(b.ClientID),
+		Name:                   b.ClientName,
+		Scopes:                 []string{text(b.Scope)},
+		DefaultScopes:          []string{text(b.DefaultScope)},
+		Resources:              list(b.Resources),
+		DefaultResource:        text(b.DefaultResource),
+		Serves:                 list(b.Serves),
+		TokenLifetime:          lifetime(b.TokenLifetime),
+		Admin:                  isTrue(b.Admin),
+		IntrospectionAlgorithm: text(b.IntrospectionSignedResponseAlg),
 	}
-	if req.Body.Claims != nil {
-		spec.Claims = make(map[string]jsontext.Value, len(*req.Body.Claims))
-		for name, value := range *req.Body.Claims {
+	if b.Claims != nil {
+		spec.Claims = make(map[string]jsontext.Value, len(*b.Claims))
+		for name, value := range *b.Claims {
 			spec.Claims[name] = jsontext.Value(value)
 		}
 	}
 	return spec
+}
+
+// UpdateClient puts other metadata in place of a client's.
+func (h *handler) UpdateClient(ctx context.Context, req api.UpdateClientRequestObject) (api.UpdateClientResponseObject, error) {
+	id := authz.ClientID(req.ClientID)
+	if req.Body.ClientID != nil && *req.Body.ClientID != req.ClientID {
+		return nil, invalidField("client_id", "must be as in the path, or absent")
+	}
+	match, err := seen(ctx).match(h.clientVersion(ctx, id))
+	if err != nil {
+		return nil, err
+	}
+	spec := metadata(*req.Body)
+	spec.ID = req.ClientID
+	c, err := h.registry.UpdateClient(ctx, origin(ctx), id, match, spec, isTrue(req.Params.RevokeTokens))
+	if err != nil {
+		return nil, err
+	}
+	return api.UpdateClient200JSONResponse{
+		Body: clientOf(c), Headers: api.UpdateClient200ResponseHeaders{ETag: etag(c.Version)},
+	}, nil
+}
+
+// DeleteClient deletes a client for ever.
+func (h *handler) DeleteClient(ctx context.Context, req api.DeleteClientRequestObject) (api.DeleteClientResponseObject, error) {
+	id := authz.ClientID(req.ClientID)
+	match, err := seen(ctx).match(h.clientVersion(ctx, id))
+	if err != nil {
+		return nil, err
+	}
+	if err := h.registry.DeleteClient(ctx, origin(ctx), id, match); err != nil {
+		return nil, err
+	}
+	return api.DeleteClient204Response{}, nil
+}
+
+func (h *handler) clientVersion(ctx context.Context, id authz.ClientID) func() (uint64, error) {
+	return func() (uint64, error) {
+		c, err := h.registry.Client(ctx, id)
+		return c.Version, err
+	}
 }
 
 // GetClient reads a client.
@@ -70,7 +136,9 @@ func (h *handler) GetClient(ctx context.Context, req api.GetClientRequestObject)
 	if err != nil {
 		return nil, err
 	}
-	return api.GetClient200JSONResponse(clientOf(c)), nil
+	return api.GetClient200JSONResponse{
+		Body: clientOf(c), Headers: api.GetClient200ResponseHeaders{ETag: etag(c.Version)},
+	}, nil
 }
 
 // ListClients reads one page of clients.
@@ -79,7 +147,7 @@ func (h *handler) ListClients(ctx context.Context, req api.ListClientsRequestObj
 	if err != nil {
 		return nil, err
 	}
-	found, err := h.registry.ListClients(ctx, authz.ClientQuery{After: after, Limit: n + 1})
+	found, err := h.registry.ListClients(ctx, authz.ClientQuery{After: after, Text: text(req.Params.Query), Limit: n + 1})
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +165,9 @@ func (h *handler) DisableClient(ctx context.Context, req api.DisableClientReques
 	if err != nil {
 		return nil, err
 	}
-	return api.DisableClient200JSONResponse(clientOf(c)), nil
+	return api.DisableClient200JSONResponse{
+		Body: clientOf(c), Headers: api.DisableClient200ResponseHeaders{ETag: etag(c.Version)},
+	}, nil
 }
 
 // EnableClient issues tokens to a disabled client again.
@@ -106,7 +176,9 @@ func (h *handler) EnableClient(ctx context.Context, req api.EnableClientRequestO
 	if err != nil {
 		return nil, err
 	}
-	return api.EnableClient200JSONResponse(clientOf(c)), nil
+	return api.EnableClient200JSONResponse{
+		Body: clientOf(c), Headers: api.EnableClient200ResponseHeaders{ETag: etag(c.Version)},
+	}, nil
 }
 
 // clientOf writes a client down member by member, so that a field which is added to the domain, such as
@@ -124,7 +196,11 @@ func clientOf(c authz.Client) api.RegisteredClient {
 		TokenLifetime:           optional(seconds(c.TokenLifetime)),
 		GrantTypes:              words(c.GrantTypes),
 		TokenEndpointAuthMethod: string(c.AuthMethod),
+		Admin:                   c.Admin,
 		Disabled:                c.Disabled,
+	}
+	if c.IntrospectionAlgorithm != "" {
+		out.IntrospectionSignedResponseAlg = optional(api.Algorithm(c.IntrospectionAlgorithm))
 	}
 	if made := live(c); made != nil {
 		out.CredentialID = optional(string(made.ID))

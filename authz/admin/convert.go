@@ -11,6 +11,8 @@ func text[S ~string](s *S) string {
 	return string(*s)
 }
 
+func isTrue(b *bool) bool { return b != nil && *b }
+
 func list(s *[]string) []string {
 	if s == nil {
 		return nil

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -22,6 +23,7 @@ const (
 	maxBody   = 64 << 10 // octets of a body
 	maxReason = 256      // octets of a reason
 	maxLimit  = 1000     // entries of a page
+	maxFilter = 512      // characters of what a list is searched for
 
 	reasonHeader         = "X-Marque-Reason"
 	idempotencyKeyHeader = "Idempotency-Key"
@@ -59,11 +61,16 @@ func (d *discard) WriteHeader(status int)      { d.status = status }
 // gate checks everything about a request that can be checked without the domain, and names every
 // wrong field at once. It answers itself, and returns false, when something is wrong. Afterwards the
 // body of r can be read again.
-func (h *handler) gate(w *reply, r *http.Request, pattern string) (reason string, ok bool) {
-	op := h.operations[pattern]
+func (h *handler) gate(w *reply, c *call) bool {
+	r, op := c.r, h.operations[c.operation]
 	wrong := checkQuery(r.URL.RawQuery, op.query)
-	reason, more := reasonOf(r.Header)
+	var more []authz.FieldError
+	c.by.Reason, more = reasonOf(r.Header)
 	wrong = append(wrong, more...)
+	if op.ifMatch {
+		c.seen, more = seenIn(r.Header)
+		wrong = append(wrong, more...)
+	}
 	if len(r.Header.Values(idempotencyKeyHeader)) > 1 {
 		wrong = append(wrong, authz.FieldError{Field: idempotencyKeyHeader, Rule: "must be sent once"})
 	}
@@ -71,15 +78,38 @@ func (h *handler) gate(w *reply, r *http.Request, pattern string) (reason string
 	body, status, detail := readBody(w, r)
 	if status != 0 {
 		problem(w, status, detail)
-		return "", false
+		return false
 	}
 	wrong = append(wrong, op.checkBody(body)...)
+	if len(wrong) == 1 && wrong[0] == noIfMatch {
+		problem(w, http.StatusPreconditionRequired, "send the ETag that you read as If-Match, so that nobody else's change is lost, or *")
+		return false
+	}
 	if len(wrong) > 0 {
 		invalid(w, wrong)
-		return "", false
+		return false
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
-	return reason, true
+	return true
+}
+
+// noIfMatch is what is wrong with a change that does not say what it changes. Alone it is a 428 (RFC
+// 6585, Section 3); together with other mistakes it is one of them.
+var noIfMatch = authz.FieldError{Field: ifMatchHeader, Rule: "is required"}
+
+// seenIn reads If-Match, and leaves it in one line, which is all that the generated code reads.
+func seenIn(header http.Header) (preconditions, []authz.FieldError) {
+	lines := header.Values(ifMatchHeader)
+	if len(lines) == 0 {
+		return preconditions{}, []authz.FieldError{noIfMatch}
+	}
+	all := strings.Join(lines, ", ") // RFC 9110, Section 5.3
+	p, ok := parseIfMatch(all)
+	if !ok {
+		return preconditions{}, []authz.FieldError{{Field: ifMatchHeader, Rule: ifMatchRule}}
+	}
+	header.Set(ifMatchHeader, all)
+	return p, nil
 }
 
 // checkBody returns what is wrong with a body.
@@ -139,13 +169,40 @@ func checkQuery(raw string, allowed []string) []authz.FieldError {
 			wrong = append(wrong, authz.FieldError{Field: label(name), Rule: "is no query parameter of this operation"})
 		case len(values[name]) > 1:
 			wrong = append(wrong, authz.FieldError{Field: name, Rule: "must be sent once"})
-		case name == "limit" && !isLimit(values.Get(name)):
-			wrong = append(wrong, authz.FieldError{Field: name, Rule: "must be an integer from 1 to 1000"})
-		case name == "cursor" && !isCursor(values.Get(name)):
-			wrong = append(wrong, authz.FieldError{Field: name, Rule: cursorRule})
+		default:
+			if rule := parameterRule(name, values.Get(name)); rule != "" {
+				wrong = append(wrong, authz.FieldError{Field: name, Rule: rule})
+			}
 		}
 	}
 	return wrong
+}
+
+// parameterRule returns the rule that the value of a query parameter breaks, if it breaks one.
+func parameterRule(name, value string) string {
+	switch name {
+	case "limit":
+		if !isLimit(value) {
+			return "must be an integer from 1 to 1000"
+		}
+	case "cursor":
+		if !isCursor(value) {
+			return cursorRule
+		}
+	case "revoke_tokens":
+		if value != "true" && value != "false" {
+			return "must be true or false"
+		}
+	case "since":
+		if _, err := time.Parse(time.RFC3339, value); err != nil {
+			return "must be a time as RFC 3339 writes it, such as 2026-01-02T15:04:05Z"
+		}
+	case "query", "actor", "action", "target":
+		if value == "" || utf8.RuneCountInString(value) > maxFilter || !utf8.ValidString(value) {
+			return "must be 1 to 512 characters of UTF-8"
+		}
+	}
+	return ""
 }
 
 func isLimit(s string) bool {

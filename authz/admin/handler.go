@@ -19,13 +19,21 @@ type Registry interface {
 	Resources
 	Clients
 	Secrets
+	Revocations
+	Audit
 }
 
 // Config is what a handler needs. Every field is required.
 type Config struct {
 	Registry Registry
+	Tokens   Tokens
 	Keys     Keys
+	Refusals Refusals
 	Log      *slog.Logger
+
+	// Doctor looks for what is wrong with the installation, and changes nothing. An error means that
+	// it could not look.
+	Doctor func(ctx context.Context) ([]Finding, error)
 }
 
 // New returns the handler of the management API for callers on the unix socket. The server that runs
@@ -34,7 +42,10 @@ func New(c Config) (http.Handler, error) {
 	if err := c.validate(); err != nil {
 		return nil, err
 	}
-	h := &handler{registry: c.Registry, keys: c.Keys, log: c.Log, operations: operations()}
+	h := &handler{
+		registry: c.Registry, tokens: c.Tokens, keys: c.Keys, refusals: c.Refusals, doctor: c.Doctor,
+		log: c.Log, operations: operations(),
+	}
 	strict := api.NewStrictHandlerWithOptions(h, nil, api.StrictHTTPServerOptions{
 		RequestErrorHandlerFunc:  h.unreadable,
 		ResponseErrorHandlerFunc: h.fail,
@@ -46,22 +57,27 @@ func New(c Config) (http.Handler, error) {
 
 func (c Config) validate() error {
 	var errs []error
-	if c.Registry == nil {
-		errs = append(errs, errors.New("admin: Config.Registry is missing"))
+	need := func(ok bool, field string) {
+		if !ok {
+			errs = append(errs, fmt.Errorf("admin: Config.%s is missing", field))
+		}
 	}
-	if c.Keys == nil {
-		errs = append(errs, errors.New("admin: Config.Keys is missing"))
-	}
-	if c.Log == nil {
-		errs = append(errs, errors.New("admin: Config.Log is missing"))
-	}
+	need(c.Registry != nil, "Registry")
+	need(c.Tokens != nil, "Tokens")
+	need(c.Keys != nil, "Keys")
+	need(c.Refusals != nil, "Refusals")
+	need(c.Log != nil, "Log")
+	need(c.Doctor != nil, "Doctor")
 	return errors.Join(errs...)
 }
 
 // handler implements every operation of the document; its fields do not change after New.
 type handler struct {
 	registry   Registry
+	tokens     Tokens
 	keys       Keys
+	refusals   Refusals
+	doctor     func(ctx context.Context) ([]Finding, error)
 	log        *slog.Logger
 	mux        *http.ServeMux
 	operations map[string]operation // by the pattern of the mux
@@ -89,7 +105,7 @@ func (h *handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	}
 	c.operation, c.by.Actor, c.by.RequestID = pattern, actor, requestID(w)
 	c.r = r.WithContext(context.WithValue(r.Context(), callKey{}, &c))
-	if c.by.Reason, ok = h.gate(w, c.r, pattern); ok {
+	if h.gate(w, &c) {
 		h.mux.ServeHTTP(w, c.r)
 	}
 }

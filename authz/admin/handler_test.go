@@ -37,12 +37,17 @@ func TestRoute_NotFound(t *testing.T) {
 func TestRoute_MethodNotAllowed(t *testing.T) {
 	s := start(t)
 	for path, allow := range map[string]string{
-		"/admin/v1/resources": "GET, HEAD, POST", "/admin/v1/resources/x": "GET, HEAD", "/admin/v1/clients": "GET, HEAD, POST",
-		"/admin/v1/clients/x": "GET, HEAD", "/admin/v1/clients/x/disable": "POST", "/admin/v1/clients/x/enable": "POST",
+		"/admin/v1/resources": "GET, HEAD, POST", "/admin/v1/resources/x": "DELETE, GET, HEAD, PUT", "/admin/v1/clients": "GET, HEAD, POST",
+		"/admin/v1/clients/x": "DELETE, GET, HEAD, PUT", "/admin/v1/clients/x/disable": "POST", "/admin/v1/clients/x/enable": "POST",
 		"/admin/v1/clients/x/secrets": "GET, HEAD, POST", "/admin/v1/clients/x/secrets/y/revoke": "POST",
-		"/admin/v1/keys": "GET, HEAD", "/admin/v1/keys/rotate": "POST",
+		"/admin/v1/keys": "GET, HEAD", "/admin/v1/keys/rotate": "POST", "/admin/v1/keys/plan": "GET, HEAD", "/admin/v1/keys/x/revoke": "POST",
+		"/admin/v1/clients/x/refusals": "GET, HEAD", "/admin/v1/refusals/x": "GET, HEAD", "/admin/v1/revocations": "GET, HEAD, POST",
+		"/admin/v1/tokens/revoke": "POST", "/admin/v1/audit": "GET, HEAD", "/admin/v1/doctor": "GET, HEAD",
 	} {
 		for _, method := range []string{"PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"} {
+			if strings.Contains(allow, method) {
+				continue
+			}
 			if got := s.do(method, path, nil).want(405).Header.Get("Allow"); got != allow {
 				t.Errorf("%s %s: Allow = %q, want %q", method, path, got, allow)
 			}
@@ -121,16 +126,20 @@ func TestFail_Statuses(t *testing.T) {
 // way; and no text repeats what was sent.
 func TestFail_DetailsNameTheNoun(t *testing.T) {
 	for pattern, op := range operations() {
-		one := strings.Contains(pattern, "{")
+		one := strings.Contains(pattern, "{") || strings.Contains(pattern, "/tokens/")
 		if missing := op.missing != ""; missing != one {
 			t.Errorf("%s: missing %q", pattern, op.missing)
 		}
-		changes := strings.HasPrefix(pattern, "POST") && !strings.Contains(pattern, "/keys")
+		changes := !strings.HasPrefix(pattern, "GET") && !strings.Contains(pattern, "/keys")
 		if conflict := op.conflict != ""; conflict != changes {
 			t.Errorf("%s: conflict %q", pattern, op.conflict)
 		}
-		noun := map[bool]string{true: "client", false: "resource"}[strings.Contains(pattern, "/clients")]
-		if one && !strings.Contains(op.missing, noun) || changes && !strings.Contains(op.conflict, noun) {
+		_, path, _ := strings.Cut(pattern, "/admin/v1/")
+		noun, conflict := strings.TrimSuffix(strings.Split(path, "/")[0], "s"), strings.TrimSuffix(strings.Split(path, "/")[0], "s")
+		if noun == "revocation" || noun == "token" {
+			conflict = "revoked"
+		}
+		if one && !strings.Contains(op.missing, noun) || changes && !strings.Contains(op.conflict, conflict) {
 			t.Errorf("%s: %q, %q do not say %s", pattern, op.missing, op.conflict, noun)
 		}
 	}

@@ -48,7 +48,10 @@ func start(t *testing.T, options ...option) *server {
 	t.Helper()
 	s := &server{t: t, log: &logBuffer{}, doc: loadDocument(t)}
 	registry, ring := s.domain(t.Context())
-	c := Config{Registry: registry, Keys: ring, Log: slog.New(slog.NewJSONHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+	c := Config{
+		Registry: registry, Tokens: withoutTokens{}, Keys: ring, Refusals: authz.NewRefusals(), Log: slog.New(slog.NewJSONHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Doctor: func(context.Context) ([]Finding, error) { return nil, nil },
+	}
 	for _, o := range options {
 		o(&c)
 	}
@@ -337,6 +340,7 @@ func (d *document) check(t *testing.T, req *http.Request, sent []byte, a answer)
 	}
 	item := d.spec.Paths.Value(path)
 	in := &openapi3filter.RequestValidationInput{
+		Options: &openapi3filter.Options{AuthenticationFunc: openapi3filter.NoopAuthenticationFunc},
 		Request: probe, PathParams: map[string]string{},
 		Route: &routers.Route{Spec: d.spec, Path: path, PathItem: item, Method: req.Method, Operation: item.GetOperation(req.Method)},
 	}
@@ -376,4 +380,10 @@ func (b *logBuffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.buf.String()
+}
+
+type withoutTokens struct{}
+
+func (withoutTokens) RevokeToken(context.Context, audit.Origin, string) (authz.Revocation, error) {
+	return authz.Revocation{}, authz.ErrNotFound
 }

@@ -3,7 +3,6 @@ package admin
 import (
 	"context"
 
-	"github.com/marque-auth/marque/authz"
 	"github.com/marque-auth/marque/authz/admin/internal/api"
 	"github.com/marque-auth/marque/authz/audit"
 	"github.com/marque-auth/marque/keys"
@@ -17,6 +16,12 @@ type Keys interface {
 
 	// Rotate stamps when the next key of a ring signs, or of every ring when alg is empty.
 	Rotate(ctx context.Context, alg jose.Algorithm, by audit.Origin) ([]keys.Rotated, error)
+
+	// Plan returns what is stamped to happen, soonest first.
+	Plan() []keys.PlannedStep
+
+	// Revoke makes a key useless at once. An unknown key is keys.ErrNotFound.
+	Revoke(ctx context.Context, kid string, by audit.Origin) (keys.Revoked, error)
 }
 
 // ListKeys reads every signing key; the private parts do not come near.
@@ -43,7 +48,7 @@ func (h *handler) RotateKeys(ctx context.Context, req api.RotateKeysRequestObjec
 	if req.Body != nil && req.Body.Algorithm != nil {
 		parsed, err := jose.ParseAlgorithm(string(*req.Body.Algorithm))
 		if err != nil {
-			return nil, &authz.InvalidError{Fields: []authz.FieldError{{Field: "algorithm", Rule: "one of ES256, RS256, PS256, Ed25519"}}}
+			return nil, invalidField("algorithm", "one of ES256, RS256, PS256, Ed25519")
 		}
 		alg = parsed
 	}
@@ -57,4 +62,30 @@ func (h *handler) RotateKeys(ctx context.Context, req api.RotateKeysRequestObjec
 		out.Keys[i] = api.RotatedKey{Algorithm: api.Algorithm(r.Algorithm), KID: r.KeyID, SignFrom: r.SignFrom.UTC()}
 	}
 	return out, nil
+}
+
+// PlanKeys reads what will happen to the keys by itself.
+func (h *handler) PlanKeys(context.Context, api.PlanKeysRequestObject) (api.PlanKeysResponseObject, error) {
+	steps := h.keys.Plan()
+	out := api.PlanKeys200JSONResponse{Steps: make([]api.KeyStep, len(steps))}
+	for i, s := range steps {
+		out.Steps[i] = api.KeyStep{At: s.At.UTC(), Algorithm: api.Algorithm(s.Algorithm), KID: s.KeyID, State: api.KeyState(s.State)}
+	}
+	return out, nil
+}
+
+// RevokeKey makes a key useless at once.
+func (h *handler) RevokeKey(ctx context.Context, req api.RevokeKeyRequestObject) (api.RevokeKeyResponseObject, error) {
+	r, err := h.keys.Revoke(ctx, req.KID, origin(ctx))
+	if err != nil {
+		return nil, err
+	}
+	return api.RevokeKey200JSONResponse{
+		KID:        r.KeyID,
+		Algorithm:  api.Algorithm(r.Algorithm),
+		Was:        api.KeyState(r.Was),
+		Successor:  optional(r.Successor),
+		SignFrom:   optionalTime(r.SignFrom),
+		JWKSMaxAge: seconds(r.MaxAge),
+	}, nil
 }

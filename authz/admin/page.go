@@ -3,8 +3,6 @@ package admin
 import (
 	"encoding/base64"
 	"unicode/utf8"
-
-	"github.com/marque-auth/marque/authz"
 )
 
 const (
@@ -43,7 +41,7 @@ func page[ID ~string](cursor *string, limit *int) (after ID, n int, err error) {
 	}
 	id, ok := parseCursor(*cursor)
 	if !ok {
-		return "", 0, &authz.InvalidError{Fields: []authz.FieldError{{Field: "cursor", Rule: cursorRule}}}
+		return "", 0, invalidField("cursor", cursorRule)
 	}
 	return ID(id), n, nil
 }

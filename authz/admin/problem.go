@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/marque-auth/marque/authz"
@@ -78,17 +79,29 @@ func invalid(w http.ResponseWriter, fields []authz.FieldError) {
 	problem(w, http.StatusBadRequest, "nothing was changed: errors names every field that breaks a rule", fields...)
 }
 
+// invalidField is the error of a request of which one field is wrong.
+func invalidField(field, rule string) error {
+	return &authz.InvalidError{Fields: []authz.FieldError{{Field: field, Rule: rule}}}
+}
+
 // fail answers for the error of an operation. What is neither a refusal nor an absence is a fault: it is
 // logged here, once, and the caller learns only under which request id.
 func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	var fields *authz.InvalidError
 	var unavailable *authz.UnavailableError
 	var throttled *authz.ThrottledError
+	var inUse *authz.InUseError
 	switch {
 	case errors.As(err, &fields):
 		invalid(w, fields.Fields)
-	case errors.Is(err, keys.ErrNotFound):
+	case errors.As(err, &inUse):
+		problem(w, http.StatusConflict, inUseDetail(inUse.Clients))
+	case errors.Is(err, authz.ErrPrecondition):
+		problem(w, http.StatusPreconditionFailed, "it was changed since it was read; read it again, and decide again")
+	case errors.Is(err, keys.ErrNotFound) && h.operations[r.Pattern].missing == "":
 		problem(w, http.StatusNotFound, "no resource is signed with this algorithm")
+	case errors.Is(err, keys.ErrNotFound):
+		problem(w, http.StatusNotFound, h.operations[r.Pattern].missing)
 	case errors.Is(err, authz.ErrNotFound):
 		problem(w, http.StatusNotFound, h.operations[r.Pattern].missing)
 	case errors.Is(err, keys.ErrConflict):
@@ -110,6 +123,11 @@ func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 		h.fault(w, r, err)
 		problem(w, http.StatusInternalServerError, "")
 	}
+}
+
+// inUseDetail names the clients that keep a resource from being deleted: their identifiers are ours.
+func inUseDetail(clients []authz.ClientID) string {
+	return "clients still have or serve this resource; change or delete them first: " + strings.Join(words(clients), ", ")
 }
 
 func (h *handler) fault(w http.ResponseWriter, r *http.Request, err error) {

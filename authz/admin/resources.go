@@ -14,7 +14,9 @@ import (
 type Resources interface {
 	CreateResource(ctx context.Context, by audit.Origin, spec authz.ResourceSpec) (authz.Resource, bool, error)
 	Resource(ctx context.Context, id authz.ResourceID) (authz.Resource, error)
-	ListResources(ctx context.Context, after authz.ResourceID, limit int) ([]authz.Resource, error)
+	ListResources(ctx context.Context, q authz.ResourceQuery) ([]authz.Resource, error)
+	UpdateResource(ctx context.Context, by audit.Origin, id authz.ResourceID, match authz.Match, spec authz.ResourceSpec, revoke bool) (authz.Resource, error)
+	DeleteResource(ctx context.Context, by audit.Origin, id authz.ResourceID, match authz.Match) error
 }
 
 // CreateResource registers a resource.
@@ -31,11 +33,15 @@ func (h *handler) CreateResource(ctx context.Context, req api.CreateResourceRequ
 		return nil, err
 	}
 	if !created {
-		return api.CreateResource200JSONResponse(resourceOf(r)), nil
+		return api.CreateResource200JSONResponse{
+			Body: resourceOf(r), Headers: api.CreateResource200ResponseHeaders{ETag: etag(r.Version)},
+		}, nil
 	}
 	return api.CreateResource201JSONResponse{
-		Body:    resourceOf(r),
-		Headers: api.CreateResource201ResponseHeaders{Location: "/admin/v1/resources/" + url.PathEscape(string(r.ID))},
+		Body: resourceOf(r),
+		Headers: api.CreateResource201ResponseHeaders{
+			ETag: etag(r.Version), Location: "/admin/v1/resources/" + url.PathEscape(string(r.ID)),
+		},
 	}, nil
 }
 
@@ -45,7 +51,54 @@ func (h *handler) GetResource(ctx context.Context, req api.GetResourceRequestObj
 	if err != nil {
 		return nil, err
 	}
-	return api.GetResource200JSONResponse(resourceOf(r)), nil
+	return api.GetResource200JSONResponse{
+		Body: resourceOf(r), Headers: api.GetResource200ResponseHeaders{ETag: etag(r.Version)},
+	}, nil
+}
+
+// UpdateResource puts another definition in place of a resource's.
+func (h *handler) UpdateResource(ctx context.Context, req api.UpdateResourceRequestObject) (api.UpdateResourceResponseObject, error) {
+	id := authz.ResourceID(req.Resource)
+	if req.Body.Resource != nil && *req.Body.Resource != req.Resource {
+		return nil, invalidField("resource", "must be as in the path, or absent")
+	}
+	match, err := seen(ctx).match(h.resourceVersion(ctx, id))
+	if err != nil {
+		return nil, err
+	}
+	r, err := h.registry.UpdateResource(ctx, origin(ctx), id, match, authz.ResourceSpec{
+		ID:            req.Resource,
+		Scopes:        list(req.Body.Scopes),
+		TokenLifetime: lifetime(req.Body.TokenLifetime),
+		Algorithm:     text(req.Body.Algorithm),
+		TokenType:     text(req.Body.TokenType),
+	}, isTrue(req.Params.RevokeTokens))
+	if err != nil {
+		return nil, err
+	}
+	return api.UpdateResource200JSONResponse{
+		Body: resourceOf(r), Headers: api.UpdateResource200ResponseHeaders{ETag: etag(r.Version)},
+	}, nil
+}
+
+// DeleteResource deletes a resource.
+func (h *handler) DeleteResource(ctx context.Context, req api.DeleteResourceRequestObject) (api.DeleteResourceResponseObject, error) {
+	id := authz.ResourceID(req.Resource)
+	match, err := seen(ctx).match(h.resourceVersion(ctx, id))
+	if err != nil {
+		return nil, err
+	}
+	if err := h.registry.DeleteResource(ctx, origin(ctx), id, match); err != nil {
+		return nil, err
+	}
+	return api.DeleteResource204Response{}, nil
+}
+
+func (h *handler) resourceVersion(ctx context.Context, id authz.ResourceID) func() (uint64, error) {
+	return func() (uint64, error) {
+		r, err := h.registry.Resource(ctx, id)
+		return r.Version, err
+	}
 }
 
 // ListResources reads one page of resources.
@@ -54,7 +107,7 @@ func (h *handler) ListResources(ctx context.Context, req api.ListResourcesReques
 	if err != nil {
 		return nil, err
 	}
-	found, err := h.registry.ListResources(ctx, after, n+1)
+	found, err := h.registry.ListResources(ctx, authz.ResourceQuery{After: after, Text: text(req.Params.Query), Limit: n + 1})
 	if err != nil {
 		return nil, err
 	}

@@ -15,7 +15,8 @@ type Secrets interface {
 	RevokeSecret(ctx context.Context, by audit.Origin, id authz.ClientID, credential authz.CredentialID, why authz.SecretRevocation) (authz.Credential, error)
 }
 
-// AddSecret makes a further secret. Its answer 201 is one of the two that ever show a secret.
+// AddSecret makes a further secret. Its answer 201 is one of the two that ever show a secret, unless the
+// caller brought it.
 func (h *handler) AddSecret(ctx context.Context, req api.AddSecretRequestObject) (api.AddSecretResponseObject, error) {
 	id := authz.ClientID(req.ClientID)
 	spec, err := secretSpec(req)
@@ -30,8 +31,10 @@ func (h *handler) AddSecret(ctx context.Context, req api.AddSecretRequestObject)
 	if !created {
 		return api.AddSecret200JSONResponse(body), nil
 	}
-	revealed := secret.Reveal()
-	body.ClientSecret = &revealed
+	if req.Body == nil || req.Body.ClientSecret == nil {
+		revealed := secret.Reveal()
+		body.ClientSecret = &revealed
+	}
 	return api.AddSecret201JSONResponse(body), nil
 }
 
@@ -43,6 +46,7 @@ func secretSpec(req api.AddSecretRequestObject) (authz.SecretSpec, error) {
 	if req.Body == nil {
 		return spec, nil
 	}
+	spec.Secret = authz.Secret(text(req.Body.ClientSecret))
 	if at := req.Body.NotBefore; at != nil {
 		spec.NotBefore = *at
 	}
@@ -51,7 +55,7 @@ func secretSpec(req api.AddSecretRequestObject) (authz.SecretSpec, error) {
 	case at == nil || *at == 0:
 		return spec, nil
 	case *at < 0 || *at > lastSecond: // milliseconds, most often
-		return authz.SecretSpec{}, &authz.InvalidError{Fields: []authz.FieldError{{Field: "client_secret_expires_at", Rule: "must be in seconds since 1970, or 0"}}}
+		return authz.SecretSpec{}, invalidField("client_secret_expires_at", "must be in seconds since 1970, or 0")
 	}
 	spec.Expires = time.Unix(*at, 0).UTC()
 	return spec, nil
@@ -73,7 +77,17 @@ func (h *handler) ListSecrets(ctx context.Context, req api.ListSecretsRequestObj
 // RevokeSecret ends a secret.
 func (h *handler) RevokeSecret(ctx context.Context, req api.RevokeSecretRequestObject) (api.RevokeSecretResponseObject, error) {
 	id := authz.ClientID(req.ClientID)
-	c, err := h.registry.RevokeSecret(ctx, origin(ctx), id, authz.CredentialID(req.CredentialID), authz.SecretRevocation{})
+	var why authz.SecretRevocation
+	if req.Body != nil {
+		why.Compromised = isTrue(req.Body.Compromised)
+		if req.Body.Since != nil {
+			why.Since = *req.Body.Since
+		}
+	}
+	if !why.Compromised && !why.Since.IsZero() {
+		return nil, invalidField("since", "has a meaning only with compromised")
+	}
+	c, err := h.registry.RevokeSecret(ctx, origin(ctx), id, authz.CredentialID(req.CredentialID), why)
 	if err != nil {
 		return nil, err
 	}

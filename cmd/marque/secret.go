@@ -87,7 +87,7 @@ func (a *app) secretRevoke() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		r, err := api.RevokeSecretWithResponse(cmd.Context(), args[0], args[1], nil)
+		r, err := api.RevokeSecretWithResponse(cmd.Context(), args[0], args[1], nil, client.SecretRevocation{})
 		if err != nil {
 			return conn.failed(err)
 		}

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"syscall"
 
+	"github.com/marque-auth/marque/authz"
 	"github.com/marque-auth/marque/authz/admin"
 	"github.com/marque-auth/marque/authz/endpoint"
 	"github.com/marque-auth/marque/configs"
@@ -84,7 +85,10 @@ func readCertificate(c configs.Config) (tls.Certificate, error) {
 
 // serveAdmin answers local commands on the socket in the data folder.
 func (s *server) serveAdmin(context.Context) error {
-	h, err := admin.New(admin.Config{Registry: s.registry, Keys: s.ring, Log: s.log})
+	h, err := admin.New(admin.Config{
+		Registry: s.registry, Tokens: s.tokens, Keys: s.ring, Refusals: authz.NewRefusals(), Log: s.log,
+		Doctor: func(context.Context) ([]admin.Finding, error) { return nil, errors.ErrUnsupported },
+	})
 	if err != nil {
 		return err
 	}

@@ -68,11 +68,51 @@ func (e AlgorithmName) Valid() bool {
 	}
 }
 
+// Defines values for AuditEntryResult.
+const (
+	AuditEntryResultDone    AuditEntryResult = "done"
+	AuditEntryResultRefused AuditEntryResult = "refused"
+)
+
+// Valid indicates whether the value is a known member of the AuditEntryResult enum.
+func (e AuditEntryResult) Valid() bool {
+	switch e {
+	case AuditEntryResultDone:
+		return true
+	case AuditEntryResultRefused:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for FindingLevel.
+const (
+	FindingLevelError   FindingLevel = "error"
+	FindingLevelOk      FindingLevel = "ok"
+	FindingLevelWarning FindingLevel = "warning"
+)
+
+// Valid indicates whether the value is a known member of the FindingLevel enum.
+func (e FindingLevel) Valid() bool {
+	switch e {
+	case FindingLevelError:
+		return true
+	case FindingLevelOk:
+		return true
+	case FindingLevelWarning:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for KeyState.
 const (
 	KeyStateActive    KeyState = "active"
 	KeyStateNext      KeyState = "next"
 	KeyStateRetiring  KeyState = "retiring"
+	KeyStateRevoked   KeyState = "revoked"
 	KeyStateWithdrawn KeyState = "withdrawn"
 )
 
@@ -84,6 +124,8 @@ func (e KeyState) Valid() bool {
 	case KeyStateNext:
 		return true
 	case KeyStateRetiring:
+		return true
+	case KeyStateRevoked:
 		return true
 	case KeyStateWithdrawn:
 		return true
@@ -101,6 +143,36 @@ const (
 func (e ProblemType) Valid() bool {
 	switch e {
 	case ProblemTypeAboutBlank:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RevocationKind.
+const (
+	RevocationKindAll        RevocationKind = "all"
+	RevocationKindClient     RevocationKind = "client"
+	RevocationKindCredential RevocationKind = "credential"
+	RevocationKindJti        RevocationKind = "jti"
+	RevocationKindKID        RevocationKind = "kid"
+	RevocationKindResource   RevocationKind = "resource"
+)
+
+// Valid indicates whether the value is a known member of the RevocationKind enum.
+func (e RevocationKind) Valid() bool {
+	switch e {
+	case RevocationKindAll:
+		return true
+	case RevocationKindClient:
+		return true
+	case RevocationKindCredential:
+		return true
+	case RevocationKindJti:
+		return true
+	case RevocationKindKID:
+		return true
+	case RevocationKindResource:
 		return true
 	default:
 		return false
@@ -131,8 +203,60 @@ type Algorithm string
 // AlgorithmName An algorithm as a request may name it; `EdDSA` is another name of Ed25519.
 type AlgorithmName string
 
+// AuditEntry defines model for AuditEntry.
+type AuditEntry struct {
+	// Action What was done, such as `client.create`.
+	Action string `json:"action"`
+
+	// Actor Who did it, such as `uid:1000`, `client:ops` or `system:keys`.
+	Actor string `json:"actor"`
+
+	// After The same members, as they are since; absent when there is no record any more.
+	After *AuditRecord `json:"after,omitempty"`
+
+	// Before The members that the act changed, as they were; absent when there was no record.
+	Before *AuditRecord `json:"before,omitempty"`
+
+	// ID Its place in the log.
+	ID string `json:"id"`
+
+	// Reason Why, as the actor says.
+	Reason *string `json:"reason,omitempty"`
+
+	// RequestID The X-Request-Id of the request; absent for what the server does by itself.
+	RequestID *string          `json:"request_id,omitempty"`
+	Result    AuditEntryResult `json:"result"`
+
+	// Target The identifier of what was acted on.
+	Target string    `json:"target"`
+	Time   time.Time `json:"time"`
+}
+
+// AuditEntryResult defines model for AuditEntry.Result.
+type AuditEntryResult string
+
+// AuditPage defines model for AuditPage.
+type AuditPage struct {
+	Entries []AuditEntry `json:"entries"`
+
+	// Next The cursor of the next page; absent on the last.
+	Next *string `json:"next,omitempty"`
+}
+
+// AuditRecord defines model for AuditRecord.
+type AuditRecord map[string]json.RawMessage
+
+// BroughtSecret A secret brought from another server, so that the partner need not change anything: 22 to 255 visible
+// ASCII characters, at least 8 of them different. It is never shown again, not even in this answer. The
+// server makes one when this is absent.
+type BroughtSecret = string
+
 // ClientMetadata defines model for ClientMetadata.
 type ClientMetadata struct {
+	// Admin Whether the client may have tokens for this API over TCP: the resource `ISSUER/admin/v1` and the
+	// scope `marque:admin`, which are then not part of `resources` and `scope`. false when absent.
+	Admin *bool `json:"admin,omitempty"`
+
 	// Claims Claims that every token of the client carries, by name.
 	Claims *map[string]json.RawMessage `json:"claims,omitempty"`
 
@@ -143,11 +267,20 @@ type ClientMetadata struct {
 	// ClientName For people.
 	ClientName string `json:"client_name"`
 
+	// ClientSecret A secret brought from another server, so that the partner need not change anything: 22 to 255 visible
+	// ASCII characters, at least 8 of them different. It is never shown again, not even in this answer. The
+	// server makes one when this is absent.
+	ClientSecret *BroughtSecret `json:"client_secret,omitempty"`
+
 	// DefaultResource What its tokens are for when it names no resource; one of `resources`.
 	DefaultResource *string `json:"default_resource,omitempty"`
 
 	// DefaultScope What it gets when it asks for no scope; part of `scope`.
 	DefaultScope *string `json:"default_scope,omitempty"`
+
+	// IntrospectionSignedResponseAlg What signs introspection answers for it (RFC 9701, Section 6). When absent, the algorithm of
+	// the first resource that it serves. Only for clients that serve a resource.
+	IntrospectionSignedResponseAlg *AlgorithmName `json:"introspection_signed_response_alg,omitempty"`
 
 	// Resources The resources that it may ask for.
 	Resources *[]string `json:"resources,omitempty"`
@@ -170,6 +303,49 @@ type ClientPage struct {
 	Next *string `json:"next,omitempty"`
 }
 
+// ClientUpdate A ClientMetadata without secret, whose identifier is in the path; it may be repeated here.
+type ClientUpdate struct {
+	// Admin Whether the client may have tokens for this API over TCP: the resource `ISSUER/admin/v1` and the
+	// scope `marque:admin`, which are then not part of `resources` and `scope`. false when absent.
+	Admin *bool `json:"admin,omitempty"`
+
+	// Claims Claims that every token of the client carries, by name.
+	Claims *map[string]json.RawMessage `json:"claims,omitempty"`
+
+	// ClientID The identifier, as in the path, when it is given at all.
+	ClientID *string `json:"client_id,omitempty"`
+
+	// ClientName For people.
+	ClientName string `json:"client_name"`
+
+	// DefaultResource What its tokens are for when it names no resource; one of `resources`.
+	DefaultResource *string `json:"default_resource,omitempty"`
+
+	// DefaultScope What it gets when it asks for no scope; part of `scope`.
+	DefaultScope *string `json:"default_scope,omitempty"`
+
+	// IntrospectionSignedResponseAlg What signs introspection answers for it (RFC 9701, Section 6). When absent, the algorithm of
+	// the first resource that it serves. Only for clients that serve a resource.
+	IntrospectionSignedResponseAlg *AlgorithmName `json:"introspection_signed_response_alg,omitempty"`
+
+	// Resources The resources that it may ask for.
+	Resources *[]string `json:"resources,omitempty"`
+
+	// Scope What the client may ask for, separated by single spaces (RFC 6749, Section 3.3).
+	Scope *string `json:"scope,omitempty"`
+
+	// Serves The resources that this client is the API of.
+	Serves *[]string `json:"serves,omitempty"`
+
+	// TokenLifetime How long its tokens live at most, in seconds. The resource decides when absent.
+	TokenLifetime *TokenLifetime `json:"token_lifetime,omitempty"`
+}
+
+// Diagnosis defines model for Diagnosis.
+type Diagnosis struct {
+	Findings []Finding `json:"findings"`
+}
+
 // FieldProblem defines model for FieldProblem.
 type FieldProblem struct {
 	// Field The member of the body, with the place inside it where that is known (`resources/1`), or the
@@ -179,6 +355,25 @@ type FieldProblem struct {
 	// Rule The rule that it breaks, for a person.
 	Rule string `json:"rule"`
 }
+
+// Finding defines model for Finding.
+type Finding struct {
+	// Check What was looked at.
+	Check string `json:"check"`
+
+	// Fix What to do about it.
+	Fix   *string      `json:"fix,omitempty"`
+	Level FindingLevel `json:"level"`
+
+	// Message What was found.
+	Message *string `json:"message,omitempty"`
+
+	// Subject Which one of them.
+	Subject *string `json:"subject,omitempty"`
+}
+
+// FindingLevel defines model for Finding.Level.
+type FindingLevel string
 
 // Key defines model for Key.
 type Key struct {
@@ -205,8 +400,24 @@ type KeyList struct {
 	Keys []Key `json:"keys"`
 }
 
+// KeyPlan defines model for KeyPlan.
+type KeyPlan struct {
+	Steps []KeyStep `json:"steps"`
+}
+
 // KeyState defines model for KeyState.
 type KeyState string
+
+// KeyStep defines model for KeyStep.
+type KeyStep struct {
+	// Algorithm A signature algorithm (RFC 7518, RFC 9864).
+	Algorithm Algorithm `json:"algorithm"`
+	At        time.Time `json:"at"`
+	KID       string    `json:"kid"`
+
+	// State What the key is from then on.
+	State KeyState `json:"state"`
+}
 
 // Problem A problem details object (RFC 9457).
 type Problem struct {
@@ -232,8 +443,38 @@ type Problem struct {
 // ProblemType Always `about:blank`; the status says what kind of problem this is.
 type ProblemType string
 
+// Refusal A request that was refused, and why. The caller was not told that much.
+type Refusal struct {
+	// Address Where it came from.
+	Address *string `json:"address,omitempty"`
+
+	// Cause Why, as the log and the metrics say it, such as `wrong_secret`.
+	Cause string `json:"cause"`
+
+	// ClientID Who it claimed to be; only claimed where authentication failed.
+	ClientID *string `json:"client_id,omitempty"`
+
+	// CredentialID The secret that was recognised.
+	CredentialID *string `json:"credential_id,omitempty"`
+
+	// Detail More about it, where there is more.
+	Detail    *string `json:"detail,omitempty"`
+	RequestID string  `json:"request_id"`
+
+	// Route What was asked for, such as `token`.
+	Route string    `json:"route"`
+	Time  time.Time `json:"time"`
+}
+
+// RefusalList defines model for RefusalList.
+type RefusalList struct {
+	Refusals []Refusal `json:"refusals"`
+}
+
 // RegisteredClient defines model for RegisteredClient.
 type RegisteredClient struct {
+	// Admin Whether it may have tokens for this API.
+	Admin    bool                        `json:"admin"`
 	Claims   *map[string]json.RawMessage `json:"claims,omitempty"`
 	ClientID string                      `json:"client_id"`
 
@@ -241,22 +482,25 @@ type RegisteredClient struct {
 	ClientIDIssuedAt int64  `json:"client_id_issued_at"`
 	ClientName       string `json:"client_name"`
 
-	// ClientSecret The secret. Only in the answer to the request that made it.
+	// ClientSecret The secret. Only in the answer to the request that made it; not one that was brought along.
 	ClientSecret *string `json:"client_secret,omitempty"`
 
 	// ClientSecretExpiresAt Beside `client_secret` always. Seconds since 1970; 0 is never (RFC 7591, Section 3.2.1).
 	ClientSecretExpiresAt *int64 `json:"client_secret_expires_at,omitempty"`
 
 	// CredentialID Names the client's secret, when it has exactly one that is not revoked.
-	CredentialID            *string  `json:"credential_id,omitempty"`
-	DefaultResource         *string  `json:"default_resource,omitempty"`
-	DefaultScope            string   `json:"default_scope"`
-	Disabled                bool     `json:"disabled"`
-	GrantTypes              []string `json:"grant_types"`
-	Resources               []string `json:"resources"`
-	Scope                   string   `json:"scope"`
-	Serves                  []string `json:"serves"`
-	TokenEndpointAuthMethod string   `json:"token_endpoint_auth_method"`
+	CredentialID    *string  `json:"credential_id,omitempty"`
+	DefaultResource *string  `json:"default_resource,omitempty"`
+	DefaultScope    string   `json:"default_scope"`
+	Disabled        bool     `json:"disabled"`
+	GrantTypes      []string `json:"grant_types"`
+
+	// IntrospectionSignedResponseAlg What signs introspection answers for it; absent when it serves nothing and none was chosen.
+	IntrospectionSignedResponseAlg *Algorithm `json:"introspection_signed_response_alg,omitempty"`
+	Resources                      []string   `json:"resources"`
+	Scope                          string     `json:"scope"`
+	Serves                         []string   `json:"serves"`
+	TokenEndpointAuthMethod        string     `json:"token_endpoint_auth_method"`
 
 	// TokenLifetime Absent when the resource decides.
 	TokenLifetime *TokenLifetime `json:"token_lifetime,omitempty"`
@@ -307,6 +551,95 @@ type ResourcePage struct {
 	Resources []Resource `json:"resources"`
 }
 
+// ResourceUpdate A ResourceDefinition whose identifier is in the path; it may be repeated here.
+type ResourceUpdate struct {
+	// Algorithm What signs tokens. ES256 when absent. `EdDSA` is another name of Ed25519.
+	Algorithm *AlgorithmName `json:"algorithm,omitempty"`
+
+	// Resource The identifier, as in the path, when it is given at all.
+	Resource *string `json:"resource,omitempty"`
+
+	// Scopes The scopes that have a meaning here.
+	Scopes *[]string `json:"scopes,omitempty"`
+
+	// TokenLifetime How long tokens live, in seconds. 600 when absent.
+	TokenLifetime *TokenLifetime `json:"token_lifetime,omitempty"`
+
+	// TokenType The `typ` of tokens. `at+jwt` when absent; `JWT` is for validators that refuse it.
+	TokenType *TokenType `json:"token_type,omitempty"`
+}
+
+// Revocation defines model for Revocation.
+type Revocation struct {
+	// Actor Who made it.
+	Actor string `json:"actor"`
+
+	// Before Tokens issued until then are void. Absent for a `jti`, and when every later one is void too.
+	Before *time.Time `json:"before,omitempty"`
+
+	// ClientID Of a `jti`, the client that the token was issued to, where that is known.
+	ClientID  *string   `json:"client_id,omitempty"`
+	CreatedAt time.Time `json:"created_at"`
+
+	// Kind What a revocation is about: one token by its `jti`, or those of a client, of a secret by its
+	// `credential_id`, of a signing key by its `kid`, for a resource, or all.
+	Kind   RevocationKind `json:"kind"`
+	Reason *string        `json:"reason,omitempty"`
+
+	// Since Tokens issued before are not meant; all are when absent.
+	Since *time.Time `json:"since,omitempty"`
+
+	// Until When it is forgotten, because every token that it is about has expired; never when absent.
+	Until *time.Time `json:"until,omitempty"`
+
+	// Value Absent for `all`.
+	Value *string `json:"value,omitempty"`
+}
+
+// RevocationKind What a revocation is about: one token by its `jti`, or those of a client, of a secret by its
+// `credential_id`, of a signing key by its `kid`, for a resource, or all.
+type RevocationKind string
+
+// RevocationPage defines model for RevocationPage.
+type RevocationPage struct {
+	// Next The cursor of the next page; absent on the last.
+	Next        *string      `json:"next,omitempty"`
+	Revocations []Revocation `json:"revocations"`
+}
+
+// RevocationRequest defines model for RevocationRequest.
+type RevocationRequest struct {
+	// Before Tokens issued until then are void (RFC 3339); later ones are not. Now when absent. It neither lies
+	// in the future nor further back than any token can live. Not for `jti`.
+	Before *time.Time `json:"before,omitempty"`
+
+	// Kind What a revocation is about: one token by its `jti`, or those of a client, of a secret by its
+	// `credential_id`, of a signing key by its `kid`, for a resource, or all.
+	Kind RevocationKind `json:"kind"`
+
+	// Value Which one. Absent for `all`, required otherwise.
+	Value *string `json:"value,omitempty"`
+}
+
+// RevokedKey defines model for RevokedKey.
+type RevokedKey struct {
+	// Algorithm A signature algorithm (RFC 7518, RFC 9864).
+	Algorithm Algorithm `json:"algorithm"`
+
+	// JWKSMaxAge For how many seconds a JWKS that somebody fetched before may still hold the key.
+	JWKSMaxAge int64  `json:"jwks_max_age"`
+	KID        string `json:"kid"`
+
+	// SignFrom When the successor signs from.
+	SignFrom *time.Time `json:"sign_from,omitempty"`
+
+	// Successor The key that signs instead; absent when the revoked one did not sign.
+	Successor *string `json:"successor,omitempty"`
+
+	// Was What the key was until then.
+	Was KeyState `json:"was"`
+}
+
 // RotateOptions defines model for RotateOptions.
 type RotateOptions struct {
 	// Algorithm The ring that rotates; every ring when absent. `EdDSA` is another name of Ed25519.
@@ -332,7 +665,7 @@ type Rotation struct {
 type Secret struct {
 	ClientID string `json:"client_id"`
 
-	// ClientSecret The secret. Only in the answer to the request that made it.
+	// ClientSecret The secret. Only in the answer to the request that made it; not one that was brought along.
 	ClientSecret *string `json:"client_secret,omitempty"`
 
 	// ClientSecretExpiresAt Refused from then on, in seconds since 1970; 0 is never.
@@ -355,6 +688,11 @@ type SecretList struct {
 
 // SecretOptions defines model for SecretOptions.
 type SecretOptions struct {
+	// ClientSecret A secret brought from another server, so that the partner need not change anything: 22 to 255 visible
+	// ASCII characters, at least 8 of them different. It is never shown again, not even in this answer. The
+	// server makes one when this is absent.
+	ClientSecret *BroughtSecret `json:"client_secret,omitempty"`
+
 	// ClientSecretExpiresAt Refused from then on, in seconds since 1970. 0, or absent, is never.
 	ClientSecretExpiresAt *int64 `json:"client_secret_expires_at,omitempty"`
 
@@ -362,8 +700,24 @@ type SecretOptions struct {
 	NotBefore *time.Time `json:"not_before,omitempty"`
 }
 
+// SecretRevocation defines model for SecretRevocation.
+type SecretRevocation struct {
+	// Compromised Others may have the secret. Tokens that it obtained are void, too.
+	Compromised *bool `json:"compromised,omitempty"`
+
+	// Since With `compromised`: since when others may have it (RFC 3339). Tokens issued before stay good. All
+	// are void when this is absent.
+	Since *time.Time `json:"since,omitempty"`
+}
+
 // TokenLifetime How long tokens live, in seconds.
 type TokenLifetime = int64
+
+// TokenRevocation defines model for TokenRevocation.
+type TokenRevocation struct {
+	// Token The access token, in full.
+	Token string `json:"token"`
+}
 
 // TokenType The `typ` of tokens. `JWT` is for validators that refuse `at+jwt`.
 type TokenType string
@@ -377,11 +731,44 @@ type Cursor = string
 // IdempotencyKey defines model for IdempotencyKey.
 type IdempotencyKey = string
 
+// IfMatch defines model for IfMatch.
+type IfMatch = string
+
 // Limit defines model for Limit.
 type Limit = int
 
+// Query defines model for Query.
+type Query = string
+
 // Reason defines model for Reason.
 type Reason = string
+
+// ResourceID defines model for ResourceID.
+type ResourceID = string
+
+// RevokeTokens defines model for RevokeTokens.
+type RevokeTokens = bool
+
+// ListAuditParams defines parameters for ListAudit.
+type ListAuditParams struct {
+	// Cursor The `next` of the page before; absent for the first page.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit How many entries a page holds at most.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Actor Exactly this actor: `uid:1000`, `client:ops`, `system:keys`.
+	Actor *string `form:"actor,omitempty" json:"actor,omitempty"`
+
+	// Action This action, or every one that begins with it and a dot: `client` fits `client.create`.
+	Action *string `form:"action,omitempty" json:"action,omitempty"`
+
+	// Target Exactly this client, resource, key, or subject of a revocation.
+	Target *string `form:"target,omitempty" json:"target,omitempty"`
+
+	// Since Nothing that is older (RFC 3339).
+	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
+}
 
 // ListClientsParams defines parameters for ListClients.
 type ListClientsParams struct {
@@ -390,6 +777,9 @@ type ListClientsParams struct {
 
 	// Limit How many entries a page holds at most.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Query Only those whose identifier, or name, contains this text, whatever the case of ASCII letters.
+	Query *Query `form:"query,omitempty" json:"query,omitempty"`
 }
 
 // CreateClientParams defines parameters for CreateClient.
@@ -398,6 +788,31 @@ type CreateClientParams struct {
 	// characters, unique to the act, such as a UUID. It counts for the actor that sent it. Not used when
 	// the body has a `client_id`.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// XMarqueReason Why this is done, for the audit log: UTF-8 without control characters, at most 256 octets. Never
+	// put a secret here.
+	XMarqueReason *Reason `json:"X-Marque-Reason,omitempty"`
+}
+
+// DeleteClientParams defines parameters for DeleteClient.
+type DeleteClientParams struct {
+	// IfMatch The `ETag` of the record as it was read, several of them, or `*` (RFC 9110, Section 13.1.1). Weak
+	// tags never match.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// XMarqueReason Why this is done, for the audit log: UTF-8 without control characters, at most 256 octets. Never
+	// put a secret here.
+	XMarqueReason *Reason `json:"X-Marque-Reason,omitempty"`
+}
+
+// UpdateClientParams defines parameters for UpdateClient.
+type UpdateClientParams struct {
+	// RevokeTokens Whether tokens issued until now are void, too, so that no old one outlives the change.
+	RevokeTokens *RevokeTokens `form:"revoke_tokens,omitempty" json:"revoke_tokens,omitempty"`
+
+	// IfMatch The `ETag` of the record as it was read, several of them, or `*` (RFC 9110, Section 13.1.1). Weak
+	// tags never match.
+	IfMatch IfMatch `json:"If-Match"`
 
 	// XMarqueReason Why this is done, for the audit log: UTF-8 without control characters, at most 256 octets. Never
 	// put a secret here.
@@ -444,6 +859,13 @@ type RotateKeysParams struct {
 	XMarqueReason *Reason `json:"X-Marque-Reason,omitempty"`
 }
 
+// RevokeKeyParams defines parameters for RevokeKey.
+type RevokeKeyParams struct {
+	// XMarqueReason Why this is done, for the audit log: UTF-8 without control characters, at most 256 octets. Never
+	// put a secret here.
+	XMarqueReason *Reason `json:"X-Marque-Reason,omitempty"`
+}
+
 // ListResourcesParams defines parameters for ListResources.
 type ListResourcesParams struct {
 	// Cursor The `next` of the page before; absent for the first page.
@@ -451,6 +873,9 @@ type ListResourcesParams struct {
 
 	// Limit How many entries a page holds at most.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Query Only those whose identifier, or name, contains this text, whatever the case of ASCII letters.
+	Query *Query `form:"query,omitempty" json:"query,omitempty"`
 }
 
 // CreateResourceParams defines parameters for CreateResource.
@@ -460,17 +885,80 @@ type CreateResourceParams struct {
 	XMarqueReason *Reason `json:"X-Marque-Reason,omitempty"`
 }
 
+// DeleteResourceParams defines parameters for DeleteResource.
+type DeleteResourceParams struct {
+	// IfMatch The `ETag` of the record as it was read, several of them, or `*` (RFC 9110, Section 13.1.1). Weak
+	// tags never match.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// XMarqueReason Why this is done, for the audit log: UTF-8 without control characters, at most 256 octets. Never
+	// put a secret here.
+	XMarqueReason *Reason `json:"X-Marque-Reason,omitempty"`
+}
+
+// UpdateResourceParams defines parameters for UpdateResource.
+type UpdateResourceParams struct {
+	// RevokeTokens Whether tokens issued until now are void, too, so that no old one outlives the change.
+	RevokeTokens *RevokeTokens `form:"revoke_tokens,omitempty" json:"revoke_tokens,omitempty"`
+
+	// IfMatch The `ETag` of the record as it was read, several of them, or `*` (RFC 9110, Section 13.1.1). Weak
+	// tags never match.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// XMarqueReason Why this is done, for the audit log: UTF-8 without control characters, at most 256 octets. Never
+	// put a secret here.
+	XMarqueReason *Reason `json:"X-Marque-Reason,omitempty"`
+}
+
+// ListRevocationsParams defines parameters for ListRevocations.
+type ListRevocationsParams struct {
+	// Cursor The `next` of the page before; absent for the first page.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit How many entries a page holds at most.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// CreateRevocationParams defines parameters for CreateRevocation.
+type CreateRevocationParams struct {
+	// XMarqueReason Why this is done, for the audit log: UTF-8 without control characters, at most 256 octets. Never
+	// put a secret here.
+	XMarqueReason *Reason `json:"X-Marque-Reason,omitempty"`
+}
+
+// RevokeTokenParams defines parameters for RevokeToken.
+type RevokeTokenParams struct {
+	// XMarqueReason Why this is done, for the audit log: UTF-8 without control characters, at most 256 octets. Never
+	// put a secret here.
+	XMarqueReason *Reason `json:"X-Marque-Reason,omitempty"`
+}
+
 // CreateClientJSONRequestBody defines body for CreateClient for application/json ContentType.
 type CreateClientJSONRequestBody = ClientMetadata
 
+// UpdateClientJSONRequestBody defines body for UpdateClient for application/json ContentType.
+type UpdateClientJSONRequestBody = ClientUpdate
+
 // AddSecretJSONRequestBody defines body for AddSecret for application/json ContentType.
 type AddSecretJSONRequestBody = SecretOptions
+
+// RevokeSecretJSONRequestBody defines body for RevokeSecret for application/json ContentType.
+type RevokeSecretJSONRequestBody = SecretRevocation
 
 // RotateKeysJSONRequestBody defines body for RotateKeys for application/json ContentType.
 type RotateKeysJSONRequestBody = RotateOptions
 
 // CreateResourceJSONRequestBody defines body for CreateResource for application/json ContentType.
 type CreateResourceJSONRequestBody = ResourceDefinition
+
+// UpdateResourceJSONRequestBody defines body for UpdateResource for application/json ContentType.
+type UpdateResourceJSONRequestBody = ResourceUpdate
+
+// CreateRevocationJSONRequestBody defines body for CreateRevocation for application/json ContentType.
+type CreateRevocationJSONRequestBody = RevocationRequest
+
+// RevokeTokenJSONRequestBody defines body for RevokeToken for application/json ContentType.
+type RevokeTokenJSONRequestBody = TokenRevocation
 
 // RequestEditorFn is the function signature for the RequestEditor callback function
 type RequestEditorFn func(ctx context.Context, req *http.Request) error
@@ -546,6 +1034,14 @@ func WithRequestEditorFn(fn RequestEditorFn) ClientOption {
 // The interface specification for the client above.
 type ClientInterface interface {
 
+	// ListAudit Who changed what, newest first
+	//
+	// Filters are joined by "and". A page may hold fewer entries than asked for, even none, and still have
+	// a `next`: then nothing fitted so far.
+	//
+	// Corresponds with GET /admin/v1/audit (the `ListAudit` operationId).
+	ListAudit(ctx context.Context, params *ListAuditParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListClients List clients, ordered by identifier
 	//
 	// Corresponds with GET /admin/v1/clients (the `ListClients` operationId).
@@ -565,24 +1061,61 @@ type ClientInterface interface {
 	// Corresponds with POST /admin/v1/clients (the `CreateClient` operationId).
 	CreateClient(ctx context.Context, params *CreateClientParams, body CreateClientJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// DeleteClient Delete a client for ever
+	//
+	// Its secrets and metadata are gone, every token it has is void, and its `client_id` is never given to
+	// another one. To stop a client for a while, disable it.
+	//
+	// Corresponds with DELETE /admin/v1/clients/{client_id} (the `DeleteClient` operationId).
+	DeleteClient(ctx context.Context, clientID ClientID, params *DeleteClientParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetClient Read a client
 	//
 	// Corresponds with GET /admin/v1/clients/{client_id} (the `GetClient` operationId).
 	GetClient(ctx context.Context, clientID ClientID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// DisableClient Stop issuing tokens to a client
+	// UpdateClientWithBody Put other metadata in place of a client's
 	//
-	// Disabling a disabled client changes nothing. Tokens issued before live until they expire.
+	// The whole metadata: what is left out gets its default. Identifier, secrets, and whether the client is
+	// disabled stay. A client that loses `admin` loses its tokens too.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /admin/v1/clients/{client_id} (the `UpdateClient` operationId).
+	UpdateClientWithBody(ctx context.Context, clientID ClientID, params *UpdateClientParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UpdateClient Put other metadata in place of a client's
+	//
+	// The whole metadata: what is left out gets its default. Identifier, secrets, and whether the client is
+	// disabled stay. A client that loses `admin` loses its tokens too.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /admin/v1/clients/{client_id} (the `UpdateClient` operationId).
+	UpdateClient(ctx context.Context, clientID ClientID, params *UpdateClientParams, body UpdateClientJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DisableClient Stop a client
+	//
+	// It gets no tokens, and those that it has are void. Disabling a disabled client changes nothing.
 	//
 	// Corresponds with POST /admin/v1/clients/{client_id}/disable (the `DisableClient` operationId).
 	DisableClient(ctx context.Context, clientID ClientID, params *DisableClientParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// EnableClient Issue tokens to a disabled client again
 	//
-	// Enabling an enabled client changes nothing.
+	// Tokens issued before stay void. Enabling an enabled client changes nothing.
 	//
 	// Corresponds with POST /admin/v1/clients/{client_id}/enable (the `EnableClient` operationId).
 	EnableClient(ctx context.Context, clientID ClientID, params *EnableClientParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListClientRefusals Why requests of a client were refused, newest first
+	//
+	// The last 50 that this server remembers; it forgets them when it stops. 404 when there is neither such
+	// a client nor a refusal under that name: identifiers that no client has are remembered too, for they
+	// are most often mistyped.
+	//
+	// Corresponds with GET /admin/v1/clients/{client_id}/refusals (the `ListClientRefusals` operationId).
+	ListClientRefusals(ctx context.Context, clientID ClientID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListSecrets List a client's secrets, oldest first
 	//
@@ -609,18 +1142,44 @@ type ClientInterface interface {
 	// Corresponds with POST /admin/v1/clients/{client_id}/secrets (the `AddSecret` operationId).
 	AddSecret(ctx context.Context, clientID ClientID, params *AddSecretParams, body AddSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// RevokeSecretWithBody Revoke a secret
+	//
+	// From then on it is refused. It stays listed, so that its use can be explained. Revoking a revoked
+	// secret changes nothing, unless the body says now that it is `compromised`. Without that, tokens that
+	// it obtained live until they expire.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /admin/v1/clients/{client_id}/secrets/{credential_id}/revoke (the `RevokeSecret` operationId).
+	RevokeSecretWithBody(ctx context.Context, clientID ClientID, credentialID string, params *RevokeSecretParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// RevokeSecret Revoke a secret
 	//
 	// From then on it is refused. It stays listed, so that its use can be explained. Revoking a revoked
-	// secret changes nothing.
+	// secret changes nothing, unless the body says now that it is `compromised`. Without that, tokens that
+	// it obtained live until they expire.
+	//
+	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /admin/v1/clients/{client_id}/secrets/{credential_id}/revoke (the `RevokeSecret` operationId).
-	RevokeSecret(ctx context.Context, clientID ClientID, credentialID string, params *RevokeSecretParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+	RevokeSecret(ctx context.Context, clientID ClientID, credentialID string, params *RevokeSecretParams, body RevokeSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// Doctor Look for what is wrong with the installation
+	//
+	// Reads every record, so it takes its time on a large installation. Nothing is changed.
+	//
+	// Corresponds with GET /admin/v1/doctor (the `Doctor` operationId).
+	Doctor(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListKeys List signing keys
 	//
 	// Corresponds with GET /admin/v1/keys (the `ListKeys` operationId).
 	ListKeys(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PlanKeys What will happen to the signing keys, soonest first
+	//
+	// Corresponds with GET /admin/v1/keys/plan (the `PlanKeys` operationId).
+	PlanKeys(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RotateKeysWithBody Let the next key of a ring take over
 	//
@@ -641,6 +1200,24 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /admin/v1/keys/rotate (the `RotateKeys` operationId).
 	RotateKeys(ctx context.Context, params *RotateKeysParams, body RotateKeysJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RevokeKey Revoke a signing key
+	//
+	// For a key that others may have. It leaves the JWKS, never signs again, and every token that it signed
+	// is void, for ever. If it signs, the published next key takes over at once. Whoever verifies tokens by
+	// a JWKS fetched before goes on believing it for up to `jwks_max_age`. Revoking a revoked key changes
+	// nothing.
+	//
+	// Corresponds with POST /admin/v1/keys/{kid}/revoke (the `RevokeKey` operationId).
+	RevokeKey(ctx context.Context, kid string, params *RevokeKeyParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetRefusal Why one request was refused
+	//
+	// By the `X-Request-Id` of the answer that the partner got. 404 when this server does not remember it:
+	// it keeps a bounded number, and forgets them when it stops.
+	//
+	// Corresponds with GET /admin/v1/refusals/{request_id} (the `GetRefusal` operationId).
+	GetRefusal(ctx context.Context, requestID string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListResources List resources, ordered by identifier
 	//
@@ -665,10 +1242,105 @@ type ClientInterface interface {
 	// Corresponds with POST /admin/v1/resources (the `CreateResource` operationId).
 	CreateResource(ctx context.Context, params *CreateResourceParams, body CreateResourceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// DeleteResource Delete a resource
+	//
+	// Every token for it is void from then on. A resource that a client has or serves is not deleted: 409,
+	// and `detail` names such clients. It may be registered anew; that revives no token.
+	//
+	// Corresponds with DELETE /admin/v1/resources/{resource} (the `DeleteResource` operationId).
+	DeleteResource(ctx context.Context, resource ResourceID, params *DeleteResourceParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetResource Read a resource
 	//
 	// Corresponds with GET /admin/v1/resources/{resource} (the `GetResource` operationId).
-	GetResource(ctx context.Context, resource string, reqEditors ...RequestEditorFn) (*http.Response, error)
+	GetResource(ctx context.Context, resource ResourceID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UpdateResourceWithBody Put another definition in place of a resource's
+	//
+	// The whole definition: what is left out gets its default. The identifier stays. Answers once tokens
+	// for the resource, as it is now, can be signed and verified.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /admin/v1/resources/{resource} (the `UpdateResource` operationId).
+	UpdateResourceWithBody(ctx context.Context, resource ResourceID, params *UpdateResourceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UpdateResource Put another definition in place of a resource's
+	//
+	// The whole definition: what is left out gets its default. The identifier stays. Answers once tokens
+	// for the resource, as it is now, can be signed and verified.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /admin/v1/resources/{resource} (the `UpdateResource` operationId).
+	UpdateResource(ctx context.Context, resource ResourceID, params *UpdateResourceParams, body UpdateResourceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListRevocations List what is withdrawn, ordered by kind and value
+	//
+	// Those that still matter. One is forgotten when every token that it withdraws has expired.
+	//
+	// Corresponds with GET /admin/v1/revocations (the `ListRevocations` operationId).
+	ListRevocations(ctx context.Context, params *ListRevocationsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateRevocationWithBody Withdraw tokens
+	//
+	// Those of one identifier, of a client, of a secret, of a signing key, of a resource, or all, issued
+	// until `before`. What was withdrawn before stays so. To make a client, a secret or a key useless,
+	// disable or revoke it: here only tokens that exist are withdrawn.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /admin/v1/revocations (the `CreateRevocation` operationId).
+	CreateRevocationWithBody(ctx context.Context, params *CreateRevocationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateRevocation Withdraw tokens
+	//
+	// Those of one identifier, of a client, of a secret, of a signing key, of a resource, or all, issued
+	// until `before`. What was withdrawn before stays so. To make a client, a secret or a key useless,
+	// disable or revoke it: here only tokens that exist are withdrawn.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /admin/v1/revocations (the `CreateRevocation` operationId).
+	CreateRevocation(ctx context.Context, params *CreateRevocationParams, body CreateRevocationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RevokeTokenWithBody Withdraw one token
+	//
+	// Whoever it was issued to. The token is in the body, and neither logged nor repeated. 404 when it is
+	// no token of this server, or has expired: there is nothing to withdraw.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /admin/v1/tokens/revoke (the `RevokeToken` operationId).
+	RevokeTokenWithBody(ctx context.Context, params *RevokeTokenParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RevokeToken Withdraw one token
+	//
+	// Whoever it was issued to. The token is in the body, and neither logged nor repeated. 404 when it is
+	// no token of this server, or has expired: there is nothing to withdraw.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /admin/v1/tokens/revoke (the `RevokeToken` operationId).
+	RevokeToken(ctx context.Context, params *RevokeTokenParams, body RevokeTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+}
+
+// ListAudit Who changed what, newest first
+//
+// Filters are joined by "and". A page may hold fewer entries than asked for, even none, and still have
+// a `next`: then nothing fitted so far.
+//
+// Corresponds with GET /admin/v1/audit (the `ListAudit` operationId).
+func (c *Client) ListAudit(ctx context.Context, params *ListAuditParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListAuditRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
 }
 
 // ListClients List clients, ordered by identifier
@@ -720,6 +1392,24 @@ func (c *Client) CreateClient(ctx context.Context, params *CreateClientParams, b
 	return c.Client.Do(req)
 }
 
+// DeleteClient Delete a client for ever
+//
+// Its secrets and metadata are gone, every token it has is void, and its `client_id` is never given to
+// another one. To stop a client for a while, disable it.
+//
+// Corresponds with DELETE /admin/v1/clients/{client_id} (the `DeleteClient` operationId).
+func (c *Client) DeleteClient(ctx context.Context, clientID ClientID, params *DeleteClientParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteClientRequest(c.Server, clientID, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // GetClient Read a client
 //
 // Corresponds with GET /admin/v1/clients/{client_id} (the `GetClient` operationId).
@@ -735,9 +1425,49 @@ func (c *Client) GetClient(ctx context.Context, clientID ClientID, reqEditors ..
 	return c.Client.Do(req)
 }
 
-// DisableClient Stop issuing tokens to a client
+// UpdateClientWithBody Put other metadata in place of a client's
 //
-// Disabling a disabled client changes nothing. Tokens issued before live until they expire.
+// The whole metadata: what is left out gets its default. Identifier, secrets, and whether the client is
+// disabled stay. A client that loses `admin` loses its tokens too.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /admin/v1/clients/{client_id} (the `UpdateClient` operationId).
+func (c *Client) UpdateClientWithBody(ctx context.Context, clientID ClientID, params *UpdateClientParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUpdateClientRequestWithBody(c.Server, clientID, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UpdateClient Put other metadata in place of a client's
+//
+// The whole metadata: what is left out gets its default. Identifier, secrets, and whether the client is
+// disabled stay. A client that loses `admin` loses its tokens too.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /admin/v1/clients/{client_id} (the `UpdateClient` operationId).
+func (c *Client) UpdateClient(ctx context.Context, clientID ClientID, params *UpdateClientParams, body UpdateClientJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUpdateClientRequest(c.Server, clientID, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DisableClient Stop a client
+//
+// It gets no tokens, and those that it has are void. Disabling a disabled client changes nothing.
 //
 // Corresponds with POST /admin/v1/clients/{client_id}/disable (the `DisableClient` operationId).
 func (c *Client) DisableClient(ctx context.Context, clientID ClientID, params *DisableClientParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -754,11 +1484,30 @@ func (c *Client) DisableClient(ctx context.Context, clientID ClientID, params *D
 
 // EnableClient Issue tokens to a disabled client again
 //
-// Enabling an enabled client changes nothing.
+// Tokens issued before stay void. Enabling an enabled client changes nothing.
 //
 // Corresponds with POST /admin/v1/clients/{client_id}/enable (the `EnableClient` operationId).
 func (c *Client) EnableClient(ctx context.Context, clientID ClientID, params *EnableClientParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewEnableClientRequest(c.Server, clientID, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListClientRefusals Why requests of a client were refused, newest first
+//
+// The last 50 that this server remembers; it forgets them when it stops. 404 when there is neither such
+// a client nor a refusal under that name: identifiers that no client has are remembered too, for they
+// are most often mistyped.
+//
+// Corresponds with GET /admin/v1/clients/{client_id}/refusals (the `ListClientRefusals` operationId).
+func (c *Client) ListClientRefusals(ctx context.Context, clientID ClientID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListClientRefusalsRequest(c.Server, clientID)
 	if err != nil {
 		return nil, err
 	}
@@ -824,14 +1573,55 @@ func (c *Client) AddSecret(ctx context.Context, clientID ClientID, params *AddSe
 	return c.Client.Do(req)
 }
 
+// RevokeSecretWithBody Revoke a secret
+//
+// From then on it is refused. It stays listed, so that its use can be explained. Revoking a revoked
+// secret changes nothing, unless the body says now that it is `compromised`. Without that, tokens that
+// it obtained live until they expire.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /admin/v1/clients/{client_id}/secrets/{credential_id}/revoke (the `RevokeSecret` operationId).
+func (c *Client) RevokeSecretWithBody(ctx context.Context, clientID ClientID, credentialID string, params *RevokeSecretParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRevokeSecretRequestWithBody(c.Server, clientID, credentialID, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // RevokeSecret Revoke a secret
 //
 // From then on it is refused. It stays listed, so that its use can be explained. Revoking a revoked
-// secret changes nothing.
+// secret changes nothing, unless the body says now that it is `compromised`. Without that, tokens that
+// it obtained live until they expire.
+//
+// Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /admin/v1/clients/{client_id}/secrets/{credential_id}/revoke (the `RevokeSecret` operationId).
-func (c *Client) RevokeSecret(ctx context.Context, clientID ClientID, credentialID string, params *RevokeSecretParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewRevokeSecretRequest(c.Server, clientID, credentialID, params)
+func (c *Client) RevokeSecret(ctx context.Context, clientID ClientID, credentialID string, params *RevokeSecretParams, body RevokeSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRevokeSecretRequest(c.Server, clientID, credentialID, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// Doctor Look for what is wrong with the installation
+//
+// Reads every record, so it takes its time on a large installation. Nothing is changed.
+//
+// Corresponds with GET /admin/v1/doctor (the `Doctor` operationId).
+func (c *Client) Doctor(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDoctorRequest(c.Server)
 	if err != nil {
 		return nil, err
 	}
@@ -847,6 +1637,21 @@ func (c *Client) RevokeSecret(ctx context.Context, clientID ClientID, credential
 // Corresponds with GET /admin/v1/keys (the `ListKeys` operationId).
 func (c *Client) ListKeys(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListKeysRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PlanKeys What will happen to the signing keys, soonest first
+//
+// Corresponds with GET /admin/v1/keys/plan (the `PlanKeys` operationId).
+func (c *Client) PlanKeys(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPlanKeysRequest(c.Server)
 	if err != nil {
 		return nil, err
 	}
@@ -887,6 +1692,44 @@ func (c *Client) RotateKeysWithBody(ctx context.Context, params *RotateKeysParam
 // Corresponds with POST /admin/v1/keys/rotate (the `RotateKeys` operationId).
 func (c *Client) RotateKeys(ctx context.Context, params *RotateKeysParams, body RotateKeysJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRotateKeysRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RevokeKey Revoke a signing key
+//
+// For a key that others may have. It leaves the JWKS, never signs again, and every token that it signed
+// is void, for ever. If it signs, the published next key takes over at once. Whoever verifies tokens by
+// a JWKS fetched before goes on believing it for up to `jwks_max_age`. Revoking a revoked key changes
+// nothing.
+//
+// Corresponds with POST /admin/v1/keys/{kid}/revoke (the `RevokeKey` operationId).
+func (c *Client) RevokeKey(ctx context.Context, kid string, params *RevokeKeyParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRevokeKeyRequest(c.Server, kid, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetRefusal Why one request was refused
+//
+// By the `X-Request-Id` of the answer that the partner got. 404 when this server does not remember it:
+// it keeps a bounded number, and forgets them when it stops.
+//
+// Corresponds with GET /admin/v1/refusals/{request_id} (the `GetRefusal` operationId).
+func (c *Client) GetRefusal(ctx context.Context, requestID string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetRefusalRequest(c.Server, requestID)
 	if err != nil {
 		return nil, err
 	}
@@ -950,10 +1793,28 @@ func (c *Client) CreateResource(ctx context.Context, params *CreateResourceParam
 	return c.Client.Do(req)
 }
 
+// DeleteResource Delete a resource
+//
+// Every token for it is void from then on. A resource that a client has or serves is not deleted: 409,
+// and `detail` names such clients. It may be registered anew; that revives no token.
+//
+// Corresponds with DELETE /admin/v1/resources/{resource} (the `DeleteResource` operationId).
+func (c *Client) DeleteResource(ctx context.Context, resource ResourceID, params *DeleteResourceParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteResourceRequest(c.Server, resource, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // GetResource Read a resource
 //
 // Corresponds with GET /admin/v1/resources/{resource} (the `GetResource` operationId).
-func (c *Client) GetResource(ctx context.Context, resource string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+func (c *Client) GetResource(ctx context.Context, resource ResourceID, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetResourceRequest(c.Server, resource)
 	if err != nil {
 		return nil, err
@@ -963,6 +1824,259 @@ func (c *Client) GetResource(ctx context.Context, resource string, reqEditors ..
 		return nil, err
 	}
 	return c.Client.Do(req)
+}
+
+// UpdateResourceWithBody Put another definition in place of a resource's
+//
+// The whole definition: what is left out gets its default. The identifier stays. Answers once tokens
+// for the resource, as it is now, can be signed and verified.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /admin/v1/resources/{resource} (the `UpdateResource` operationId).
+func (c *Client) UpdateResourceWithBody(ctx context.Context, resource ResourceID, params *UpdateResourceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUpdateResourceRequestWithBody(c.Server, resource, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UpdateResource Put another definition in place of a resource's
+//
+// The whole definition: what is left out gets its default. The identifier stays. Answers once tokens
+// for the resource, as it is now, can be signed and verified.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /admin/v1/resources/{resource} (the `UpdateResource` operationId).
+func (c *Client) UpdateResource(ctx context.Context, resource ResourceID, params *UpdateResourceParams, body UpdateResourceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUpdateResourceRequest(c.Server, resource, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListRevocations List what is withdrawn, ordered by kind and value
+//
+// Those that still matter. One is forgotten when every token that it withdraws has expired.
+//
+// Corresponds with GET /admin/v1/revocations (the `ListRevocations` operationId).
+func (c *Client) ListRevocations(ctx context.Context, params *ListRevocationsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListRevocationsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateRevocationWithBody Withdraw tokens
+//
+// Those of one identifier, of a client, of a secret, of a signing key, of a resource, or all, issued
+// until `before`. What was withdrawn before stays so. To make a client, a secret or a key useless,
+// disable or revoke it: here only tokens that exist are withdrawn.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /admin/v1/revocations (the `CreateRevocation` operationId).
+func (c *Client) CreateRevocationWithBody(ctx context.Context, params *CreateRevocationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateRevocationRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateRevocation Withdraw tokens
+//
+// Those of one identifier, of a client, of a secret, of a signing key, of a resource, or all, issued
+// until `before`. What was withdrawn before stays so. To make a client, a secret or a key useless,
+// disable or revoke it: here only tokens that exist are withdrawn.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /admin/v1/revocations (the `CreateRevocation` operationId).
+func (c *Client) CreateRevocation(ctx context.Context, params *CreateRevocationParams, body CreateRevocationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateRevocationRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RevokeTokenWithBody Withdraw one token
+//
+// Whoever it was issued to. The token is in the body, and neither logged nor repeated. 404 when it is
+// no token of this server, or has expired: there is nothing to withdraw.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /admin/v1/tokens/revoke (the `RevokeToken` operationId).
+func (c *Client) RevokeTokenWithBody(ctx context.Context, params *RevokeTokenParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRevokeTokenRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RevokeToken Withdraw one token
+//
+// Whoever it was issued to. The token is in the body, and neither logged nor repeated. 404 when it is
+// no token of this server, or has expired: there is nothing to withdraw.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /admin/v1/tokens/revoke (the `RevokeToken` operationId).
+func (c *Client) RevokeToken(ctx context.Context, params *RevokeTokenParams, body RevokeTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRevokeTokenRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// NewListAuditRequest constructs an http.Request for the ListAudit method
+func NewListAuditRequest(server string, params *ListAuditParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/admin/v1/audit")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Actor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "actor", *params.Actor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Action != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "action", *params.Action, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Target != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "target", *params.Target, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Since != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "since", *params.Since, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
 }
 
 // NewListClientsRequest constructs an http.Request for the ListClients method
@@ -1008,6 +2122,18 @@ func NewListClientsRequest(server string, params *ListClientsParams) (*http.Requ
 		if params.Limit != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Query != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "query", *params.Query, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -1097,6 +2223,64 @@ func NewCreateClientRequestWithBody(server string, params *CreateClientParams, c
 	return req, nil
 }
 
+// NewDeleteClientRequest constructs an http.Request for the DeleteClient method
+func NewDeleteClientRequest(server string, clientID ClientID, params *DeleteClientParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "client_id", clientID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/admin/v1/clients/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-Match", headerParam0)
+
+		if params.XMarqueReason != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "X-Marque-Reason", *params.XMarqueReason, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Marque-Reason", headerParam1)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewGetClientRequest constructs an http.Request for the GetClient method
 func NewGetClientRequest(server string, clientID ClientID) (*http.Request, error) {
 	var err error
@@ -1126,6 +2310,104 @@ func NewGetClientRequest(server string, clientID ClientID) (*http.Request, error
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewUpdateClientRequest calls the generic UpdateClient builder with application/json body
+func NewUpdateClientRequest(server string, clientID ClientID, params *UpdateClientParams, body UpdateClientJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewUpdateClientRequestWithBody(server, clientID, params, "application/json", bodyReader)
+}
+
+// NewUpdateClientRequestWithBody constructs an http.Request for the UpdateClient method, with any body, and a specified content type
+func NewUpdateClientRequestWithBody(server string, clientID ClientID, params *UpdateClientParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "client_id", clientID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/admin/v1/clients/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.RevokeTokens != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "revoke_tokens", *params.RevokeTokens, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-Match", headerParam0)
+
+		if params.XMarqueReason != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "X-Marque-Reason", *params.XMarqueReason, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Marque-Reason", headerParam1)
+		}
+
 	}
 
 	return req, nil
@@ -1224,6 +2506,40 @@ func NewEnableClientRequest(server string, clientID ClientID, params *EnableClie
 			req.Header.Set("X-Marque-Reason", headerParam0)
 		}
 
+	}
+
+	return req, nil
+}
+
+// NewListClientRefusalsRequest constructs an http.Request for the ListClientRefusals method
+func NewListClientRefusalsRequest(server string, clientID ClientID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "client_id", clientID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/admin/v1/clients/%s/refusals", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
 	}
 
 	return req, nil
@@ -1336,8 +2652,19 @@ func NewAddSecretRequestWithBody(server string, clientID ClientID, params *AddSe
 	return req, nil
 }
 
-// NewRevokeSecretRequest constructs an http.Request for the RevokeSecret method
-func NewRevokeSecretRequest(server string, clientID ClientID, credentialID string, params *RevokeSecretParams) (*http.Request, error) {
+// NewRevokeSecretRequest calls the generic RevokeSecret builder with application/json body
+func NewRevokeSecretRequest(server string, clientID ClientID, credentialID string, params *RevokeSecretParams, body RevokeSecretJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRevokeSecretRequestWithBody(server, clientID, credentialID, params, "application/json", bodyReader)
+}
+
+// NewRevokeSecretRequestWithBody constructs an http.Request for the RevokeSecret method, with any body, and a specified content type
+func NewRevokeSecretRequestWithBody(server string, clientID ClientID, credentialID string, params *RevokeSecretParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -1369,10 +2696,12 @@ func NewRevokeSecretRequest(server string, clientID ClientID, credentialID strin
 		return nil, err
 	}
 
-	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
 	if err != nil {
 		return nil, err
 	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	if params != nil {
 
@@ -1392,6 +2721,33 @@ func NewRevokeSecretRequest(server string, clientID ClientID, credentialID strin
 	return req, nil
 }
 
+// NewDoctorRequest constructs an http.Request for the Doctor method
+func NewDoctorRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/admin/v1/doctor")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewListKeysRequest constructs an http.Request for the ListKeys method
 func NewListKeysRequest(server string) (*http.Request, error) {
 	var err error
@@ -1402,6 +2758,33 @@ func NewListKeysRequest(server string) (*http.Request, error) {
 	}
 
 	operationPath := fmt.Sprintf("/admin/v1/keys")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewPlanKeysRequest constructs an http.Request for the PlanKeys method
+func NewPlanKeysRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/admin/v1/keys/plan")
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -1474,6 +2857,89 @@ func NewRotateKeysRequestWithBody(server string, params *RotateKeysParams, conte
 	return req, nil
 }
 
+// NewRevokeKeyRequest constructs an http.Request for the RevokeKey method
+func NewRevokeKeyRequest(server string, kid string, params *RevokeKeyParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "kid", kid, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/admin/v1/keys/%s/revoke", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XMarqueReason != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Marque-Reason", *params.XMarqueReason, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Marque-Reason", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewGetRefusalRequest constructs an http.Request for the GetRefusal method
+func NewGetRefusalRequest(server string, requestID string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "request_id", requestID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/admin/v1/refusals/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewListResourcesRequest constructs an http.Request for the ListResources method
 func NewListResourcesRequest(server string, params *ListResourcesParams) (*http.Request, error) {
 	var err error
@@ -1517,6 +2983,18 @@ func NewListResourcesRequest(server string, params *ListResourcesParams) (*http.
 		if params.Limit != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Query != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "query", *params.Query, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -1595,8 +3073,66 @@ func NewCreateResourceRequestWithBody(server string, params *CreateResourceParam
 	return req, nil
 }
 
+// NewDeleteResourceRequest constructs an http.Request for the DeleteResource method
+func NewDeleteResourceRequest(server string, resource ResourceID, params *DeleteResourceParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "resource", resource, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/admin/v1/resources/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-Match", headerParam0)
+
+		if params.XMarqueReason != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "X-Marque-Reason", *params.XMarqueReason, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Marque-Reason", headerParam1)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewGetResourceRequest constructs an http.Request for the GetResource method
-func NewGetResourceRequest(server string, resource string) (*http.Request, error) {
+func NewGetResourceRequest(server string, resource ResourceID) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -1624,6 +3160,280 @@ func NewGetResourceRequest(server string, resource string) (*http.Request, error
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewUpdateResourceRequest calls the generic UpdateResource builder with application/json body
+func NewUpdateResourceRequest(server string, resource ResourceID, params *UpdateResourceParams, body UpdateResourceJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewUpdateResourceRequestWithBody(server, resource, params, "application/json", bodyReader)
+}
+
+// NewUpdateResourceRequestWithBody constructs an http.Request for the UpdateResource method, with any body, and a specified content type
+func NewUpdateResourceRequestWithBody(server string, resource ResourceID, params *UpdateResourceParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "resource", resource, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/admin/v1/resources/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.RevokeTokens != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "revoke_tokens", *params.RevokeTokens, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("If-Match", headerParam0)
+
+		if params.XMarqueReason != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "X-Marque-Reason", *params.XMarqueReason, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Marque-Reason", headerParam1)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewListRevocationsRequest constructs an http.Request for the ListRevocations method
+func NewListRevocationsRequest(server string, params *ListRevocationsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/admin/v1/revocations")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCreateRevocationRequest calls the generic CreateRevocation builder with application/json body
+func NewCreateRevocationRequest(server string, params *CreateRevocationParams, body CreateRevocationJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreateRevocationRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewCreateRevocationRequestWithBody constructs an http.Request for the CreateRevocation method, with any body, and a specified content type
+func NewCreateRevocationRequestWithBody(server string, params *CreateRevocationParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/admin/v1/revocations")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.XMarqueReason != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Marque-Reason", *params.XMarqueReason, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Marque-Reason", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewRevokeTokenRequest calls the generic RevokeToken builder with application/json body
+func NewRevokeTokenRequest(server string, params *RevokeTokenParams, body RevokeTokenJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRevokeTokenRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewRevokeTokenRequestWithBody constructs an http.Request for the RevokeToken method, with any body, and a specified content type
+func NewRevokeTokenRequestWithBody(server string, params *RevokeTokenParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/admin/v1/tokens/revoke")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.XMarqueReason != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Marque-Reason", *params.XMarqueReason, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Marque-Reason", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -1673,6 +3483,16 @@ func WithBaseURL(baseURL string) ClientOption {
 // ClientWithResponsesInterface is the interface specification for the client with responses above.
 type ClientWithResponsesInterface interface {
 
+	// ListAuditWithResponse Who changed what, newest first
+	//
+	// Filters are joined by "and". A page may hold fewer entries than asked for, even none, and still have
+	// a `next`: then nothing fitted so far.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /admin/v1/audit (the `ListAudit` operationId).
+	ListAuditWithResponse(ctx context.Context, params *ListAuditParams, reqEditors ...RequestEditorFn) (*ListAuditResponse, error)
+
 	// ListClientsWithResponse List clients, ordered by identifier
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -1694,6 +3514,16 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /admin/v1/clients (the `CreateClient` operationId).
 	CreateClientWithResponse(ctx context.Context, params *CreateClientParams, body CreateClientJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateClientResponse, error)
 
+	// DeleteClientWithResponse Delete a client for ever
+	//
+	// Its secrets and metadata are gone, every token it has is void, and its `client_id` is never given to
+	// another one. To stop a client for a while, disable it.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /admin/v1/clients/{client_id} (the `DeleteClient` operationId).
+	DeleteClientWithResponse(ctx context.Context, clientID ClientID, params *DeleteClientParams, reqEditors ...RequestEditorFn) (*DeleteClientResponse, error)
+
 	// GetClientWithResponse Read a client
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -1701,9 +3531,29 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /admin/v1/clients/{client_id} (the `GetClient` operationId).
 	GetClientWithResponse(ctx context.Context, clientID ClientID, reqEditors ...RequestEditorFn) (*GetClientResponse, error)
 
-	// DisableClientWithResponse Stop issuing tokens to a client
+	// UpdateClientWithBodyWithResponse Put other metadata in place of a client's
 	//
-	// Disabling a disabled client changes nothing. Tokens issued before live until they expire.
+	// The whole metadata: what is left out gets its default. Identifier, secrets, and whether the client is
+	// disabled stay. A client that loses `admin` loses its tokens too.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /admin/v1/clients/{client_id} (the `UpdateClient` operationId).
+	UpdateClientWithBodyWithResponse(ctx context.Context, clientID ClientID, params *UpdateClientParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateClientResponse, error)
+
+	// UpdateClientWithResponse Put other metadata in place of a client's
+	//
+	// The whole metadata: what is left out gets its default. Identifier, secrets, and whether the client is
+	// disabled stay. A client that loses `admin` loses its tokens too.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /admin/v1/clients/{client_id} (the `UpdateClient` operationId).
+	UpdateClientWithResponse(ctx context.Context, clientID ClientID, params *UpdateClientParams, body UpdateClientJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateClientResponse, error)
+
+	// DisableClientWithResponse Stop a client
+	//
+	// It gets no tokens, and those that it has are void. Disabling a disabled client changes nothing.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -1712,12 +3562,23 @@ type ClientWithResponsesInterface interface {
 
 	// EnableClientWithResponse Issue tokens to a disabled client again
 	//
-	// Enabling an enabled client changes nothing.
+	// Tokens issued before stay void. Enabling an enabled client changes nothing.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /admin/v1/clients/{client_id}/enable (the `EnableClient` operationId).
 	EnableClientWithResponse(ctx context.Context, clientID ClientID, params *EnableClientParams, reqEditors ...RequestEditorFn) (*EnableClientResponse, error)
+
+	// ListClientRefusalsWithResponse Why requests of a client were refused, newest first
+	//
+	// The last 50 that this server remembers; it forgets them when it stops. 404 when there is neither such
+	// a client nor a refusal under that name: identifiers that no client has are remembered too, for they
+	// are most often mistyped.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /admin/v1/clients/{client_id}/refusals (the `ListClientRefusals` operationId).
+	ListClientRefusalsWithResponse(ctx context.Context, clientID ClientID, reqEditors ...RequestEditorFn) (*ListClientRefusalsResponse, error)
 
 	// ListSecretsWithResponse List a client's secrets, oldest first
 	//
@@ -1746,15 +3607,36 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /admin/v1/clients/{client_id}/secrets (the `AddSecret` operationId).
 	AddSecretWithResponse(ctx context.Context, clientID ClientID, params *AddSecretParams, body AddSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*AddSecretResponse, error)
 
+	// RevokeSecretWithBodyWithResponse Revoke a secret
+	//
+	// From then on it is refused. It stays listed, so that its use can be explained. Revoking a revoked
+	// secret changes nothing, unless the body says now that it is `compromised`. Without that, tokens that
+	// it obtained live until they expire.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /admin/v1/clients/{client_id}/secrets/{credential_id}/revoke (the `RevokeSecret` operationId).
+	RevokeSecretWithBodyWithResponse(ctx context.Context, clientID ClientID, credentialID string, params *RevokeSecretParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RevokeSecretResponse, error)
+
 	// RevokeSecretWithResponse Revoke a secret
 	//
 	// From then on it is refused. It stays listed, so that its use can be explained. Revoking a revoked
-	// secret changes nothing.
+	// secret changes nothing, unless the body says now that it is `compromised`. Without that, tokens that
+	// it obtained live until they expire.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /admin/v1/clients/{client_id}/secrets/{credential_id}/revoke (the `RevokeSecret` operationId).
+	RevokeSecretWithResponse(ctx context.Context, clientID ClientID, credentialID string, params *RevokeSecretParams, body RevokeSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*RevokeSecretResponse, error)
+
+	// DoctorWithResponse Look for what is wrong with the installation
+	//
+	// Reads every record, so it takes its time on a large installation. Nothing is changed.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
-	// Corresponds with POST /admin/v1/clients/{client_id}/secrets/{credential_id}/revoke (the `RevokeSecret` operationId).
-	RevokeSecretWithResponse(ctx context.Context, clientID ClientID, credentialID string, params *RevokeSecretParams, reqEditors ...RequestEditorFn) (*RevokeSecretResponse, error)
+	// Corresponds with GET /admin/v1/doctor (the `Doctor` operationId).
+	DoctorWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*DoctorResponse, error)
 
 	// ListKeysWithResponse List signing keys
 	//
@@ -1762,6 +3644,13 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /admin/v1/keys (the `ListKeys` operationId).
 	ListKeysWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListKeysResponse, error)
+
+	// PlanKeysWithResponse What will happen to the signing keys, soonest first
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /admin/v1/keys/plan (the `PlanKeys` operationId).
+	PlanKeysWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*PlanKeysResponse, error)
 
 	// RotateKeysWithBodyWithResponse Let the next key of a ring take over
 	//
@@ -1782,6 +3671,28 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /admin/v1/keys/rotate (the `RotateKeys` operationId).
 	RotateKeysWithResponse(ctx context.Context, params *RotateKeysParams, body RotateKeysJSONRequestBody, reqEditors ...RequestEditorFn) (*RotateKeysResponse, error)
+
+	// RevokeKeyWithResponse Revoke a signing key
+	//
+	// For a key that others may have. It leaves the JWKS, never signs again, and every token that it signed
+	// is void, for ever. If it signs, the published next key takes over at once. Whoever verifies tokens by
+	// a JWKS fetched before goes on believing it for up to `jwks_max_age`. Revoking a revoked key changes
+	// nothing.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /admin/v1/keys/{kid}/revoke (the `RevokeKey` operationId).
+	RevokeKeyWithResponse(ctx context.Context, kid string, params *RevokeKeyParams, reqEditors ...RequestEditorFn) (*RevokeKeyResponse, error)
+
+	// GetRefusalWithResponse Why one request was refused
+	//
+	// By the `X-Request-Id` of the answer that the partner got. 404 when this server does not remember it:
+	// it keeps a bounded number, and forgets them when it stops.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /admin/v1/refusals/{request_id} (the `GetRefusal` operationId).
+	GetRefusalWithResponse(ctx context.Context, requestID string, reqEditors ...RequestEditorFn) (*GetRefusalResponse, error)
 
 	// ListResourcesWithResponse List resources, ordered by identifier
 	//
@@ -1808,12 +3719,159 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /admin/v1/resources (the `CreateResource` operationId).
 	CreateResourceWithResponse(ctx context.Context, params *CreateResourceParams, body CreateResourceJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateResourceResponse, error)
 
+	// DeleteResourceWithResponse Delete a resource
+	//
+	// Every token for it is void from then on. A resource that a client has or serves is not deleted: 409,
+	// and `detail` names such clients. It may be registered anew; that revives no token.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /admin/v1/resources/{resource} (the `DeleteResource` operationId).
+	DeleteResourceWithResponse(ctx context.Context, resource ResourceID, params *DeleteResourceParams, reqEditors ...RequestEditorFn) (*DeleteResourceResponse, error)
+
 	// GetResourceWithResponse Read a resource
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /admin/v1/resources/{resource} (the `GetResource` operationId).
-	GetResourceWithResponse(ctx context.Context, resource string, reqEditors ...RequestEditorFn) (*GetResourceResponse, error)
+	GetResourceWithResponse(ctx context.Context, resource ResourceID, reqEditors ...RequestEditorFn) (*GetResourceResponse, error)
+
+	// UpdateResourceWithBodyWithResponse Put another definition in place of a resource's
+	//
+	// The whole definition: what is left out gets its default. The identifier stays. Answers once tokens
+	// for the resource, as it is now, can be signed and verified.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /admin/v1/resources/{resource} (the `UpdateResource` operationId).
+	UpdateResourceWithBodyWithResponse(ctx context.Context, resource ResourceID, params *UpdateResourceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateResourceResponse, error)
+
+	// UpdateResourceWithResponse Put another definition in place of a resource's
+	//
+	// The whole definition: what is left out gets its default. The identifier stays. Answers once tokens
+	// for the resource, as it is now, can be signed and verified.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /admin/v1/resources/{resource} (the `UpdateResource` operationId).
+	UpdateResourceWithResponse(ctx context.Context, resource ResourceID, params *UpdateResourceParams, body UpdateResourceJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateResourceResponse, error)
+
+	// ListRevocationsWithResponse List what is withdrawn, ordered by kind and value
+	//
+	// Those that still matter. One is forgotten when every token that it withdraws has expired.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /admin/v1/revocations (the `ListRevocations` operationId).
+	ListRevocationsWithResponse(ctx context.Context, params *ListRevocationsParams, reqEditors ...RequestEditorFn) (*ListRevocationsResponse, error)
+
+	// CreateRevocationWithBodyWithResponse Withdraw tokens
+	//
+	// Those of one identifier, of a client, of a secret, of a signing key, of a resource, or all, issued
+	// until `before`. What was withdrawn before stays so. To make a client, a secret or a key useless,
+	// disable or revoke it: here only tokens that exist are withdrawn.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /admin/v1/revocations (the `CreateRevocation` operationId).
+	CreateRevocationWithBodyWithResponse(ctx context.Context, params *CreateRevocationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateRevocationResponse, error)
+
+	// CreateRevocationWithResponse Withdraw tokens
+	//
+	// Those of one identifier, of a client, of a secret, of a signing key, of a resource, or all, issued
+	// until `before`. What was withdrawn before stays so. To make a client, a secret or a key useless,
+	// disable or revoke it: here only tokens that exist are withdrawn.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /admin/v1/revocations (the `CreateRevocation` operationId).
+	CreateRevocationWithResponse(ctx context.Context, params *CreateRevocationParams, body CreateRevocationJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateRevocationResponse, error)
+
+	// RevokeTokenWithBodyWithResponse Withdraw one token
+	//
+	// Whoever it was issued to. The token is in the body, and neither logged nor repeated. 404 when it is
+	// no token of this server, or has expired: there is nothing to withdraw.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /admin/v1/tokens/revoke (the `RevokeToken` operationId).
+	RevokeTokenWithBodyWithResponse(ctx context.Context, params *RevokeTokenParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RevokeTokenResponse, error)
+
+	// RevokeTokenWithResponse Withdraw one token
+	//
+	// Whoever it was issued to. The token is in the body, and neither logged nor repeated. 404 when it is
+	// no token of this server, or has expired: there is nothing to withdraw.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /admin/v1/tokens/revoke (the `RevokeToken` operationId).
+	RevokeTokenWithResponse(ctx context.Context, params *RevokeTokenParams, body RevokeTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*RevokeTokenResponse, error)
+}
+
+// ListAuditResponseDefaultHeaders the declared response headers of an HTTP default response for ListAudit
+type ListAuditResponseDefaultHeaders struct {
+	Allow           *string
+	RetryAfter      *int
+	WWWAuthenticate *string
+	XRequestID      string
+}
+
+type ListAuditResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AuditPage
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListAuditResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListAuditResponse) GetJSON200() *AuditPage {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListAuditResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListAuditResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListAuditResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListAuditResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListAuditResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ListClientsResponseDefaultHeaders the declared response headers of an HTTP default response for ListClients
+type ListClientsResponseDefaultHeaders struct {
+	Allow           *string
+	RetryAfter      *int
+	WWWAuthenticate *string
+	XRequestID      string
 }
 
 type ListClientsResponse struct {
@@ -1823,6 +3881,8 @@ type ListClientsResponse struct {
 	JSON200 *ClientPage
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListClientsResponseDefaultHeaders
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -1864,9 +3924,23 @@ func (r ListClientsResponse) ContentType() string {
 	return ""
 }
 
+// CreateClientResponse200Headers the declared response headers of an HTTP 200 response for CreateClient
+type CreateClientResponse200Headers struct {
+	ETag string
+}
+
 // CreateClientResponse201Headers the declared response headers of an HTTP 201 response for CreateClient
 type CreateClientResponse201Headers struct {
+	ETag     string
 	Location string
+}
+
+// CreateClientResponseDefaultHeaders the declared response headers of an HTTP default response for CreateClient
+type CreateClientResponseDefaultHeaders struct {
+	Allow           *string
+	RetryAfter      *int
+	WWWAuthenticate *string
+	XRequestID      string
 }
 
 type CreateClientResponse struct {
@@ -1878,8 +3952,12 @@ type CreateClientResponse struct {
 	JSON201 *RegisteredClient
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *CreateClientResponse200Headers
 	// Headers201 the parsed response headers for an HTTP 201 response
 	Headers201 *CreateClientResponse201Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *CreateClientResponseDefaultHeaders
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -1926,6 +4004,70 @@ func (r CreateClientResponse) ContentType() string {
 	return ""
 }
 
+// DeleteClientResponseDefaultHeaders the declared response headers of an HTTP default response for DeleteClient
+type DeleteClientResponseDefaultHeaders struct {
+	Allow           *string
+	RetryAfter      *int
+	WWWAuthenticate *string
+	XRequestID      string
+}
+
+type DeleteClientResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *DeleteClientResponseDefaultHeaders
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DeleteClientResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DeleteClientResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DeleteClientResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DeleteClientResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DeleteClientResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetClientResponse200Headers the declared response headers of an HTTP 200 response for GetClient
+type GetClientResponse200Headers struct {
+	ETag string
+}
+
+// GetClientResponseDefaultHeaders the declared response headers of an HTTP default response for GetClient
+type GetClientResponseDefaultHeaders struct {
+	Allow           *string
+	RetryAfter      *int
+	WWWAuthenticate *string
+	XRequestID      string
+}
+
 type GetClientResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -1933,6 +4075,10 @@ type GetClientResponse struct {
 	JSON200 *RegisteredClient
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetClientResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetClientResponseDefaultHeaders
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -1974,6 +4120,84 @@ func (r GetClientResponse) ContentType() string {
 	return ""
 }
 
+// UpdateClientResponse200Headers the declared response headers of an HTTP 200 response for UpdateClient
+type UpdateClientResponse200Headers struct {
+	ETag string
+}
+
+// UpdateClientResponseDefaultHeaders the declared response headers of an HTTP default response for UpdateClient
+type UpdateClientResponseDefaultHeaders struct {
+	Allow           *string
+	RetryAfter      *int
+	WWWAuthenticate *string
+	XRequestID      string
+}
+
+type UpdateClientResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *RegisteredClient
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *UpdateClientResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *UpdateClientResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r UpdateClientResponse) GetJSON200() *RegisteredClient {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r UpdateClientResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r UpdateClientResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r UpdateClientResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r UpdateClientResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r UpdateClientResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// DisableClientResponse200Headers the declared response headers of an HTTP 200 response for DisableClient
+type DisableClientResponse200Headers struct {
+	ETag string
+}
+
+// DisableClientResponseDefaultHeaders the declared response headers of an HTTP default response for DisableClient
+type DisableClientResponseDefaultHeaders struct {
+	Allow           *string
+	RetryAfter      *int
+	WWWAuthenticate *string
+	XRequestID      string
+}
+
 type DisableClientResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -1981,6 +4205,10 @@ type DisableClientResponse struct {
 	JSON200 *RegisteredClient
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *DisableClientResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *DisableClientResponseDefaultHeaders
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -2022,6 +4250,19 @@ func (r DisableClientResponse) ContentType() string {
 	return ""
 }
 
+// EnableClientResponse200Headers the declared response headers of an HTTP 200 response for EnableClient
+type EnableClientResponse200Headers struct {
+	ETag string
+}
+
+// EnableClientResponseDefaultHeaders the declared response headers of an HTTP default response for EnableClient
+type EnableClientResponseDefaultHeaders struct {
+	Allow           *string
+	RetryAfter      *int
+	WWWAuthenticate *string
+	XRequestID      string
+}
+
 type EnableClientResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -2029,6 +4270,10 @@ type EnableClientResponse struct {
 	JSON200 *RegisteredClient
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *EnableClientResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *EnableClientResponseDefaultHeaders
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -2070,6 +4315,72 @@ func (r EnableClientResponse) ContentType() string {
 	return ""
 }
 
+// ListClientRefusalsResponseDefaultHeaders the declared response headers of an HTTP default response for ListClientRefusals
+type ListClientRefusalsResponseDefaultHeaders struct {
+	Allow           *string
+	RetryAfter      *int
+	WWWAuthenticate *string
+	XRequestID      string
+}
+
+type ListClientRefusalsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *RefusalList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListClientRefusalsResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListClientRefusalsResponse) GetJSON200() *RefusalList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListClientRefusalsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListClientRefusalsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListClientRefusalsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListClientRefusalsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListClientRefusalsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ListSecretsResponseDefaultHeaders the declared response headers of an HTTP default response for ListSecrets
+type ListSecretsResponseDefaultHeaders struct {
+	Allow           *string
+	RetryAfter      *int
+	WWWAuthenticate *string
+	XRequestID      string
+}
+
 type ListSecretsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -2077,6 +4388,8 @@ type ListSecretsResponse struct {
 	JSON200 *SecretList
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListSecretsResponseDefaultHeaders
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -2118,6 +4431,14 @@ func (r ListSecretsResponse) ContentType() string {
 	return ""
 }
 
+// AddSecretResponseDefaultHeaders the declared response headers of an HTTP default response for AddSecret
+type AddSecretResponseDefaultHeaders struct {
+	Allow           *string
+	RetryAfter      *int
+	WWWAuthenticate *string
+	XRequestID      string
+}
+
 type AddSecretResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -2127,6 +4448,8 @@ type AddSecretResponse struct {
 	JSON201 *Secret
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *AddSecretResponseDefaultHeaders
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -2173,6 +4496,14 @@ func (r AddSecretResponse) ContentType() string {
 	return ""
 }
 
+// RevokeSecretResponseDefaultHeaders the declared response headers of an HTTP default response for RevokeSecret
+type RevokeSecretResponseDefaultHeaders struct {
+	Allow           *string
+	RetryAfter      *int
+	WWWAuthenticate *string
+	XRequestID      string
+}
+
 type RevokeSecretResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -2180,6 +4511,8 @@ type RevokeSecretResponse struct {
 	JSON200 *Secret
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *RevokeSecretResponseDefaultHeaders
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -2221,6 +4554,72 @@ func (r RevokeSecretResponse) ContentType() string {
 	return ""
 }
 
+// DoctorResponseDefaultHeaders the declared response headers of an HTTP default response for Doctor
+type DoctorResponseDefaultHeaders struct {
+	Allow           *string
+	RetryAfter      *int
+	WWWAuthenticate *string
+	XRequestID      string
+}
+
+type DoctorResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Diagnosis
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *DoctorResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r DoctorResponse) GetJSON200() *Diagnosis {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DoctorResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DoctorResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DoctorResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DoctorResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DoctorResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ListKeysResponseDefaultHeaders the declared response headers of an HTTP default response for ListKeys
+type ListKeysResponseDefaultHeaders struct {
+	Allow           *string
+	RetryAfter      *int
+	WWWAuthenticate *string
+	XRequestID      string
+}
+
 type ListKeysResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -2228,6 +4627,8 @@ type ListKeysResponse struct {
 	JSON200 *KeyList
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListKeysResponseDefaultHeaders
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -2269,6 +4670,72 @@ func (r ListKeysResponse) ContentType() string {
 	return ""
 }
 
+// PlanKeysResponseDefaultHeaders the declared response headers of an HTTP default response for PlanKeys
+type PlanKeysResponseDefaultHeaders struct {
+	Allow           *string
+	RetryAfter      *int
+	WWWAuthenticate *string
+	XRequestID      string
+}
+
+type PlanKeysResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *KeyPlan
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *PlanKeysResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PlanKeysResponse) GetJSON200() *KeyPlan {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PlanKeysResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PlanKeysResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PlanKeysResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PlanKeysResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PlanKeysResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// RotateKeysResponseDefaultHeaders the declared response headers of an HTTP default response for RotateKeys
+type RotateKeysResponseDefaultHeaders struct {
+	Allow           *string
+	RetryAfter      *int
+	WWWAuthenticate *string
+	XRequestID      string
+}
+
 type RotateKeysResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -2276,6 +4743,8 @@ type RotateKeysResponse struct {
 	JSON200 *Rotation
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *RotateKeysResponseDefaultHeaders
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -2317,6 +4786,130 @@ func (r RotateKeysResponse) ContentType() string {
 	return ""
 }
 
+// RevokeKeyResponseDefaultHeaders the declared response headers of an HTTP default response for RevokeKey
+type RevokeKeyResponseDefaultHeaders struct {
+	Allow           *string
+	RetryAfter      *int
+	WWWAuthenticate *string
+	XRequestID      string
+}
+
+type RevokeKeyResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *RevokedKey
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *RevokeKeyResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r RevokeKeyResponse) GetJSON200() *RevokedKey {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RevokeKeyResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RevokeKeyResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RevokeKeyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RevokeKeyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RevokeKeyResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetRefusalResponseDefaultHeaders the declared response headers of an HTTP default response for GetRefusal
+type GetRefusalResponseDefaultHeaders struct {
+	Allow           *string
+	RetryAfter      *int
+	WWWAuthenticate *string
+	XRequestID      string
+}
+
+type GetRefusalResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Refusal
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetRefusalResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetRefusalResponse) GetJSON200() *Refusal {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetRefusalResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetRefusalResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetRefusalResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetRefusalResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetRefusalResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ListResourcesResponseDefaultHeaders the declared response headers of an HTTP default response for ListResources
+type ListResourcesResponseDefaultHeaders struct {
+	Allow           *string
+	RetryAfter      *int
+	WWWAuthenticate *string
+	XRequestID      string
+}
+
 type ListResourcesResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -2324,6 +4917,8 @@ type ListResourcesResponse struct {
 	JSON200 *ResourcePage
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListResourcesResponseDefaultHeaders
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -2365,9 +4960,23 @@ func (r ListResourcesResponse) ContentType() string {
 	return ""
 }
 
+// CreateResourceResponse200Headers the declared response headers of an HTTP 200 response for CreateResource
+type CreateResourceResponse200Headers struct {
+	ETag string
+}
+
 // CreateResourceResponse201Headers the declared response headers of an HTTP 201 response for CreateResource
 type CreateResourceResponse201Headers struct {
+	ETag     string
 	Location string
+}
+
+// CreateResourceResponseDefaultHeaders the declared response headers of an HTTP default response for CreateResource
+type CreateResourceResponseDefaultHeaders struct {
+	Allow           *string
+	RetryAfter      *int
+	WWWAuthenticate *string
+	XRequestID      string
 }
 
 type CreateResourceResponse struct {
@@ -2379,8 +4988,12 @@ type CreateResourceResponse struct {
 	JSON201 *Resource
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *CreateResourceResponse200Headers
 	// Headers201 the parsed response headers for an HTTP 201 response
 	Headers201 *CreateResourceResponse201Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *CreateResourceResponseDefaultHeaders
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -2427,6 +5040,70 @@ func (r CreateResourceResponse) ContentType() string {
 	return ""
 }
 
+// DeleteResourceResponseDefaultHeaders the declared response headers of an HTTP default response for DeleteResource
+type DeleteResourceResponseDefaultHeaders struct {
+	Allow           *string
+	RetryAfter      *int
+	WWWAuthenticate *string
+	XRequestID      string
+}
+
+type DeleteResourceResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *DeleteResourceResponseDefaultHeaders
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DeleteResourceResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DeleteResourceResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DeleteResourceResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DeleteResourceResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DeleteResourceResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetResourceResponse200Headers the declared response headers of an HTTP 200 response for GetResource
+type GetResourceResponse200Headers struct {
+	ETag string
+}
+
+// GetResourceResponseDefaultHeaders the declared response headers of an HTTP default response for GetResource
+type GetResourceResponseDefaultHeaders struct {
+	Allow           *string
+	RetryAfter      *int
+	WWWAuthenticate *string
+	XRequestID      string
+}
+
 type GetResourceResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -2434,6 +5111,10 @@ type GetResourceResponse struct {
 	JSON200 *Resource
 	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetResourceResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetResourceResponseDefaultHeaders
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -2475,6 +5156,261 @@ func (r GetResourceResponse) ContentType() string {
 	return ""
 }
 
+// UpdateResourceResponse200Headers the declared response headers of an HTTP 200 response for UpdateResource
+type UpdateResourceResponse200Headers struct {
+	ETag string
+}
+
+// UpdateResourceResponseDefaultHeaders the declared response headers of an HTTP default response for UpdateResource
+type UpdateResourceResponseDefaultHeaders struct {
+	Allow           *string
+	RetryAfter      *int
+	WWWAuthenticate *string
+	XRequestID      string
+}
+
+type UpdateResourceResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Resource
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *UpdateResourceResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *UpdateResourceResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r UpdateResourceResponse) GetJSON200() *Resource {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r UpdateResourceResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r UpdateResourceResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r UpdateResourceResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r UpdateResourceResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r UpdateResourceResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ListRevocationsResponseDefaultHeaders the declared response headers of an HTTP default response for ListRevocations
+type ListRevocationsResponseDefaultHeaders struct {
+	Allow           *string
+	RetryAfter      *int
+	WWWAuthenticate *string
+	XRequestID      string
+}
+
+type ListRevocationsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *RevocationPage
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListRevocationsResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListRevocationsResponse) GetJSON200() *RevocationPage {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListRevocationsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListRevocationsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListRevocationsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListRevocationsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListRevocationsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// CreateRevocationResponseDefaultHeaders the declared response headers of an HTTP default response for CreateRevocation
+type CreateRevocationResponseDefaultHeaders struct {
+	Allow           *string
+	RetryAfter      *int
+	WWWAuthenticate *string
+	XRequestID      string
+}
+
+type CreateRevocationResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Revocation
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *CreateRevocationResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CreateRevocationResponse) GetJSON200() *Revocation {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CreateRevocationResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CreateRevocationResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateRevocationResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateRevocationResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreateRevocationResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// RevokeTokenResponseDefaultHeaders the declared response headers of an HTTP default response for RevokeToken
+type RevokeTokenResponseDefaultHeaders struct {
+	Allow           *string
+	RetryAfter      *int
+	WWWAuthenticate *string
+	XRequestID      string
+}
+
+type RevokeTokenResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Revocation
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *RevokeTokenResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r RevokeTokenResponse) GetJSON200() *Revocation {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RevokeTokenResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RevokeTokenResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RevokeTokenResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RevokeTokenResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RevokeTokenResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ListAuditWithResponse Who changed what, newest first
+//
+// Filters are joined by "and". A page may hold fewer entries than asked for, even none, and still have
+// a `next`: then nothing fitted so far.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /admin/v1/audit (the `ListAudit` operationId).
+func (c *ClientWithResponses) ListAuditWithResponse(ctx context.Context, params *ListAuditParams, reqEditors ...RequestEditorFn) (*ListAuditResponse, error) {
+	rsp, err := c.ListAudit(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListAuditResponse(rsp)
+}
+
 // ListClientsWithResponse List clients, ordered by identifier
 //
 // Returns a wrapper object for the known response body format(s).
@@ -2514,6 +5450,22 @@ func (c *ClientWithResponses) CreateClientWithResponse(ctx context.Context, para
 	return ParseCreateClientResponse(rsp)
 }
 
+// DeleteClientWithResponse Delete a client for ever
+//
+// Its secrets and metadata are gone, every token it has is void, and its `client_id` is never given to
+// another one. To stop a client for a while, disable it.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /admin/v1/clients/{client_id} (the `DeleteClient` operationId).
+func (c *ClientWithResponses) DeleteClientWithResponse(ctx context.Context, clientID ClientID, params *DeleteClientParams, reqEditors ...RequestEditorFn) (*DeleteClientResponse, error) {
+	rsp, err := c.DeleteClient(ctx, clientID, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeleteClientResponse(rsp)
+}
+
 // GetClientWithResponse Read a client
 //
 // Returns a wrapper object for the known response body format(s).
@@ -2527,9 +5479,41 @@ func (c *ClientWithResponses) GetClientWithResponse(ctx context.Context, clientI
 	return ParseGetClientResponse(rsp)
 }
 
-// DisableClientWithResponse Stop issuing tokens to a client
+// UpdateClientWithBodyWithResponse Put other metadata in place of a client's
 //
-// Disabling a disabled client changes nothing. Tokens issued before live until they expire.
+// The whole metadata: what is left out gets its default. Identifier, secrets, and whether the client is
+// disabled stay. A client that loses `admin` loses its tokens too.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /admin/v1/clients/{client_id} (the `UpdateClient` operationId).
+func (c *ClientWithResponses) UpdateClientWithBodyWithResponse(ctx context.Context, clientID ClientID, params *UpdateClientParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateClientResponse, error) {
+	rsp, err := c.UpdateClientWithBody(ctx, clientID, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUpdateClientResponse(rsp)
+}
+
+// UpdateClientWithResponse Put other metadata in place of a client's
+//
+// The whole metadata: what is left out gets its default. Identifier, secrets, and whether the client is
+// disabled stay. A client that loses `admin` loses its tokens too.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /admin/v1/clients/{client_id} (the `UpdateClient` operationId).
+func (c *ClientWithResponses) UpdateClientWithResponse(ctx context.Context, clientID ClientID, params *UpdateClientParams, body UpdateClientJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateClientResponse, error) {
+	rsp, err := c.UpdateClient(ctx, clientID, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUpdateClientResponse(rsp)
+}
+
+// DisableClientWithResponse Stop a client
+//
+// It gets no tokens, and those that it has are void. Disabling a disabled client changes nothing.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -2544,7 +5528,7 @@ func (c *ClientWithResponses) DisableClientWithResponse(ctx context.Context, cli
 
 // EnableClientWithResponse Issue tokens to a disabled client again
 //
-// Enabling an enabled client changes nothing.
+// Tokens issued before stay void. Enabling an enabled client changes nothing.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -2555,6 +5539,23 @@ func (c *ClientWithResponses) EnableClientWithResponse(ctx context.Context, clie
 		return nil, err
 	}
 	return ParseEnableClientResponse(rsp)
+}
+
+// ListClientRefusalsWithResponse Why requests of a client were refused, newest first
+//
+// The last 50 that this server remembers; it forgets them when it stops. 404 when there is neither such
+// a client nor a refusal under that name: identifiers that no client has are remembered too, for they
+// are most often mistyped.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /admin/v1/clients/{client_id}/refusals (the `ListClientRefusals` operationId).
+func (c *ClientWithResponses) ListClientRefusalsWithResponse(ctx context.Context, clientID ClientID, reqEditors ...RequestEditorFn) (*ListClientRefusalsResponse, error) {
+	rsp, err := c.ListClientRefusals(ctx, clientID, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListClientRefusalsResponse(rsp)
 }
 
 // ListSecretsWithResponse List a client's secrets, oldest first
@@ -2602,20 +5603,53 @@ func (c *ClientWithResponses) AddSecretWithResponse(ctx context.Context, clientI
 	return ParseAddSecretResponse(rsp)
 }
 
-// RevokeSecretWithResponse Revoke a secret
+// RevokeSecretWithBodyWithResponse Revoke a secret
 //
 // From then on it is refused. It stays listed, so that its use can be explained. Revoking a revoked
-// secret changes nothing.
+// secret changes nothing, unless the body says now that it is `compromised`. Without that, tokens that
+// it obtained live until they expire.
 //
-// Returns a wrapper object for the known response body format(s).
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /admin/v1/clients/{client_id}/secrets/{credential_id}/revoke (the `RevokeSecret` operationId).
-func (c *ClientWithResponses) RevokeSecretWithResponse(ctx context.Context, clientID ClientID, credentialID string, params *RevokeSecretParams, reqEditors ...RequestEditorFn) (*RevokeSecretResponse, error) {
-	rsp, err := c.RevokeSecret(ctx, clientID, credentialID, params, reqEditors...)
+func (c *ClientWithResponses) RevokeSecretWithBodyWithResponse(ctx context.Context, clientID ClientID, credentialID string, params *RevokeSecretParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RevokeSecretResponse, error) {
+	rsp, err := c.RevokeSecretWithBody(ctx, clientID, credentialID, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
 	return ParseRevokeSecretResponse(rsp)
+}
+
+// RevokeSecretWithResponse Revoke a secret
+//
+// From then on it is refused. It stays listed, so that its use can be explained. Revoking a revoked
+// secret changes nothing, unless the body says now that it is `compromised`. Without that, tokens that
+// it obtained live until they expire.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /admin/v1/clients/{client_id}/secrets/{credential_id}/revoke (the `RevokeSecret` operationId).
+func (c *ClientWithResponses) RevokeSecretWithResponse(ctx context.Context, clientID ClientID, credentialID string, params *RevokeSecretParams, body RevokeSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*RevokeSecretResponse, error) {
+	rsp, err := c.RevokeSecret(ctx, clientID, credentialID, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRevokeSecretResponse(rsp)
+}
+
+// DoctorWithResponse Look for what is wrong with the installation
+//
+// Reads every record, so it takes its time on a large installation. Nothing is changed.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /admin/v1/doctor (the `Doctor` operationId).
+func (c *ClientWithResponses) DoctorWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*DoctorResponse, error) {
+	rsp, err := c.Doctor(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDoctorResponse(rsp)
 }
 
 // ListKeysWithResponse List signing keys
@@ -2629,6 +5663,19 @@ func (c *ClientWithResponses) ListKeysWithResponse(ctx context.Context, reqEdito
 		return nil, err
 	}
 	return ParseListKeysResponse(rsp)
+}
+
+// PlanKeysWithResponse What will happen to the signing keys, soonest first
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /admin/v1/keys/plan (the `PlanKeys` operationId).
+func (c *ClientWithResponses) PlanKeysWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*PlanKeysResponse, error) {
+	rsp, err := c.PlanKeys(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePlanKeysResponse(rsp)
 }
 
 // RotateKeysWithBodyWithResponse Let the next key of a ring take over
@@ -2661,6 +5708,40 @@ func (c *ClientWithResponses) RotateKeysWithResponse(ctx context.Context, params
 		return nil, err
 	}
 	return ParseRotateKeysResponse(rsp)
+}
+
+// RevokeKeyWithResponse Revoke a signing key
+//
+// For a key that others may have. It leaves the JWKS, never signs again, and every token that it signed
+// is void, for ever. If it signs, the published next key takes over at once. Whoever verifies tokens by
+// a JWKS fetched before goes on believing it for up to `jwks_max_age`. Revoking a revoked key changes
+// nothing.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /admin/v1/keys/{kid}/revoke (the `RevokeKey` operationId).
+func (c *ClientWithResponses) RevokeKeyWithResponse(ctx context.Context, kid string, params *RevokeKeyParams, reqEditors ...RequestEditorFn) (*RevokeKeyResponse, error) {
+	rsp, err := c.RevokeKey(ctx, kid, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRevokeKeyResponse(rsp)
+}
+
+// GetRefusalWithResponse Why one request was refused
+//
+// By the `X-Request-Id` of the answer that the partner got. 404 when this server does not remember it:
+// it keeps a bounded number, and forgets them when it stops.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /admin/v1/refusals/{request_id} (the `GetRefusal` operationId).
+func (c *ClientWithResponses) GetRefusalWithResponse(ctx context.Context, requestID string, reqEditors ...RequestEditorFn) (*GetRefusalResponse, error) {
+	rsp, err := c.GetRefusal(ctx, requestID, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetRefusalResponse(rsp)
 }
 
 // ListResourcesWithResponse List resources, ordered by identifier
@@ -2706,17 +5787,213 @@ func (c *ClientWithResponses) CreateResourceWithResponse(ctx context.Context, pa
 	return ParseCreateResourceResponse(rsp)
 }
 
+// DeleteResourceWithResponse Delete a resource
+//
+// Every token for it is void from then on. A resource that a client has or serves is not deleted: 409,
+// and `detail` names such clients. It may be registered anew; that revives no token.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /admin/v1/resources/{resource} (the `DeleteResource` operationId).
+func (c *ClientWithResponses) DeleteResourceWithResponse(ctx context.Context, resource ResourceID, params *DeleteResourceParams, reqEditors ...RequestEditorFn) (*DeleteResourceResponse, error) {
+	rsp, err := c.DeleteResource(ctx, resource, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeleteResourceResponse(rsp)
+}
+
 // GetResourceWithResponse Read a resource
 //
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /admin/v1/resources/{resource} (the `GetResource` operationId).
-func (c *ClientWithResponses) GetResourceWithResponse(ctx context.Context, resource string, reqEditors ...RequestEditorFn) (*GetResourceResponse, error) {
+func (c *ClientWithResponses) GetResourceWithResponse(ctx context.Context, resource ResourceID, reqEditors ...RequestEditorFn) (*GetResourceResponse, error) {
 	rsp, err := c.GetResource(ctx, resource, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
 	return ParseGetResourceResponse(rsp)
+}
+
+// UpdateResourceWithBodyWithResponse Put another definition in place of a resource's
+//
+// The whole definition: what is left out gets its default. The identifier stays. Answers once tokens
+// for the resource, as it is now, can be signed and verified.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /admin/v1/resources/{resource} (the `UpdateResource` operationId).
+func (c *ClientWithResponses) UpdateResourceWithBodyWithResponse(ctx context.Context, resource ResourceID, params *UpdateResourceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateResourceResponse, error) {
+	rsp, err := c.UpdateResourceWithBody(ctx, resource, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUpdateResourceResponse(rsp)
+}
+
+// UpdateResourceWithResponse Put another definition in place of a resource's
+//
+// The whole definition: what is left out gets its default. The identifier stays. Answers once tokens
+// for the resource, as it is now, can be signed and verified.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /admin/v1/resources/{resource} (the `UpdateResource` operationId).
+func (c *ClientWithResponses) UpdateResourceWithResponse(ctx context.Context, resource ResourceID, params *UpdateResourceParams, body UpdateResourceJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateResourceResponse, error) {
+	rsp, err := c.UpdateResource(ctx, resource, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUpdateResourceResponse(rsp)
+}
+
+// ListRevocationsWithResponse List what is withdrawn, ordered by kind and value
+//
+// Those that still matter. One is forgotten when every token that it withdraws has expired.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /admin/v1/revocations (the `ListRevocations` operationId).
+func (c *ClientWithResponses) ListRevocationsWithResponse(ctx context.Context, params *ListRevocationsParams, reqEditors ...RequestEditorFn) (*ListRevocationsResponse, error) {
+	rsp, err := c.ListRevocations(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListRevocationsResponse(rsp)
+}
+
+// CreateRevocationWithBodyWithResponse Withdraw tokens
+//
+// Those of one identifier, of a client, of a secret, of a signing key, of a resource, or all, issued
+// until `before`. What was withdrawn before stays so. To make a client, a secret or a key useless,
+// disable or revoke it: here only tokens that exist are withdrawn.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /admin/v1/revocations (the `CreateRevocation` operationId).
+func (c *ClientWithResponses) CreateRevocationWithBodyWithResponse(ctx context.Context, params *CreateRevocationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateRevocationResponse, error) {
+	rsp, err := c.CreateRevocationWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateRevocationResponse(rsp)
+}
+
+// CreateRevocationWithResponse Withdraw tokens
+//
+// Those of one identifier, of a client, of a secret, of a signing key, of a resource, or all, issued
+// until `before`. What was withdrawn before stays so. To make a client, a secret or a key useless,
+// disable or revoke it: here only tokens that exist are withdrawn.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /admin/v1/revocations (the `CreateRevocation` operationId).
+func (c *ClientWithResponses) CreateRevocationWithResponse(ctx context.Context, params *CreateRevocationParams, body CreateRevocationJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateRevocationResponse, error) {
+	rsp, err := c.CreateRevocation(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateRevocationResponse(rsp)
+}
+
+// RevokeTokenWithBodyWithResponse Withdraw one token
+//
+// Whoever it was issued to. The token is in the body, and neither logged nor repeated. 404 when it is
+// no token of this server, or has expired: there is nothing to withdraw.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /admin/v1/tokens/revoke (the `RevokeToken` operationId).
+func (c *ClientWithResponses) RevokeTokenWithBodyWithResponse(ctx context.Context, params *RevokeTokenParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RevokeTokenResponse, error) {
+	rsp, err := c.RevokeTokenWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRevokeTokenResponse(rsp)
+}
+
+// RevokeTokenWithResponse Withdraw one token
+//
+// Whoever it was issued to. The token is in the body, and neither logged nor repeated. 404 when it is
+// no token of this server, or has expired: there is nothing to withdraw.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /admin/v1/tokens/revoke (the `RevokeToken` operationId).
+func (c *ClientWithResponses) RevokeTokenWithResponse(ctx context.Context, params *RevokeTokenParams, body RevokeTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*RevokeTokenResponse, error) {
+	rsp, err := c.RevokeToken(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRevokeTokenResponse(rsp)
+}
+
+// ParseListAuditResponse parses an HTTP response from a ListAuditWithResponse call
+func ParseListAuditResponse(rsp *http.Response) (*ListAuditResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListAuditResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AuditPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ListAuditResponseDefaultHeaders
+		if values := rsp.Header.Values("Allow"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Allow", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Allow = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
 }
 
 // ParseListClientsResponse parses an HTTP response from a ListClientsWithResponse call
@@ -2747,6 +6024,40 @@ func ParseListClientsResponse(rsp *http.Response) (*ListClientsResponse, error) 
 		}
 		response.ApplicationProblemJSONDefault = &dest
 
+	}
+
+	switch {
+	case true:
+		var headers ListClientsResponseDefaultHeaders
+		if values := rsp.Header.Values("Allow"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Allow", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Allow = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.HeadersDefault = &headers
 	}
 
 	return response, nil
@@ -2790,8 +6101,25 @@ func ParseCreateClientResponse(rsp *http.Response) (*CreateClientResponse, error
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers CreateClientResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
 	case rsp.StatusCode == 201:
 		var headers CreateClientResponse201Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
 		if values := rsp.Header.Values("Location"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
@@ -2800,6 +6128,100 @@ func ParseCreateClientResponse(rsp *http.Response) (*CreateClientResponse, error
 			headers.Location = value
 		}
 		response.Headers201 = &headers
+	case true:
+		var headers CreateClientResponseDefaultHeaders
+		if values := rsp.Header.Values("Allow"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Allow", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Allow = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseDeleteClientResponse parses an HTTP response from a DeleteClientWithResponse call
+func ParseDeleteClientResponse(rsp *http.Response) (*DeleteClientResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DeleteClientResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers DeleteClientResponseDefaultHeaders
+		if values := rsp.Header.Values("Allow"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Allow", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Allow = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.HeadersDefault = &headers
 	}
 
 	return response, nil
@@ -2835,6 +6257,127 @@ func ParseGetClientResponse(rsp *http.Response) (*GetClientResponse, error) {
 
 	}
 
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetClientResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers GetClientResponseDefaultHeaders
+		if values := rsp.Header.Values("Allow"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Allow", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Allow = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseUpdateClientResponse parses an HTTP response from a UpdateClientWithResponse call
+func ParseUpdateClientResponse(rsp *http.Response) (*UpdateClientResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &UpdateClientResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RegisteredClient
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers UpdateClientResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers UpdateClientResponseDefaultHeaders
+		if values := rsp.Header.Values("Allow"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Allow", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Allow = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.HeadersDefault = &headers
+	}
+
 	return response, nil
 }
 
@@ -2866,6 +6409,50 @@ func ParseDisableClientResponse(rsp *http.Response) (*DisableClientResponse, err
 		}
 		response.ApplicationProblemJSONDefault = &dest
 
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers DisableClientResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers DisableClientResponseDefaultHeaders
+		if values := rsp.Header.Values("Allow"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Allow", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Allow = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.HeadersDefault = &headers
 	}
 
 	return response, nil
@@ -2901,6 +6488,117 @@ func ParseEnableClientResponse(rsp *http.Response) (*EnableClientResponse, error
 
 	}
 
+	switch {
+	case rsp.StatusCode == 200:
+		var headers EnableClientResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers EnableClientResponseDefaultHeaders
+		if values := rsp.Header.Values("Allow"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Allow", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Allow = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListClientRefusalsResponse parses an HTTP response from a ListClientRefusalsWithResponse call
+func ParseListClientRefusalsResponse(rsp *http.Response) (*ListClientRefusalsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListClientRefusalsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RefusalList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ListClientRefusalsResponseDefaultHeaders
+		if values := rsp.Header.Values("Allow"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Allow", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Allow = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.HeadersDefault = &headers
+	}
+
 	return response, nil
 }
 
@@ -2932,6 +6630,40 @@ func ParseListSecretsResponse(rsp *http.Response) (*ListSecretsResponse, error) 
 		}
 		response.ApplicationProblemJSONDefault = &dest
 
+	}
+
+	switch {
+	case true:
+		var headers ListSecretsResponseDefaultHeaders
+		if values := rsp.Header.Values("Allow"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Allow", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Allow = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.HeadersDefault = &headers
 	}
 
 	return response, nil
@@ -2974,6 +6706,40 @@ func ParseAddSecretResponse(rsp *http.Response) (*AddSecretResponse, error) {
 
 	}
 
+	switch {
+	case true:
+		var headers AddSecretResponseDefaultHeaders
+		if values := rsp.Header.Values("Allow"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Allow", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Allow = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.HeadersDefault = &headers
+	}
+
 	return response, nil
 }
 
@@ -3005,6 +6771,107 @@ func ParseRevokeSecretResponse(rsp *http.Response) (*RevokeSecretResponse, error
 		}
 		response.ApplicationProblemJSONDefault = &dest
 
+	}
+
+	switch {
+	case true:
+		var headers RevokeSecretResponseDefaultHeaders
+		if values := rsp.Header.Values("Allow"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Allow", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Allow = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseDoctorResponse parses an HTTP response from a DoctorWithResponse call
+func ParseDoctorResponse(rsp *http.Response) (*DoctorResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DoctorResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Diagnosis
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers DoctorResponseDefaultHeaders
+		if values := rsp.Header.Values("Allow"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Allow", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Allow = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.HeadersDefault = &headers
 	}
 
 	return response, nil
@@ -3040,6 +6907,107 @@ func ParseListKeysResponse(rsp *http.Response) (*ListKeysResponse, error) {
 
 	}
 
+	switch {
+	case true:
+		var headers ListKeysResponseDefaultHeaders
+		if values := rsp.Header.Values("Allow"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Allow", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Allow = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParsePlanKeysResponse parses an HTTP response from a PlanKeysWithResponse call
+func ParsePlanKeysResponse(rsp *http.Response) (*PlanKeysResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PlanKeysResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest KeyPlan
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers PlanKeysResponseDefaultHeaders
+		if values := rsp.Header.Values("Allow"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Allow", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Allow = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.HeadersDefault = &headers
+	}
+
 	return response, nil
 }
 
@@ -3073,6 +7041,174 @@ func ParseRotateKeysResponse(rsp *http.Response) (*RotateKeysResponse, error) {
 
 	}
 
+	switch {
+	case true:
+		var headers RotateKeysResponseDefaultHeaders
+		if values := rsp.Header.Values("Allow"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Allow", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Allow = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseRevokeKeyResponse parses an HTTP response from a RevokeKeyWithResponse call
+func ParseRevokeKeyResponse(rsp *http.Response) (*RevokeKeyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RevokeKeyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RevokedKey
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers RevokeKeyResponseDefaultHeaders
+		if values := rsp.Header.Values("Allow"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Allow", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Allow = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetRefusalResponse parses an HTTP response from a GetRefusalWithResponse call
+func ParseGetRefusalResponse(rsp *http.Response) (*GetRefusalResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetRefusalResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Refusal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers GetRefusalResponseDefaultHeaders
+		if values := rsp.Header.Values("Allow"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Allow", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Allow = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.HeadersDefault = &headers
+	}
+
 	return response, nil
 }
 
@@ -3104,6 +7240,40 @@ func ParseListResourcesResponse(rsp *http.Response) (*ListResourcesResponse, err
 		}
 		response.ApplicationProblemJSONDefault = &dest
 
+	}
+
+	switch {
+	case true:
+		var headers ListResourcesResponseDefaultHeaders
+		if values := rsp.Header.Values("Allow"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Allow", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Allow = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.HeadersDefault = &headers
 	}
 
 	return response, nil
@@ -3147,8 +7317,25 @@ func ParseCreateResourceResponse(rsp *http.Response) (*CreateResourceResponse, e
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers CreateResourceResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
 	case rsp.StatusCode == 201:
 		var headers CreateResourceResponse201Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
 		if values := rsp.Header.Values("Location"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
@@ -3157,6 +7344,100 @@ func ParseCreateResourceResponse(rsp *http.Response) (*CreateResourceResponse, e
 			headers.Location = value
 		}
 		response.Headers201 = &headers
+	case true:
+		var headers CreateResourceResponseDefaultHeaders
+		if values := rsp.Header.Values("Allow"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Allow", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Allow = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseDeleteResourceResponse parses an HTTP response from a DeleteResourceWithResponse call
+func ParseDeleteResourceResponse(rsp *http.Response) (*DeleteResourceResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DeleteResourceResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers DeleteResourceResponseDefaultHeaders
+		if values := rsp.Header.Values("Allow"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Allow", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Allow = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.HeadersDefault = &headers
 	}
 
 	return response, nil
@@ -3190,6 +7471,328 @@ func ParseGetResourceResponse(rsp *http.Response) (*GetResourceResponse, error) 
 		}
 		response.ApplicationProblemJSONDefault = &dest
 
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetResourceResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers GetResourceResponseDefaultHeaders
+		if values := rsp.Header.Values("Allow"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Allow", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Allow = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseUpdateResourceResponse parses an HTTP response from a UpdateResourceWithResponse call
+func ParseUpdateResourceResponse(rsp *http.Response) (*UpdateResourceResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &UpdateResourceResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Resource
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers UpdateResourceResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers UpdateResourceResponseDefaultHeaders
+		if values := rsp.Header.Values("Allow"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Allow", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Allow = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListRevocationsResponse parses an HTTP response from a ListRevocationsWithResponse call
+func ParseListRevocationsResponse(rsp *http.Response) (*ListRevocationsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListRevocationsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RevocationPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ListRevocationsResponseDefaultHeaders
+		if values := rsp.Header.Values("Allow"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Allow", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Allow = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseCreateRevocationResponse parses an HTTP response from a CreateRevocationWithResponse call
+func ParseCreateRevocationResponse(rsp *http.Response) (*CreateRevocationResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateRevocationResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Revocation
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers CreateRevocationResponseDefaultHeaders
+		if values := rsp.Header.Values("Allow"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Allow", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Allow = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseRevokeTokenResponse parses an HTTP response from a RevokeTokenWithResponse call
+func ParseRevokeTokenResponse(rsp *http.Response) (*RevokeTokenResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RevokeTokenResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Revocation
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers RevokeTokenResponseDefaultHeaders
+		if values := rsp.Header.Values("Allow"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Allow", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Allow = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.HeadersDefault = &headers
 	}
 
 	return response, nil

@@ -69,11 +69,51 @@ func (e AlgorithmName) Valid() bool {
 	}
 }
 
+// Defines values for AuditEntryResult.
+const (
+	AuditEntryResultDone    AuditEntryResult = "done"
+	AuditEntryResultRefused AuditEntryResult = "refused"
+)
+
+// Valid indicates whether the value is a known member of the AuditEntryResult enum.
+func (e AuditEntryResult) Valid() bool {
+	switch e {
+	case AuditEntryResultDone:
+		return true
+	case AuditEntryResultRefused:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for FindingLevel.
+const (
+	FindingLevelError   FindingLevel = "error"
+	FindingLevelOk      FindingLevel = "ok"
+	FindingLevelWarning FindingLevel = "warning"
+)
+
+// Valid indicates whether the value is a known member of the FindingLevel enum.
+func (e FindingLevel) Valid() bool {
+	switch e {
+	case FindingLevelError:
+		return true
+	case FindingLevelOk:
+		return true
+	case FindingLevelWarning:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for KeyState.
 const (
 	KeyStateActive    KeyState = "active"
 	KeyStateNext      KeyState = "next"
 	KeyStateRetiring  KeyState = "retiring"
+	KeyStateRevoked   KeyState = "revoked"
 	KeyStateWithdrawn KeyState = "withdrawn"
 )
 
@@ -85,6 +125,8 @@ func (e KeyState) Valid() bool {
 	case KeyStateNext:
 		return true
 	case KeyStateRetiring:
+		return true
+	case KeyStateRevoked:
 		return true
 	case KeyStateWithdrawn:
 		return true
@@ -102,6 +144,36 @@ const (
 func (e ProblemType) Valid() bool {
 	switch e {
 	case ProblemTypeAboutBlank:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RevocationKind.
+const (
+	RevocationKindAll        RevocationKind = "all"
+	RevocationKindClient     RevocationKind = "client"
+	RevocationKindCredential RevocationKind = "credential"
+	RevocationKindJti        RevocationKind = "jti"
+	RevocationKindKID        RevocationKind = "kid"
+	RevocationKindResource   RevocationKind = "resource"
+)
+
+// Valid indicates whether the value is a known member of the RevocationKind enum.
+func (e RevocationKind) Valid() bool {
+	switch e {
+	case RevocationKindAll:
+		return true
+	case RevocationKindClient:
+		return true
+	case RevocationKindCredential:
+		return true
+	case RevocationKindJti:
+		return true
+	case RevocationKindKID:
+		return true
+	case RevocationKindResource:
 		return true
 	default:
 		return false
@@ -132,8 +204,60 @@ type Algorithm string
 // AlgorithmName An algorithm as a request may name it; `EdDSA` is another name of Ed25519.
 type AlgorithmName string
 
+// AuditEntry defines model for AuditEntry.
+type AuditEntry struct {
+	// Action What was done, such as `client.create`.
+	Action string `json:"action"`
+
+	// Actor Who did it, such as `uid:1000`, `client:ops` or `system:keys`.
+	Actor string `json:"actor"`
+
+	// After The same members, as they are since; absent when there is no record any more.
+	After *AuditRecord `json:"after,omitempty"`
+
+	// Before The members that the act changed, as they were; absent when there was no record.
+	Before *AuditRecord `json:"before,omitempty"`
+
+	// ID Its place in the log.
+	ID string `json:"id"`
+
+	// Reason Why, as the actor says.
+	Reason *string `json:"reason,omitempty"`
+
+	// RequestID The X-Request-Id of the request; absent for what the server does by itself.
+	RequestID *string          `json:"request_id,omitempty"`
+	Result    AuditEntryResult `json:"result"`
+
+	// Target The identifier of what was acted on.
+	Target string    `json:"target"`
+	Time   time.Time `json:"time"`
+}
+
+// AuditEntryResult defines model for AuditEntry.Result.
+type AuditEntryResult string
+
+// AuditPage defines model for AuditPage.
+type AuditPage struct {
+	Entries []AuditEntry `json:"entries"`
+
+	// Next The cursor of the next page; absent on the last.
+	Next *string `json:"next,omitempty"`
+}
+
+// AuditRecord defines model for AuditRecord.
+type AuditRecord map[string]json.RawMessage
+
+// BroughtSecret A secret brought from another server, so that the partner need not change anything: 22 to 255 visible
+// ASCII characters, at least 8 of them different. It is never shown again, not even in this answer. The
+// server makes one when this is absent.
+type BroughtSecret = string
+
 // ClientMetadata defines model for ClientMetadata.
 type ClientMetadata struct {
+	// Admin Whether the client may have tokens for this API over TCP: the resource `ISSUER/admin/v1` and the
+	// scope `marque:admin`, which are then not part of `resources` and `scope`. false when absent.
+	Admin *bool `json:"admin,omitempty"`
+
 	// Claims Claims that every token of the client carries, by name.
 	Claims *map[string]json.RawMessage `json:"claims,omitempty"`
 
@@ -144,11 +268,20 @@ type ClientMetadata struct {
 	// ClientName For people.
 	ClientName string `json:"client_name"`
 
+	// ClientSecret A secret brought from another server, so that the partner need not change anything: 22 to 255 visible
+	// ASCII characters, at least 8 of them different. It is never shown again, not even in this answer. The
+	// server makes one when this is absent.
+	ClientSecret *BroughtSecret `json:"client_secret,omitempty"`
+
 	// DefaultResource What its tokens are for when it names no resource; one of `resources`.
 	DefaultResource *string `json:"default_resource,omitempty"`
 
 	// DefaultScope What it gets when it asks for no scope; part of `scope`.
 	DefaultScope *string `json:"default_scope,omitempty"`
+
+	// IntrospectionSignedResponseAlg What signs introspection answers for it (RFC 9701, Section 6). When absent, the algorithm of
+	// the first resource that it serves. Only for clients that serve a resource.
+	IntrospectionSignedResponseAlg *AlgorithmName `json:"introspection_signed_response_alg,omitempty"`
 
 	// Resources The resources that it may ask for.
 	Resources *[]string `json:"resources,omitempty"`
@@ -171,6 +304,49 @@ type ClientPage struct {
 	Next *string `json:"next,omitempty"`
 }
 
+// ClientUpdate A ClientMetadata without secret, whose identifier is in the path; it may be repeated here.
+type ClientUpdate struct {
+	// Admin Whether the client may have tokens for this API over TCP: the resource `ISSUER/admin/v1` and the
+	// scope `marque:admin`, which are then not part of `resources` and `scope`. false when absent.
+	Admin *bool `json:"admin,omitempty"`
+
+	// Claims Claims that every token of the client carries, by name.
+	Claims *map[string]json.RawMessage `json:"claims,omitempty"`
+
+	// ClientID The identifier, as in the path, when it is given at all.
+	ClientID *string `json:"client_id,omitempty"`
+
+	// ClientName For people.
+	ClientName string `json:"client_name"`
+
+	// DefaultResource What its tokens are for when it names no resource; one of `resources`.
+	DefaultResource *string `json:"default_resource,omitempty"`
+
+	// DefaultScope What it gets when it asks for no scope; part of `scope`.
+	DefaultScope *string `json:"default_scope,omitempty"`
+
+	// IntrospectionSignedResponseAlg What signs introspection answers for it (RFC 9701, Section 6). When absent, the algorithm of
+	// the first resource that it serves. Only for clients that serve a resource.
+	IntrospectionSignedResponseAlg *AlgorithmName `json:"introspection_signed_response_alg,omitempty"`
+
+	// Resources The resources that it may ask for.
+	Resources *[]string `json:"resources,omitempty"`
+
+	// Scope What the client may ask for, separated by single spaces (RFC 6749, Section 3.3).
+	Scope *string `json:"scope,omitempty"`
+
+	// Serves The resources that this client is the API of.
+	Serves *[]string `json:"serves,omitempty"`
+
+	// TokenLifetime How long its tokens live at most, in seconds. The resource decides when absent.
+	TokenLifetime *TokenLifetime `json:"token_lifetime,omitempty"`
+}
+
+// Diagnosis defines model for Diagnosis.
+type Diagnosis struct {
+	Findings []Finding `json:"findings"`
+}
+
 // FieldProblem defines model for FieldProblem.
 type FieldProblem struct {
 	// Field The member of the body, with the place inside it where that is known (`resources/1`), or the
@@ -180,6 +356,25 @@ type FieldProblem struct {
 	// Rule The rule that it breaks, for a person.
 	Rule string `json:"rule"`
 }
+
+// Finding defines model for Finding.
+type Finding struct {
+	// Check What was looked at.
+	Check string `json:"check"`
+
+	// Fix What to do about it.
+	Fix   *string      `json:"fix,omitempty"`
+	Level FindingLevel `json:"level"`
+
+	// Message What was found.
+	Message *string `json:"message,omitempty"`
+
+	// Subject Which one of them.
+	Subject *string `json:"subject,omitempty"`
+}
+
+// FindingLevel defines model for Finding.Level.
+type FindingLevel string
 
 // Key defines model for Key.
 type Key struct {
@@ -206,8 +401,24 @@ type KeyList struct {
 	Keys []Key `json:"keys"`
 }
 
+// KeyPlan defines model for KeyPlan.
+type KeyPlan struct {
+	Steps []KeyStep `json:"steps"`
+}
+
 // KeyState defines model for KeyState.
 type KeyState string
+
+// KeyStep defines model for KeyStep.
+type KeyStep struct {
+	// Algorithm A signature algorithm (RFC 7518, RFC 9864).
+	Algorithm Algorithm `json:"algorithm"`
+	At        time.Time `json:"at"`
+	KID       string    `json:"kid"`
+
+	// State What the key is from then on.
+	State KeyState `json:"state"`
+}
 
 // Problem A problem details object (RFC 9457).
 type Problem struct {
@@ -233,8 +444,38 @@ type Problem struct {
 // ProblemType Always `about:blank`; the status says what kind of problem this is.
 type ProblemType string
 
+// Refusal A request that was refused, and why. The caller was not told that much.
+type Refusal struct {
+	// Address Where it came from.
+	Address *string `json:"address,omitempty"`
+
+	// Cause Why, as the log and the metrics say it, such as `wrong_secret`.
+	Cause string `json:"cause"`
+
+	// ClientID Who it claimed to be; only claimed where authentication failed.
+	ClientID *string `json:"client_id,omitempty"`
+
+	// CredentialID The secret that was recognised.
+	CredentialID *string `json:"credential_id,omitempty"`
+
+	// Detail More about it, where there is more.
+	Detail    *string `json:"detail,omitempty"`
+	RequestID string  `json:"request_id"`
+
+	// Route What was asked for, such as `token`.
+	Route string    `json:"route"`
+	Time  time.Time `json:"time"`
+}
+
+// RefusalList defines model for RefusalList.
+type RefusalList struct {
+	Refusals []Refusal `json:"refusals"`
+}
+
 // RegisteredClient defines model for RegisteredClient.
 type RegisteredClient struct {
+	// Admin Whether it may have tokens for this API.
+	Admin    bool                        `json:"admin"`
 	Claims   *map[string]json.RawMessage `json:"claims,omitempty"`
 	ClientID string                      `json:"client_id"`
 
@@ -242,22 +483,25 @@ type RegisteredClient struct {
 	ClientIDIssuedAt int64  `json:"client_id_issued_at"`
 	ClientName       string `json:"client_name"`
 
-	// ClientSecret The secret. Only in the answer to the request that made it.
+	// ClientSecret The secret. Only in the answer to the request that made it; not one that was brought along.
 	ClientSecret *string `json:"client_secret,omitempty"`
 
 	// ClientSecretExpiresAt Beside `client_secret` always. Seconds since 1970; 0 is never (RFC 7591, Section 3.2.1).
 	ClientSecretExpiresAt *int64 `json:"client_secret_expires_at,omitempty"`
 
 	// CredentialID Names the client's secret, when it has exactly one that is not revoked.
-	CredentialID            *string  `json:"credential_id,omitempty"`
-	DefaultResource         *string  `json:"default_resource,omitempty"`
-	DefaultScope            string   `json:"default_scope"`
-	Disabled                bool     `json:"disabled"`
-	GrantTypes              []string `json:"grant_types"`
-	Resources               []string `json:"resources"`
-	Scope                   string   `json:"scope"`
-	Serves                  []string `json:"serves"`
-	TokenEndpointAuthMethod string   `json:"token_endpoint_auth_method"`
+	CredentialID    *string  `json:"credential_id,omitempty"`
+	DefaultResource *string  `json:"default_resource,omitempty"`
+	DefaultScope    string   `json:"default_scope"`
+	Disabled        bool     `json:"disabled"`
+	GrantTypes      []string `json:"grant_types"`
+
+	// IntrospectionSignedResponseAlg What signs introspection answers for it; absent when it serves nothing and none was chosen.
+	IntrospectionSignedResponseAlg *Algorithm `json:"introspection_signed_response_alg,omitempty"`
+	Resources                      []string   `json:"resources"`
+	Scope                          string     `json:"scope"`
+	Serves                         []string   `json:"serves"`
+	TokenEndpointAuthMethod        string     `json:"token_endpoint_auth_method"`
 
 	// TokenLifetime Absent when the resource decides.
 	TokenLifetime *TokenLifetime `json:"token_lifetime,omitempty"`
@@ -308,6 +552,95 @@ type ResourcePage struct {
 	Resources []Resource `json:"resources"`
 }
 
+// ResourceUpdate A ResourceDefinition whose identifier is in the path; it may be repeated here.
+type ResourceUpdate struct {
+	// Algorithm What signs tokens. ES256 when absent. `EdDSA` is another name of Ed25519.
+	Algorithm *AlgorithmName `json:"algorithm,omitempty"`
+
+	// Resource The identifier, as in the path, when it is given at all.
+	Resource *string `json:"resource,omitempty"`
+
+	// Scopes The scopes that have a meaning here.
+	Scopes *[]string `json:"scopes,omitempty"`
+
+	// TokenLifetime How long tokens live, in seconds. 600 when absent.
+	TokenLifetime *TokenLifetime `json:"token_lifetime,omitempty"`
+
+	// TokenType The `typ` of tokens. `at+jwt` when absent; `JWT` is for validators that refuse it.
+	TokenType *TokenType `json:"token_type,omitempty"`
+}
+
+// Revocation defines model for Revocation.
+type Revocation struct {
+	// Actor Who made it.
+	Actor string `json:"actor"`
+
+	// Before Tokens issued until then are void. Absent for a `jti`, and when every later one is void too.
+	Before *time.Time `json:"before,omitempty"`
+
+	// ClientID Of a `jti`, the client that the token was issued to, where that is known.
+	ClientID  *string   `json:"client_id,omitempty"`
+	CreatedAt time.Time `json:"created_at"`
+
+	// Kind What a revocation is about: one token by its `jti`, or those of a client, of a secret by its
+	// `credential_id`, of a signing key by its `kid`, for a resource, or all.
+	Kind   RevocationKind `json:"kind"`
+	Reason *string        `json:"reason,omitempty"`
+
+	// Since Tokens issued before are not meant; all are when absent.
+	Since *time.Time `json:"since,omitempty"`
+
+	// Until When it is forgotten, because every token that it is about has expired; never when absent.
+	Until *time.Time `json:"until,omitempty"`
+
+	// Value Absent for `all`.
+	Value *string `json:"value,omitempty"`
+}
+
+// RevocationKind What a revocation is about: one token by its `jti`, or those of a client, of a secret by its
+// `credential_id`, of a signing key by its `kid`, for a resource, or all.
+type RevocationKind string
+
+// RevocationPage defines model for RevocationPage.
+type RevocationPage struct {
+	// Next The cursor of the next page; absent on the last.
+	Next        *string      `json:"next,omitempty"`
+	Revocations []Revocation `json:"revocations"`
+}
+
+// RevocationRequest defines model for RevocationRequest.
+type RevocationRequest struct {
+	// Before Tokens issued until then are void (RFC 3339); later ones are not. Now when absent. It neither lies
+	// in the future nor further back than any token can live. Not for `jti`.
+	Before *time.Time `json:"before,omitempty"`
+
+	// Kind What a revocation is about: one token by its `jti`, or those of a client, of a secret by its
+	// `credential_id`, of a signing key by its `kid`, for a resource, or all.
+	Kind RevocationKind `json:"kind"`
+
+	// Value Which one. Absent for `all`, required otherwise.
+	Value *string `json:"value,omitempty"`
+}
+
+// RevokedKey defines model for RevokedKey.
+type RevokedKey struct {
+	// Algorithm A signature algorithm (RFC 7518, RFC 9864).
+	Algorithm Algorithm `json:"algorithm"`
+
+	// JWKSMaxAge For how many seconds a JWKS that somebody fetched before may still hold the key.
+	JWKSMaxAge int64  `json:"jwks_max_age"`
+	KID        string `json:"kid"`
+
+	// SignFrom When the successor signs from.
+	SignFrom *time.Time `json:"sign_from,omitempty"`
+
+	// Successor The key that signs instead; absent when the revoked one did not sign.
+	Successor *string `json:"successor,omitempty"`
+
+	// Was What the key was until then.
+	Was KeyState `json:"was"`
+}
+
 // RotateOptions defines model for RotateOptions.
 type RotateOptions struct {
 	// Algorithm The ring that rotates; every ring when absent. `EdDSA` is another name of Ed25519.
@@ -333,7 +666,7 @@ type Rotation struct {
 type Secret struct {
 	ClientID string `json:"client_id"`
 
-	// ClientSecret The secret. Only in the answer to the request that made it.
+	// ClientSecret The secret. Only in the answer to the request that made it; not one that was brought along.
 	ClientSecret *string `json:"client_secret,omitempty"`
 
 	// ClientSecretExpiresAt Refused from then on, in seconds since 1970; 0 is never.
@@ -356,6 +689,11 @@ type SecretList struct {
 
 // SecretOptions defines model for SecretOptions.
 type SecretOptions struct {
+	// ClientSecret A secret brought from another server, so that the partner need not change anything: 22 to 255 visible
+	// ASCII characters, at least 8 of them different. It is never shown again, not even in this answer. The
+	// server makes one when this is absent.
+	ClientSecret *BroughtSecret `json:"client_secret,omitempty"`
+
 	// ClientSecretExpiresAt Refused from then on, in seconds since 1970. 0, or absent, is never.
 	ClientSecretExpiresAt *int64 `json:"client_secret_expires_at,omitempty"`
 
@@ -363,8 +701,24 @@ type SecretOptions struct {
 	NotBefore *time.Time `json:"not_before,omitempty"`
 }
 
+// SecretRevocation defines model for SecretRevocation.
+type SecretRevocation struct {
+	// Compromised Others may have the secret. Tokens that it obtained are void, too.
+	Compromised *bool `json:"compromised,omitempty"`
+
+	// Since With `compromised`: since when others may have it (RFC 3339). Tokens issued before stay good. All
+	// are void when this is absent.
+	Since *time.Time `json:"since,omitempty"`
+}
+
 // TokenLifetime How long tokens live, in seconds.
 type TokenLifetime = int64
+
+// TokenRevocation defines model for TokenRevocation.
+type TokenRevocation struct {
+	// Token The access token, in full.
+	Token string `json:"token"`
+}
 
 // TokenType The `typ` of tokens. `JWT` is for validators that refuse `at+jwt`.
 type TokenType string
@@ -378,11 +732,44 @@ type Cursor = string
 // IdempotencyKey defines model for IdempotencyKey.
 type IdempotencyKey = string
 
+// IfMatch defines model for IfMatch.
+type IfMatch = string
+
 // Limit defines model for Limit.
 type Limit = int
 
+// Query defines model for Query.
+type Query = string
+
 // Reason defines model for Reason.
 type Reason = string
+
+// ResourceID defines model for ResourceID.
+type ResourceID = string
+
+// RevokeTokens defines model for RevokeTokens.
+type RevokeTokens = bool
+
+// ListAuditParams defines parameters for ListAudit.
+type ListAuditParams struct {
+	// Cursor The `next` of the page before; absent for the first page.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit How many entries a page holds at most.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Actor Exactly this actor: `uid:1000`, `client:ops`, `system:keys`.
+	Actor *string `form:"actor,omitempty" json:"actor,omitempty"`
+
+	// Action This action, or every one that begins with it and a dot: `client` fits `client.create`.
+	Action *string `form:"action,omitempty" json:"action,omitempty"`
+
+	// Target Exactly this client, resource, key, or subject of a revocation.
+	Target *string `form:"target,omitempty" json:"target,omitempty"`
+
+	// Since Nothing that is older (RFC 3339).
+	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
+}
 
 // ListClientsParams defines parameters for ListClients.
 type ListClientsParams struct {
@@ -391,6 +778,9 @@ type ListClientsParams struct {
 
 	// Limit How many entries a page holds at most.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Query Only those whose identifier, or name, contains this text, whatever the case of ASCII letters.
+	Query *Query `form:"query,omitempty" json:"query,omitempty"`
 }
 
 // CreateClientParams defines parameters for CreateClient.
@@ -399,6 +789,31 @@ type CreateClientParams struct {
 	// characters, unique to the act, such as a UUID. It counts for the actor that sent it. Not used when
 	// the body has a `client_id`.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// XMarqueReason Why this is done, for the audit log: UTF-8 without control characters, at most 256 octets. Never
+	// put a secret here.
+	XMarqueReason *Reason `json:"X-Marque-Reason,omitempty"`
+}
+
+// DeleteClientParams defines parameters for DeleteClient.
+type DeleteClientParams struct {
+	// IfMatch The `ETag` of the record as it was read, several of them, or `*` (RFC 9110, Section 13.1.1). Weak
+	// tags never match.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// XMarqueReason Why this is done, for the audit log: UTF-8 without control characters, at most 256 octets. Never
+	// put a secret here.
+	XMarqueReason *Reason `json:"X-Marque-Reason,omitempty"`
+}
+
+// UpdateClientParams defines parameters for UpdateClient.
+type UpdateClientParams struct {
+	// RevokeTokens Whether tokens issued until now are void, too, so that no old one outlives the change.
+	RevokeTokens *RevokeTokens `form:"revoke_tokens,omitempty" json:"revoke_tokens,omitempty"`
+
+	// IfMatch The `ETag` of the record as it was read, several of them, or `*` (RFC 9110, Section 13.1.1). Weak
+	// tags never match.
+	IfMatch IfMatch `json:"If-Match"`
 
 	// XMarqueReason Why this is done, for the audit log: UTF-8 without control characters, at most 256 octets. Never
 	// put a secret here.
@@ -445,6 +860,13 @@ type RotateKeysParams struct {
 	XMarqueReason *Reason `json:"X-Marque-Reason,omitempty"`
 }
 
+// RevokeKeyParams defines parameters for RevokeKey.
+type RevokeKeyParams struct {
+	// XMarqueReason Why this is done, for the audit log: UTF-8 without control characters, at most 256 octets. Never
+	// put a secret here.
+	XMarqueReason *Reason `json:"X-Marque-Reason,omitempty"`
+}
+
 // ListResourcesParams defines parameters for ListResources.
 type ListResourcesParams struct {
 	// Cursor The `next` of the page before; absent for the first page.
@@ -452,6 +874,9 @@ type ListResourcesParams struct {
 
 	// Limit How many entries a page holds at most.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Query Only those whose identifier, or name, contains this text, whatever the case of ASCII letters.
+	Query *Query `form:"query,omitempty" json:"query,omitempty"`
 }
 
 // CreateResourceParams defines parameters for CreateResource.
@@ -461,11 +886,65 @@ type CreateResourceParams struct {
 	XMarqueReason *Reason `json:"X-Marque-Reason,omitempty"`
 }
 
+// DeleteResourceParams defines parameters for DeleteResource.
+type DeleteResourceParams struct {
+	// IfMatch The `ETag` of the record as it was read, several of them, or `*` (RFC 9110, Section 13.1.1). Weak
+	// tags never match.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// XMarqueReason Why this is done, for the audit log: UTF-8 without control characters, at most 256 octets. Never
+	// put a secret here.
+	XMarqueReason *Reason `json:"X-Marque-Reason,omitempty"`
+}
+
+// UpdateResourceParams defines parameters for UpdateResource.
+type UpdateResourceParams struct {
+	// RevokeTokens Whether tokens issued until now are void, too, so that no old one outlives the change.
+	RevokeTokens *RevokeTokens `form:"revoke_tokens,omitempty" json:"revoke_tokens,omitempty"`
+
+	// IfMatch The `ETag` of the record as it was read, several of them, or `*` (RFC 9110, Section 13.1.1). Weak
+	// tags never match.
+	IfMatch IfMatch `json:"If-Match"`
+
+	// XMarqueReason Why this is done, for the audit log: UTF-8 without control characters, at most 256 octets. Never
+	// put a secret here.
+	XMarqueReason *Reason `json:"X-Marque-Reason,omitempty"`
+}
+
+// ListRevocationsParams defines parameters for ListRevocations.
+type ListRevocationsParams struct {
+	// Cursor The `next` of the page before; absent for the first page.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit How many entries a page holds at most.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// CreateRevocationParams defines parameters for CreateRevocation.
+type CreateRevocationParams struct {
+	// XMarqueReason Why this is done, for the audit log: UTF-8 without control characters, at most 256 octets. Never
+	// put a secret here.
+	XMarqueReason *Reason `json:"X-Marque-Reason,omitempty"`
+}
+
+// RevokeTokenParams defines parameters for RevokeToken.
+type RevokeTokenParams struct {
+	// XMarqueReason Why this is done, for the audit log: UTF-8 without control characters, at most 256 octets. Never
+	// put a secret here.
+	XMarqueReason *Reason `json:"X-Marque-Reason,omitempty"`
+}
+
 // CreateClientJSONRequestBody defines body for CreateClient for application/json ContentType.
 type CreateClientJSONRequestBody = ClientMetadata
 
+// UpdateClientJSONRequestBody defines body for UpdateClient for application/json ContentType.
+type UpdateClientJSONRequestBody = ClientUpdate
+
 // AddSecretJSONRequestBody defines body for AddSecret for application/json ContentType.
 type AddSecretJSONRequestBody = SecretOptions
+
+// RevokeSecretJSONRequestBody defines body for RevokeSecret for application/json ContentType.
+type RevokeSecretJSONRequestBody = SecretRevocation
 
 // RotateKeysJSONRequestBody defines body for RotateKeys for application/json ContentType.
 type RotateKeysJSONRequestBody = RotateOptions
@@ -473,23 +952,44 @@ type RotateKeysJSONRequestBody = RotateOptions
 // CreateResourceJSONRequestBody defines body for CreateResource for application/json ContentType.
 type CreateResourceJSONRequestBody = ResourceDefinition
 
+// UpdateResourceJSONRequestBody defines body for UpdateResource for application/json ContentType.
+type UpdateResourceJSONRequestBody = ResourceUpdate
+
+// CreateRevocationJSONRequestBody defines body for CreateRevocation for application/json ContentType.
+type CreateRevocationJSONRequestBody = RevocationRequest
+
+// RevokeTokenJSONRequestBody defines body for RevokeToken for application/json ContentType.
+type RevokeTokenJSONRequestBody = TokenRevocation
+
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
+	// ListAudit Who changed what, newest first
+	// (GET /admin/v1/audit)
+	ListAudit(w http.ResponseWriter, r *http.Request, params ListAuditParams)
 	// ListClients List clients, ordered by identifier
 	// (GET /admin/v1/clients)
 	ListClients(w http.ResponseWriter, r *http.Request, params ListClientsParams)
 	// CreateClient Register a client and make its first secret
 	// (POST /admin/v1/clients)
 	CreateClient(w http.ResponseWriter, r *http.Request, params CreateClientParams)
+	// DeleteClient Delete a client for ever
+	// (DELETE /admin/v1/clients/{client_id})
+	DeleteClient(w http.ResponseWriter, r *http.Request, clientID ClientID, params DeleteClientParams)
 	// GetClient Read a client
 	// (GET /admin/v1/clients/{client_id})
 	GetClient(w http.ResponseWriter, r *http.Request, clientID ClientID)
-	// DisableClient Stop issuing tokens to a client
+	// UpdateClient Put other metadata in place of a client's
+	// (PUT /admin/v1/clients/{client_id})
+	UpdateClient(w http.ResponseWriter, r *http.Request, clientID ClientID, params UpdateClientParams)
+	// DisableClient Stop a client
 	// (POST /admin/v1/clients/{client_id}/disable)
 	DisableClient(w http.ResponseWriter, r *http.Request, clientID ClientID, params DisableClientParams)
 	// EnableClient Issue tokens to a disabled client again
 	// (POST /admin/v1/clients/{client_id}/enable)
 	EnableClient(w http.ResponseWriter, r *http.Request, clientID ClientID, params EnableClientParams)
+	// ListClientRefusals Why requests of a client were refused, newest first
+	// (GET /admin/v1/clients/{client_id}/refusals)
+	ListClientRefusals(w http.ResponseWriter, r *http.Request, clientID ClientID)
 	// ListSecrets List a client's secrets, oldest first
 	// (GET /admin/v1/clients/{client_id}/secrets)
 	ListSecrets(w http.ResponseWriter, r *http.Request, clientID ClientID)
@@ -499,21 +999,48 @@ type ServerInterface interface {
 	// RevokeSecret Revoke a secret
 	// (POST /admin/v1/clients/{client_id}/secrets/{credential_id}/revoke)
 	RevokeSecret(w http.ResponseWriter, r *http.Request, clientID ClientID, credentialID string, params RevokeSecretParams)
+	// Doctor Look for what is wrong with the installation
+	// (GET /admin/v1/doctor)
+	Doctor(w http.ResponseWriter, r *http.Request)
 	// ListKeys List signing keys
 	// (GET /admin/v1/keys)
 	ListKeys(w http.ResponseWriter, r *http.Request)
+	// PlanKeys What will happen to the signing keys, soonest first
+	// (GET /admin/v1/keys/plan)
+	PlanKeys(w http.ResponseWriter, r *http.Request)
 	// RotateKeys Let the next key of a ring take over
 	// (POST /admin/v1/keys/rotate)
 	RotateKeys(w http.ResponseWriter, r *http.Request, params RotateKeysParams)
+	// RevokeKey Revoke a signing key
+	// (POST /admin/v1/keys/{kid}/revoke)
+	RevokeKey(w http.ResponseWriter, r *http.Request, kid string, params RevokeKeyParams)
+	// GetRefusal Why one request was refused
+	// (GET /admin/v1/refusals/{request_id})
+	GetRefusal(w http.ResponseWriter, r *http.Request, requestID string)
 	// ListResources List resources, ordered by identifier
 	// (GET /admin/v1/resources)
 	ListResources(w http.ResponseWriter, r *http.Request, params ListResourcesParams)
 	// CreateResource Register a resource
 	// (POST /admin/v1/resources)
 	CreateResource(w http.ResponseWriter, r *http.Request, params CreateResourceParams)
+	// DeleteResource Delete a resource
+	// (DELETE /admin/v1/resources/{resource})
+	DeleteResource(w http.ResponseWriter, r *http.Request, resource ResourceID, params DeleteResourceParams)
 	// GetResource Read a resource
 	// (GET /admin/v1/resources/{resource})
-	GetResource(w http.ResponseWriter, r *http.Request, resource string)
+	GetResource(w http.ResponseWriter, r *http.Request, resource ResourceID)
+	// UpdateResource Put another definition in place of a resource's
+	// (PUT /admin/v1/resources/{resource})
+	UpdateResource(w http.ResponseWriter, r *http.Request, resource ResourceID, params UpdateResourceParams)
+	// ListRevocations List what is withdrawn, ordered by kind and value
+	// (GET /admin/v1/revocations)
+	ListRevocations(w http.ResponseWriter, r *http.Request, params ListRevocationsParams)
+	// CreateRevocation Withdraw tokens
+	// (POST /admin/v1/revocations)
+	CreateRevocation(w http.ResponseWriter, r *http.Request, params CreateRevocationParams)
+	// RevokeToken Withdraw one token
+	// (POST /admin/v1/tokens/revoke)
+	RevokeToken(w http.ResponseWriter, r *http.Request, params RevokeTokenParams)
 }
 
 // ServerInterfaceWrapper converts contexts to parameters.
@@ -524,6 +1051,104 @@ type ServerInterfaceWrapper struct {
 }
 
 type MiddlewareFunc func(http.Handler) http.Handler
+
+// ListAudit operation middleware
+func (siw *ServerInterfaceWrapper) ListAudit(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListAuditParams
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "actor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "actor", r.URL.Query(), &params.Actor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "actor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "actor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "action" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "action", r.URL.Query(), &params.Action, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "action"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "action", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "target" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "target", r.URL.Query(), &params.Target, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "target"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "target", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "since" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "since", r.URL.Query(), &params.Since, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "since"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "since", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListAudit(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
 
 // ListClients operation middleware
 func (siw *ServerInterfaceWrapper) ListClients(w http.ResponseWriter, r *http.Request) {
@@ -556,6 +1181,19 @@ func (siw *ServerInterfaceWrapper) ListClients(w http.ResponseWriter, r *http.Re
 			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
 		} else {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "query" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "query", r.URL.Query(), &params.Query, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "query"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "query", Err: err})
 		}
 		return
 	}
@@ -631,6 +1269,79 @@ func (siw *ServerInterfaceWrapper) CreateClient(w http.ResponseWriter, r *http.R
 	handler.ServeHTTP(w, r)
 }
 
+// DeleteClient operation middleware
+func (siw *ServerInterfaceWrapper) DeleteClient(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "client_id" -------------
+	var clientID ClientID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "client_id", r.PathValue("client_id"), &clientID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "client_id", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteClientParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "X-Marque-Reason" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-Marque-Reason")]; found {
+		var XMarqueReason Reason
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "X-Marque-Reason", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-Marque-Reason", valueList[0], &XMarqueReason, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "X-Marque-Reason", Err: err})
+			return
+		}
+
+		params.XMarqueReason = &XMarqueReason
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteClient(w, r, clientID, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetClient operation middleware
 func (siw *ServerInterfaceWrapper) GetClient(w http.ResponseWriter, r *http.Request) {
 
@@ -648,6 +1359,92 @@ func (siw *ServerInterfaceWrapper) GetClient(w http.ResponseWriter, r *http.Requ
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetClient(w, r, clientID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// UpdateClient operation middleware
+func (siw *ServerInterfaceWrapper) UpdateClient(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "client_id" -------------
+	var clientID ClientID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "client_id", r.PathValue("client_id"), &clientID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "client_id", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params UpdateClientParams
+
+	// ------------- Optional query parameter "revoke_tokens" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "revoke_tokens", r.URL.Query(), &params.RevokeTokens, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "revoke_tokens"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "revoke_tokens", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "X-Marque-Reason" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-Marque-Reason")]; found {
+		var XMarqueReason Reason
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "X-Marque-Reason", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-Marque-Reason", valueList[0], &XMarqueReason, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "X-Marque-Reason", Err: err})
+			return
+		}
+
+		params.XMarqueReason = &XMarqueReason
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.UpdateClient(w, r, clientID, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -748,6 +1545,32 @@ func (siw *ServerInterfaceWrapper) EnableClient(w http.ResponseWriter, r *http.R
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.EnableClient(w, r, clientID, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListClientRefusals operation middleware
+func (siw *ServerInterfaceWrapper) ListClientRefusals(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "client_id" -------------
+	var clientID ClientID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "client_id", r.PathValue("client_id"), &clientID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "client_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListClientRefusals(w, r, clientID)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -911,11 +1734,39 @@ func (siw *ServerInterfaceWrapper) RevokeSecret(w http.ResponseWriter, r *http.R
 	handler.ServeHTTP(w, r)
 }
 
+// Doctor operation middleware
+func (siw *ServerInterfaceWrapper) Doctor(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.Doctor(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListKeys operation middleware
 func (siw *ServerInterfaceWrapper) ListKeys(w http.ResponseWriter, r *http.Request) {
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListKeys(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PlanKeys operation middleware
+func (siw *ServerInterfaceWrapper) PlanKeys(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PlanKeys(w, r)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -966,6 +1817,82 @@ func (siw *ServerInterfaceWrapper) RotateKeys(w http.ResponseWriter, r *http.Req
 	handler.ServeHTTP(w, r)
 }
 
+// RevokeKey operation middleware
+func (siw *ServerInterfaceWrapper) RevokeKey(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "kid" -------------
+	var kid string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "kid", r.PathValue("kid"), &kid, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "kid", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RevokeKeyParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "X-Marque-Reason" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-Marque-Reason")]; found {
+		var XMarqueReason Reason
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "X-Marque-Reason", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-Marque-Reason", valueList[0], &XMarqueReason, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "X-Marque-Reason", Err: err})
+			return
+		}
+
+		params.XMarqueReason = &XMarqueReason
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RevokeKey(w, r, kid, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetRefusal operation middleware
+func (siw *ServerInterfaceWrapper) GetRefusal(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "request_id" -------------
+	var requestID string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "request_id", r.PathValue("request_id"), &requestID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "request_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetRefusal(w, r, requestID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListResources operation middleware
 func (siw *ServerInterfaceWrapper) ListResources(w http.ResponseWriter, r *http.Request) {
 
@@ -997,6 +1924,19 @@ func (siw *ServerInterfaceWrapper) ListResources(w http.ResponseWriter, r *http.
 			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
 		} else {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "query" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "query", r.URL.Query(), &params.Query, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "query"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "query", Err: err})
 		}
 		return
 	}
@@ -1053,6 +1993,79 @@ func (siw *ServerInterfaceWrapper) CreateResource(w http.ResponseWriter, r *http
 	handler.ServeHTTP(w, r)
 }
 
+// DeleteResource operation middleware
+func (siw *ServerInterfaceWrapper) DeleteResource(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "resource" -------------
+	var resource ResourceID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "resource", r.PathValue("resource"), &resource, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "resource", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteResourceParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "X-Marque-Reason" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-Marque-Reason")]; found {
+		var XMarqueReason Reason
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "X-Marque-Reason", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-Marque-Reason", valueList[0], &XMarqueReason, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "X-Marque-Reason", Err: err})
+			return
+		}
+
+		params.XMarqueReason = &XMarqueReason
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteResource(w, r, resource, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetResource operation middleware
 func (siw *ServerInterfaceWrapper) GetResource(w http.ResponseWriter, r *http.Request) {
 
@@ -1060,7 +2073,7 @@ func (siw *ServerInterfaceWrapper) GetResource(w http.ResponseWriter, r *http.Re
 	_ = err
 
 	// ------------- Path parameter "resource" -------------
-	var resource string
+	var resource ResourceID
 
 	err = runtime.BindStyledParameterWithOptions("simple", "resource", r.PathValue("resource"), &resource, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
 	if err != nil {
@@ -1070,6 +2083,220 @@ func (siw *ServerInterfaceWrapper) GetResource(w http.ResponseWriter, r *http.Re
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetResource(w, r, resource)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// UpdateResource operation middleware
+func (siw *ServerInterfaceWrapper) UpdateResource(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "resource" -------------
+	var resource ResourceID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "resource", r.PathValue("resource"), &resource, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "resource", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params UpdateResourceParams
+
+	// ------------- Optional query parameter "revoke_tokens" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "revoke_tokens", r.URL.Query(), &params.RevokeTokens, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "revoke_tokens"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "revoke_tokens", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Required header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	} else {
+		err := fmt.Errorf("Header parameter If-Match is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "If-Match", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "X-Marque-Reason" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-Marque-Reason")]; found {
+		var XMarqueReason Reason
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "X-Marque-Reason", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-Marque-Reason", valueList[0], &XMarqueReason, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "X-Marque-Reason", Err: err})
+			return
+		}
+
+		params.XMarqueReason = &XMarqueReason
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.UpdateResource(w, r, resource, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListRevocations operation middleware
+func (siw *ServerInterfaceWrapper) ListRevocations(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListRevocationsParams
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListRevocations(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CreateRevocation operation middleware
+func (siw *ServerInterfaceWrapper) CreateRevocation(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateRevocationParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "X-Marque-Reason" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-Marque-Reason")]; found {
+		var XMarqueReason Reason
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "X-Marque-Reason", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-Marque-Reason", valueList[0], &XMarqueReason, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "X-Marque-Reason", Err: err})
+			return
+		}
+
+		params.XMarqueReason = &XMarqueReason
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreateRevocation(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RevokeToken operation middleware
+func (siw *ServerInterfaceWrapper) RevokeToken(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RevokeTokenParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "X-Marque-Reason" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-Marque-Reason")]; found {
+		var XMarqueReason Reason
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "X-Marque-Reason", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-Marque-Reason", valueList[0], &XMarqueReason, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "X-Marque-Reason", Err: err})
+			return
+		}
+
+		params.XMarqueReason = &XMarqueReason
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RevokeToken(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -1201,22 +2428,95 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/admin/v1/resources", wrapper.ListResources)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/admin/v1/resources", wrapper.CreateResource)
+	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/admin/v1/resources/{resource}", wrapper.DeleteResource)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/admin/v1/resources/{resource}", wrapper.GetResource)
+	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/admin/v1/resources/{resource}", wrapper.UpdateResource)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/admin/v1/clients", wrapper.ListClients)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/admin/v1/clients", wrapper.CreateClient)
+	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/admin/v1/clients/{client_id}", wrapper.DeleteClient)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/admin/v1/clients/{client_id}", wrapper.GetClient)
+	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/admin/v1/clients/{client_id}", wrapper.UpdateClient)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/admin/v1/clients/{client_id}/disable", wrapper.DisableClient)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/admin/v1/clients/{client_id}/enable", wrapper.EnableClient)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/admin/v1/clients/{client_id}/refusals", wrapper.ListClientRefusals)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/admin/v1/clients/{client_id}/secrets", wrapper.ListSecrets)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/admin/v1/clients/{client_id}/secrets", wrapper.AddSecret)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/admin/v1/clients/{client_id}/secrets/{credential_id}/revoke", wrapper.RevokeSecret)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/admin/v1/keys", wrapper.ListKeys)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/admin/v1/keys/rotate", wrapper.RotateKeys)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/admin/v1/keys/plan", wrapper.PlanKeys)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/admin/v1/keys/{kid}/revoke", wrapper.RevokeKey)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/admin/v1/revocations", wrapper.ListRevocations)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/admin/v1/revocations", wrapper.CreateRevocation)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/admin/v1/tokens/revoke", wrapper.RevokeToken)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/admin/v1/refusals/{request_id}", wrapper.GetRefusal)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/admin/v1/audit", wrapper.ListAudit)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/admin/v1/doctor", wrapper.Doctor)
 
 	return m
 }
 
-type ProblemApplicationProblemPlusJSONResponse Problem
+type ProblemResponseHeaders struct {
+	Allow           *string
+	RetryAfter      *int
+	WWWAuthenticate *string
+	XRequestID      string
+}
+type ProblemApplicationProblemPlusJSONResponse struct {
+	Body Problem
+
+	Headers ProblemResponseHeaders
+}
+
+type ListAuditRequestObject struct {
+	Params ListAuditParams
+}
+
+type ListAuditResponseObject interface {
+	VisitListAuditResponse(w http.ResponseWriter) error
+}
+
+type ListAudit200JSONResponse AuditPage
+
+func (response ListAudit200JSONResponse) VisitListAuditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAuditdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ListAuditdefaultApplicationProblemPlusJSONResponse) VisitListAuditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.Allow != nil {
+		w.Header().Set("Allow", fmt.Sprint(*response.Headers.Allow))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
 
 type ListClientsRequestObject struct {
 	Params ListClientsParams
@@ -1242,6 +2542,7 @@ func (response ListClients200JSONResponse) VisitListClientsResponse(w http.Respo
 
 type ListClientsdefaultApplicationProblemPlusJSONResponse struct {
 	Body       Problem
+	Headers    ProblemResponseHeaders
 	StatusCode int
 }
 
@@ -1252,6 +2553,16 @@ func (response ListClientsdefaultApplicationProblemPlusJSONResponse) VisitListCl
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.Allow != nil {
+		w.Header().Set("Allow", fmt.Sprint(*response.Headers.Allow))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
 	w.WriteHeader(response.StatusCode)
 	_, err := buf.WriteTo(w)
 	return err
@@ -1266,21 +2577,30 @@ type CreateClientResponseObject interface {
 	VisitCreateClientResponse(w http.ResponseWriter) error
 }
 
-type CreateClient200JSONResponse RegisteredClient
+type CreateClient200ResponseHeaders struct {
+	ETag string
+}
+
+type CreateClient200JSONResponse struct {
+	Body    RegisteredClient
+	Headers CreateClient200ResponseHeaders
+}
 
 func (response CreateClient200JSONResponse) VisitCreateClientResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
 }
 
 type CreateClient201ResponseHeaders struct {
+	ETag     string
 	Location string
 }
 
@@ -1296,6 +2616,7 @@ func (response CreateClient201JSONResponse) VisitCreateClientResponse(w http.Res
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
 	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
 	w.WriteHeader(201)
 	_, err := buf.WriteTo(w)
@@ -1304,6 +2625,7 @@ func (response CreateClient201JSONResponse) VisitCreateClientResponse(w http.Res
 
 type CreateClientdefaultApplicationProblemPlusJSONResponse struct {
 	Body       Problem
+	Headers    ProblemResponseHeaders
 	StatusCode int
 }
 
@@ -1314,6 +2636,61 @@ func (response CreateClientdefaultApplicationProblemPlusJSONResponse) VisitCreat
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.Allow != nil {
+		w.Header().Set("Allow", fmt.Sprint(*response.Headers.Allow))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteClientRequestObject struct {
+	ClientID ClientID `json:"client_id"`
+	Params   DeleteClientParams
+}
+
+type DeleteClientResponseObject interface {
+	VisitDeleteClientResponse(w http.ResponseWriter) error
+}
+
+type DeleteClient204Response struct {
+}
+
+func (response DeleteClient204Response) VisitDeleteClientResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeleteClientdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response DeleteClientdefaultApplicationProblemPlusJSONResponse) VisitDeleteClientResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.Allow != nil {
+		w.Header().Set("Allow", fmt.Sprint(*response.Headers.Allow))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
 	w.WriteHeader(response.StatusCode)
 	_, err := buf.WriteTo(w)
 	return err
@@ -1327,15 +2704,23 @@ type GetClientResponseObject interface {
 	VisitGetClientResponse(w http.ResponseWriter) error
 }
 
-type GetClient200JSONResponse RegisteredClient
+type GetClient200ResponseHeaders struct {
+	ETag string
+}
+
+type GetClient200JSONResponse struct {
+	Body    RegisteredClient
+	Headers GetClient200ResponseHeaders
+}
 
 func (response GetClient200JSONResponse) VisitGetClientResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
@@ -1343,6 +2728,7 @@ func (response GetClient200JSONResponse) VisitGetClientResponse(w http.ResponseW
 
 type GetClientdefaultApplicationProblemPlusJSONResponse struct {
 	Body       Problem
+	Headers    ProblemResponseHeaders
 	StatusCode int
 }
 
@@ -1353,6 +2739,76 @@ func (response GetClientdefaultApplicationProblemPlusJSONResponse) VisitGetClien
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.Allow != nil {
+		w.Header().Set("Allow", fmt.Sprint(*response.Headers.Allow))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateClientRequestObject struct {
+	ClientID ClientID `json:"client_id"`
+	Params   UpdateClientParams
+	Body     *UpdateClientJSONRequestBody
+}
+
+type UpdateClientResponseObject interface {
+	VisitUpdateClientResponse(w http.ResponseWriter) error
+}
+
+type UpdateClient200ResponseHeaders struct {
+	ETag string
+}
+
+type UpdateClient200JSONResponse struct {
+	Body    RegisteredClient
+	Headers UpdateClient200ResponseHeaders
+}
+
+func (response UpdateClient200JSONResponse) VisitUpdateClientResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateClientdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response UpdateClientdefaultApplicationProblemPlusJSONResponse) VisitUpdateClientResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.Allow != nil {
+		w.Header().Set("Allow", fmt.Sprint(*response.Headers.Allow))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
 	w.WriteHeader(response.StatusCode)
 	_, err := buf.WriteTo(w)
 	return err
@@ -1367,15 +2823,23 @@ type DisableClientResponseObject interface {
 	VisitDisableClientResponse(w http.ResponseWriter) error
 }
 
-type DisableClient200JSONResponse RegisteredClient
+type DisableClient200ResponseHeaders struct {
+	ETag string
+}
+
+type DisableClient200JSONResponse struct {
+	Body    RegisteredClient
+	Headers DisableClient200ResponseHeaders
+}
 
 func (response DisableClient200JSONResponse) VisitDisableClientResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
@@ -1383,6 +2847,7 @@ func (response DisableClient200JSONResponse) VisitDisableClientResponse(w http.R
 
 type DisableClientdefaultApplicationProblemPlusJSONResponse struct {
 	Body       Problem
+	Headers    ProblemResponseHeaders
 	StatusCode int
 }
 
@@ -1393,6 +2858,16 @@ func (response DisableClientdefaultApplicationProblemPlusJSONResponse) VisitDisa
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.Allow != nil {
+		w.Header().Set("Allow", fmt.Sprint(*response.Headers.Allow))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
 	w.WriteHeader(response.StatusCode)
 	_, err := buf.WriteTo(w)
 	return err
@@ -1407,9 +2882,67 @@ type EnableClientResponseObject interface {
 	VisitEnableClientResponse(w http.ResponseWriter) error
 }
 
-type EnableClient200JSONResponse RegisteredClient
+type EnableClient200ResponseHeaders struct {
+	ETag string
+}
+
+type EnableClient200JSONResponse struct {
+	Body    RegisteredClient
+	Headers EnableClient200ResponseHeaders
+}
 
 func (response EnableClient200JSONResponse) VisitEnableClientResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EnableClientdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response EnableClientdefaultApplicationProblemPlusJSONResponse) VisitEnableClientResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.Allow != nil {
+		w.Header().Set("Allow", fmt.Sprint(*response.Headers.Allow))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListClientRefusalsRequestObject struct {
+	ClientID ClientID `json:"client_id"`
+}
+
+type ListClientRefusalsResponseObject interface {
+	VisitListClientRefusalsResponse(w http.ResponseWriter) error
+}
+
+type ListClientRefusals200JSONResponse RefusalList
+
+func (response ListClientRefusals200JSONResponse) VisitListClientRefusalsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
@@ -1421,18 +2954,29 @@ func (response EnableClient200JSONResponse) VisitEnableClientResponse(w http.Res
 	return err
 }
 
-type EnableClientdefaultApplicationProblemPlusJSONResponse struct {
+type ListClientRefusalsdefaultApplicationProblemPlusJSONResponse struct {
 	Body       Problem
+	Headers    ProblemResponseHeaders
 	StatusCode int
 }
 
-func (response EnableClientdefaultApplicationProblemPlusJSONResponse) VisitEnableClientResponse(w http.ResponseWriter) error {
+func (response ListClientRefusalsdefaultApplicationProblemPlusJSONResponse) VisitListClientRefusalsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.Allow != nil {
+		w.Header().Set("Allow", fmt.Sprint(*response.Headers.Allow))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
 	w.WriteHeader(response.StatusCode)
 	_, err := buf.WriteTo(w)
 	return err
@@ -1462,6 +3006,7 @@ func (response ListSecrets200JSONResponse) VisitListSecretsResponse(w http.Respo
 
 type ListSecretsdefaultApplicationProblemPlusJSONResponse struct {
 	Body       Problem
+	Headers    ProblemResponseHeaders
 	StatusCode int
 }
 
@@ -1472,6 +3017,16 @@ func (response ListSecretsdefaultApplicationProblemPlusJSONResponse) VisitListSe
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.Allow != nil {
+		w.Header().Set("Allow", fmt.Sprint(*response.Headers.Allow))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
 	w.WriteHeader(response.StatusCode)
 	_, err := buf.WriteTo(w)
 	return err
@@ -1517,6 +3072,7 @@ func (response AddSecret201JSONResponse) VisitAddSecretResponse(w http.ResponseW
 
 type AddSecretdefaultApplicationProblemPlusJSONResponse struct {
 	Body       Problem
+	Headers    ProblemResponseHeaders
 	StatusCode int
 }
 
@@ -1527,6 +3083,16 @@ func (response AddSecretdefaultApplicationProblemPlusJSONResponse) VisitAddSecre
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.Allow != nil {
+		w.Header().Set("Allow", fmt.Sprint(*response.Headers.Allow))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
 	w.WriteHeader(response.StatusCode)
 	_, err := buf.WriteTo(w)
 	return err
@@ -1536,6 +3102,7 @@ type RevokeSecretRequestObject struct {
 	ClientID     ClientID `json:"client_id"`
 	CredentialID string   `json:"credential_id"`
 	Params       RevokeSecretParams
+	Body         *RevokeSecretJSONRequestBody
 }
 
 type RevokeSecretResponseObject interface {
@@ -1558,6 +3125,7 @@ func (response RevokeSecret200JSONResponse) VisitRevokeSecretResponse(w http.Res
 
 type RevokeSecretdefaultApplicationProblemPlusJSONResponse struct {
 	Body       Problem
+	Headers    ProblemResponseHeaders
 	StatusCode int
 }
 
@@ -1568,6 +3136,65 @@ func (response RevokeSecretdefaultApplicationProblemPlusJSONResponse) VisitRevok
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.Allow != nil {
+		w.Header().Set("Allow", fmt.Sprint(*response.Headers.Allow))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DoctorRequestObject struct {
+}
+
+type DoctorResponseObject interface {
+	VisitDoctorResponse(w http.ResponseWriter) error
+}
+
+type Doctor200JSONResponse Diagnosis
+
+func (response Doctor200JSONResponse) VisitDoctorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DoctordefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response DoctordefaultApplicationProblemPlusJSONResponse) VisitDoctorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.Allow != nil {
+		w.Header().Set("Allow", fmt.Sprint(*response.Headers.Allow))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
 	w.WriteHeader(response.StatusCode)
 	_, err := buf.WriteTo(w)
 	return err
@@ -1596,6 +3223,7 @@ func (response ListKeys200JSONResponse) VisitListKeysResponse(w http.ResponseWri
 
 type ListKeysdefaultApplicationProblemPlusJSONResponse struct {
 	Body       Problem
+	Headers    ProblemResponseHeaders
 	StatusCode int
 }
 
@@ -1606,6 +3234,65 @@ func (response ListKeysdefaultApplicationProblemPlusJSONResponse) VisitListKeysR
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.Allow != nil {
+		w.Header().Set("Allow", fmt.Sprint(*response.Headers.Allow))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PlanKeysRequestObject struct {
+}
+
+type PlanKeysResponseObject interface {
+	VisitPlanKeysResponse(w http.ResponseWriter) error
+}
+
+type PlanKeys200JSONResponse KeyPlan
+
+func (response PlanKeys200JSONResponse) VisitPlanKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PlanKeysdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response PlanKeysdefaultApplicationProblemPlusJSONResponse) VisitPlanKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.Allow != nil {
+		w.Header().Set("Allow", fmt.Sprint(*response.Headers.Allow))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
 	w.WriteHeader(response.StatusCode)
 	_, err := buf.WriteTo(w)
 	return err
@@ -1636,6 +3323,7 @@ func (response RotateKeys200JSONResponse) VisitRotateKeysResponse(w http.Respons
 
 type RotateKeysdefaultApplicationProblemPlusJSONResponse struct {
 	Body       Problem
+	Headers    ProblemResponseHeaders
 	StatusCode int
 }
 
@@ -1646,6 +3334,117 @@ func (response RotateKeysdefaultApplicationProblemPlusJSONResponse) VisitRotateK
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.Allow != nil {
+		w.Header().Set("Allow", fmt.Sprint(*response.Headers.Allow))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeKeyRequestObject struct {
+	KID    string `json:"kid"`
+	Params RevokeKeyParams
+}
+
+type RevokeKeyResponseObject interface {
+	VisitRevokeKeyResponse(w http.ResponseWriter) error
+}
+
+type RevokeKey200JSONResponse RevokedKey
+
+func (response RevokeKey200JSONResponse) VisitRevokeKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeKeydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response RevokeKeydefaultApplicationProblemPlusJSONResponse) VisitRevokeKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.Allow != nil {
+		w.Header().Set("Allow", fmt.Sprint(*response.Headers.Allow))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetRefusalRequestObject struct {
+	RequestID string `json:"request_id"`
+}
+
+type GetRefusalResponseObject interface {
+	VisitGetRefusalResponse(w http.ResponseWriter) error
+}
+
+type GetRefusal200JSONResponse Refusal
+
+func (response GetRefusal200JSONResponse) VisitGetRefusalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetRefusaldefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetRefusaldefaultApplicationProblemPlusJSONResponse) VisitGetRefusalResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.Allow != nil {
+		w.Header().Set("Allow", fmt.Sprint(*response.Headers.Allow))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
 	w.WriteHeader(response.StatusCode)
 	_, err := buf.WriteTo(w)
 	return err
@@ -1675,6 +3474,7 @@ func (response ListResources200JSONResponse) VisitListResourcesResponse(w http.R
 
 type ListResourcesdefaultApplicationProblemPlusJSONResponse struct {
 	Body       Problem
+	Headers    ProblemResponseHeaders
 	StatusCode int
 }
 
@@ -1685,6 +3485,16 @@ func (response ListResourcesdefaultApplicationProblemPlusJSONResponse) VisitList
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.Allow != nil {
+		w.Header().Set("Allow", fmt.Sprint(*response.Headers.Allow))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
 	w.WriteHeader(response.StatusCode)
 	_, err := buf.WriteTo(w)
 	return err
@@ -1699,21 +3509,30 @@ type CreateResourceResponseObject interface {
 	VisitCreateResourceResponse(w http.ResponseWriter) error
 }
 
-type CreateResource200JSONResponse Resource
+type CreateResource200ResponseHeaders struct {
+	ETag string
+}
+
+type CreateResource200JSONResponse struct {
+	Body    Resource
+	Headers CreateResource200ResponseHeaders
+}
 
 func (response CreateResource200JSONResponse) VisitCreateResourceResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
 }
 
 type CreateResource201ResponseHeaders struct {
+	ETag     string
 	Location string
 }
 
@@ -1729,6 +3548,7 @@ func (response CreateResource201JSONResponse) VisitCreateResourceResponse(w http
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
 	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
 	w.WriteHeader(201)
 	_, err := buf.WriteTo(w)
@@ -1737,6 +3557,7 @@ func (response CreateResource201JSONResponse) VisitCreateResourceResponse(w http
 
 type CreateResourcedefaultApplicationProblemPlusJSONResponse struct {
 	Body       Problem
+	Headers    ProblemResponseHeaders
 	StatusCode int
 }
 
@@ -1747,22 +3568,195 @@ func (response CreateResourcedefaultApplicationProblemPlusJSONResponse) VisitCre
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.Allow != nil {
+		w.Header().Set("Allow", fmt.Sprint(*response.Headers.Allow))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteResourceRequestObject struct {
+	Resource ResourceID `json:"resource"`
+	Params   DeleteResourceParams
+}
+
+type DeleteResourceResponseObject interface {
+	VisitDeleteResourceResponse(w http.ResponseWriter) error
+}
+
+type DeleteResource204Response struct {
+}
+
+func (response DeleteResource204Response) VisitDeleteResourceResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeleteResourcedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response DeleteResourcedefaultApplicationProblemPlusJSONResponse) VisitDeleteResourceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.Allow != nil {
+		w.Header().Set("Allow", fmt.Sprint(*response.Headers.Allow))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
 	w.WriteHeader(response.StatusCode)
 	_, err := buf.WriteTo(w)
 	return err
 }
 
 type GetResourceRequestObject struct {
-	Resource string `json:"resource"`
+	Resource ResourceID `json:"resource"`
 }
 
 type GetResourceResponseObject interface {
 	VisitGetResourceResponse(w http.ResponseWriter) error
 }
 
-type GetResource200JSONResponse Resource
+type GetResource200ResponseHeaders struct {
+	ETag string
+}
+
+type GetResource200JSONResponse struct {
+	Body    Resource
+	Headers GetResource200ResponseHeaders
+}
 
 func (response GetResource200JSONResponse) VisitGetResourceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetResourcedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response GetResourcedefaultApplicationProblemPlusJSONResponse) VisitGetResourceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.Allow != nil {
+		w.Header().Set("Allow", fmt.Sprint(*response.Headers.Allow))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateResourceRequestObject struct {
+	Resource ResourceID `json:"resource"`
+	Params   UpdateResourceParams
+	Body     *UpdateResourceJSONRequestBody
+}
+
+type UpdateResourceResponseObject interface {
+	VisitUpdateResourceResponse(w http.ResponseWriter) error
+}
+
+type UpdateResource200ResponseHeaders struct {
+	ETag string
+}
+
+type UpdateResource200JSONResponse struct {
+	Body    Resource
+	Headers UpdateResource200ResponseHeaders
+}
+
+func (response UpdateResource200JSONResponse) VisitUpdateResourceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateResourcedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response UpdateResourcedefaultApplicationProblemPlusJSONResponse) VisitUpdateResourceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.Allow != nil {
+		w.Header().Set("Allow", fmt.Sprint(*response.Headers.Allow))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListRevocationsRequestObject struct {
+	Params ListRevocationsParams
+}
+
+type ListRevocationsResponseObject interface {
+	VisitListRevocationsResponse(w http.ResponseWriter) error
+}
+
+type ListRevocations200JSONResponse RevocationPage
+
+func (response ListRevocations200JSONResponse) VisitListRevocationsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
@@ -1774,18 +3768,131 @@ func (response GetResource200JSONResponse) VisitGetResourceResponse(w http.Respo
 	return err
 }
 
-type GetResourcedefaultApplicationProblemPlusJSONResponse struct {
+type ListRevocationsdefaultApplicationProblemPlusJSONResponse struct {
 	Body       Problem
+	Headers    ProblemResponseHeaders
 	StatusCode int
 }
 
-func (response GetResourcedefaultApplicationProblemPlusJSONResponse) VisitGetResourceResponse(w http.ResponseWriter) error {
+func (response ListRevocationsdefaultApplicationProblemPlusJSONResponse) VisitListRevocationsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.Allow != nil {
+		w.Header().Set("Allow", fmt.Sprint(*response.Headers.Allow))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateRevocationRequestObject struct {
+	Params CreateRevocationParams
+	Body   *CreateRevocationJSONRequestBody
+}
+
+type CreateRevocationResponseObject interface {
+	VisitCreateRevocationResponse(w http.ResponseWriter) error
+}
+
+type CreateRevocation200JSONResponse Revocation
+
+func (response CreateRevocation200JSONResponse) VisitCreateRevocationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateRevocationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response CreateRevocationdefaultApplicationProblemPlusJSONResponse) VisitCreateRevocationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.Allow != nil {
+		w.Header().Set("Allow", fmt.Sprint(*response.Headers.Allow))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeTokenRequestObject struct {
+	Params RevokeTokenParams
+	Body   *RevokeTokenJSONRequestBody
+}
+
+type RevokeTokenResponseObject interface {
+	VisitRevokeTokenResponse(w http.ResponseWriter) error
+}
+
+type RevokeToken200JSONResponse Revocation
+
+func (response RevokeToken200JSONResponse) VisitRevokeTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeTokendefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response RevokeTokendefaultApplicationProblemPlusJSONResponse) VisitRevokeTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.Allow != nil {
+		w.Header().Set("Allow", fmt.Sprint(*response.Headers.Allow))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
 	w.WriteHeader(response.StatusCode)
 	_, err := buf.WriteTo(w)
 	return err
@@ -1793,21 +3900,33 @@ func (response GetResourcedefaultApplicationProblemPlusJSONResponse) VisitGetRes
 
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
+	// ListAudit Who changed what, newest first
+	// (GET /admin/v1/audit)
+	ListAudit(ctx context.Context, request ListAuditRequestObject) (ListAuditResponseObject, error)
 	// ListClients List clients, ordered by identifier
 	// (GET /admin/v1/clients)
 	ListClients(ctx context.Context, request ListClientsRequestObject) (ListClientsResponseObject, error)
 	// CreateClient Register a client and make its first secret
 	// (POST /admin/v1/clients)
 	CreateClient(ctx context.Context, request CreateClientRequestObject) (CreateClientResponseObject, error)
+	// DeleteClient Delete a client for ever
+	// (DELETE /admin/v1/clients/{client_id})
+	DeleteClient(ctx context.Context, request DeleteClientRequestObject) (DeleteClientResponseObject, error)
 	// GetClient Read a client
 	// (GET /admin/v1/clients/{client_id})
 	GetClient(ctx context.Context, request GetClientRequestObject) (GetClientResponseObject, error)
-	// DisableClient Stop issuing tokens to a client
+	// UpdateClient Put other metadata in place of a client's
+	// (PUT /admin/v1/clients/{client_id})
+	UpdateClient(ctx context.Context, request UpdateClientRequestObject) (UpdateClientResponseObject, error)
+	// DisableClient Stop a client
 	// (POST /admin/v1/clients/{client_id}/disable)
 	DisableClient(ctx context.Context, request DisableClientRequestObject) (DisableClientResponseObject, error)
 	// EnableClient Issue tokens to a disabled client again
 	// (POST /admin/v1/clients/{client_id}/enable)
 	EnableClient(ctx context.Context, request EnableClientRequestObject) (EnableClientResponseObject, error)
+	// ListClientRefusals Why requests of a client were refused, newest first
+	// (GET /admin/v1/clients/{client_id}/refusals)
+	ListClientRefusals(ctx context.Context, request ListClientRefusalsRequestObject) (ListClientRefusalsResponseObject, error)
 	// ListSecrets List a client's secrets, oldest first
 	// (GET /admin/v1/clients/{client_id}/secrets)
 	ListSecrets(ctx context.Context, request ListSecretsRequestObject) (ListSecretsResponseObject, error)
@@ -1817,21 +3936,48 @@ type StrictServerInterface interface {
 	// RevokeSecret Revoke a secret
 	// (POST /admin/v1/clients/{client_id}/secrets/{credential_id}/revoke)
 	RevokeSecret(ctx context.Context, request RevokeSecretRequestObject) (RevokeSecretResponseObject, error)
+	// Doctor Look for what is wrong with the installation
+	// (GET /admin/v1/doctor)
+	Doctor(ctx context.Context, request DoctorRequestObject) (DoctorResponseObject, error)
 	// ListKeys List signing keys
 	// (GET /admin/v1/keys)
 	ListKeys(ctx context.Context, request ListKeysRequestObject) (ListKeysResponseObject, error)
+	// PlanKeys What will happen to the signing keys, soonest first
+	// (GET /admin/v1/keys/plan)
+	PlanKeys(ctx context.Context, request PlanKeysRequestObject) (PlanKeysResponseObject, error)
 	// RotateKeys Let the next key of a ring take over
 	// (POST /admin/v1/keys/rotate)
 	RotateKeys(ctx context.Context, request RotateKeysRequestObject) (RotateKeysResponseObject, error)
+	// RevokeKey Revoke a signing key
+	// (POST /admin/v1/keys/{kid}/revoke)
+	RevokeKey(ctx context.Context, request RevokeKeyRequestObject) (RevokeKeyResponseObject, error)
+	// GetRefusal Why one request was refused
+	// (GET /admin/v1/refusals/{request_id})
+	GetRefusal(ctx context.Context, request GetRefusalRequestObject) (GetRefusalResponseObject, error)
 	// ListResources List resources, ordered by identifier
 	// (GET /admin/v1/resources)
 	ListResources(ctx context.Context, request ListResourcesRequestObject) (ListResourcesResponseObject, error)
 	// CreateResource Register a resource
 	// (POST /admin/v1/resources)
 	CreateResource(ctx context.Context, request CreateResourceRequestObject) (CreateResourceResponseObject, error)
+	// DeleteResource Delete a resource
+	// (DELETE /admin/v1/resources/{resource})
+	DeleteResource(ctx context.Context, request DeleteResourceRequestObject) (DeleteResourceResponseObject, error)
 	// GetResource Read a resource
 	// (GET /admin/v1/resources/{resource})
 	GetResource(ctx context.Context, request GetResourceRequestObject) (GetResourceResponseObject, error)
+	// UpdateResource Put another definition in place of a resource's
+	// (PUT /admin/v1/resources/{resource})
+	UpdateResource(ctx context.Context, request UpdateResourceRequestObject) (UpdateResourceResponseObject, error)
+	// ListRevocations List what is withdrawn, ordered by kind and value
+	// (GET /admin/v1/revocations)
+	ListRevocations(ctx context.Context, request ListRevocationsRequestObject) (ListRevocationsResponseObject, error)
+	// CreateRevocation Withdraw tokens
+	// (POST /admin/v1/revocations)
+	CreateRevocation(ctx context.Context, request CreateRevocationRequestObject) (CreateRevocationResponseObject, error)
+	// RevokeToken Withdraw one token
+	// (POST /admin/v1/tokens/revoke)
+	RevokeToken(ctx context.Context, request RevokeTokenRequestObject) (RevokeTokenResponseObject, error)
 }
 
 type StrictHandlerFunc func(ctx context.Context, w http.ResponseWriter, r *http.Request, request any) (any, error)
@@ -1871,6 +4017,32 @@ type strictHandler struct {
 	ssi         StrictServerInterface
 	middlewares []StrictMiddlewareFunc
 	options     StrictHTTPServerOptions
+}
+
+// ListAudit operation middleware
+func (sh *strictHandler) ListAudit(w http.ResponseWriter, r *http.Request, params ListAuditParams) {
+	var request ListAuditRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListAudit(ctx, request.(ListAuditRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListAudit")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListAuditResponseObject); ok {
+		if err := validResponse.VisitListAuditResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
 }
 
 // ListClients operation middleware
@@ -1932,6 +4104,33 @@ func (sh *strictHandler) CreateClient(w http.ResponseWriter, r *http.Request, pa
 	}
 }
 
+// DeleteClient operation middleware
+func (sh *strictHandler) DeleteClient(w http.ResponseWriter, r *http.Request, clientID ClientID, params DeleteClientParams) {
+	var request DeleteClientRequestObject
+
+	request.ClientID = clientID
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteClient(ctx, request.(DeleteClientRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteClient")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteClientResponseObject); ok {
+		if err := validResponse.VisitDeleteClientResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // GetClient operation middleware
 func (sh *strictHandler) GetClient(w http.ResponseWriter, r *http.Request, clientID ClientID) {
 	var request GetClientRequestObject
@@ -1951,6 +4150,40 @@ func (sh *strictHandler) GetClient(w http.ResponseWriter, r *http.Request, clien
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetClientResponseObject); ok {
 		if err := validResponse.VisitGetClientResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// UpdateClient operation middleware
+func (sh *strictHandler) UpdateClient(w http.ResponseWriter, r *http.Request, clientID ClientID, params UpdateClientParams) {
+	var request UpdateClientRequestObject
+
+	request.ClientID = clientID
+	request.Params = params
+
+	var body UpdateClientJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.UpdateClient(ctx, request.(UpdateClientRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UpdateClient")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(UpdateClientResponseObject); ok {
+		if err := validResponse.VisitUpdateClientResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -2005,6 +4238,32 @@ func (sh *strictHandler) EnableClient(w http.ResponseWriter, r *http.Request, cl
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(EnableClientResponseObject); ok {
 		if err := validResponse.VisitEnableClientResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListClientRefusals operation middleware
+func (sh *strictHandler) ListClientRefusals(w http.ResponseWriter, r *http.Request, clientID ClientID) {
+	var request ListClientRefusalsRequestObject
+
+	request.ClientID = clientID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListClientRefusals(ctx, request.(ListClientRefusalsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListClientRefusals")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListClientRefusalsResponseObject); ok {
+		if err := validResponse.VisitListClientRefusalsResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -2083,6 +4342,16 @@ func (sh *strictHandler) RevokeSecret(w http.ResponseWriter, r *http.Request, cl
 	request.CredentialID = credentialID
 	request.Params = params
 
+	var body RevokeSecretJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.RevokeSecret(ctx, request.(RevokeSecretRequestObject))
 	}
@@ -2096,6 +4365,30 @@ func (sh *strictHandler) RevokeSecret(w http.ResponseWriter, r *http.Request, cl
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(RevokeSecretResponseObject); ok {
 		if err := validResponse.VisitRevokeSecretResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// Doctor operation middleware
+func (sh *strictHandler) Doctor(w http.ResponseWriter, r *http.Request) {
+	var request DoctorRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.Doctor(ctx, request.(DoctorRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "Doctor")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DoctorResponseObject); ok {
+		if err := validResponse.VisitDoctorResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -2120,6 +4413,30 @@ func (sh *strictHandler) ListKeys(w http.ResponseWriter, r *http.Request) {
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ListKeysResponseObject); ok {
 		if err := validResponse.VisitListKeysResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PlanKeys operation middleware
+func (sh *strictHandler) PlanKeys(w http.ResponseWriter, r *http.Request) {
+	var request PlanKeysRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PlanKeys(ctx, request.(PlanKeysRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PlanKeys")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PlanKeysResponseObject); ok {
+		if err := validResponse.VisitPlanKeysResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -2156,6 +4473,59 @@ func (sh *strictHandler) RotateKeys(w http.ResponseWriter, r *http.Request, para
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(RotateKeysResponseObject); ok {
 		if err := validResponse.VisitRotateKeysResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RevokeKey operation middleware
+func (sh *strictHandler) RevokeKey(w http.ResponseWriter, r *http.Request, kid string, params RevokeKeyParams) {
+	var request RevokeKeyRequestObject
+
+	request.KID = kid
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RevokeKey(ctx, request.(RevokeKeyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RevokeKey")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RevokeKeyResponseObject); ok {
+		if err := validResponse.VisitRevokeKeyResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetRefusal operation middleware
+func (sh *strictHandler) GetRefusal(w http.ResponseWriter, r *http.Request, requestID string) {
+	var request GetRefusalRequestObject
+
+	request.RequestID = requestID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetRefusal(ctx, request.(GetRefusalRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetRefusal")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetRefusalResponseObject); ok {
+		if err := validResponse.VisitGetRefusalResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -2222,8 +4592,35 @@ func (sh *strictHandler) CreateResource(w http.ResponseWriter, r *http.Request, 
 	}
 }
 
+// DeleteResource operation middleware
+func (sh *strictHandler) DeleteResource(w http.ResponseWriter, r *http.Request, resource ResourceID, params DeleteResourceParams) {
+	var request DeleteResourceRequestObject
+
+	request.Resource = resource
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteResource(ctx, request.(DeleteResourceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteResource")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteResourceResponseObject); ok {
+		if err := validResponse.VisitDeleteResourceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // GetResource operation middleware
-func (sh *strictHandler) GetResource(w http.ResponseWriter, r *http.Request, resource string) {
+func (sh *strictHandler) GetResource(w http.ResponseWriter, r *http.Request, resource ResourceID) {
 	var request GetResourceRequestObject
 
 	request.Resource = resource
@@ -2241,6 +4638,132 @@ func (sh *strictHandler) GetResource(w http.ResponseWriter, r *http.Request, res
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetResourceResponseObject); ok {
 		if err := validResponse.VisitGetResourceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// UpdateResource operation middleware
+func (sh *strictHandler) UpdateResource(w http.ResponseWriter, r *http.Request, resource ResourceID, params UpdateResourceParams) {
+	var request UpdateResourceRequestObject
+
+	request.Resource = resource
+	request.Params = params
+
+	var body UpdateResourceJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.UpdateResource(ctx, request.(UpdateResourceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UpdateResource")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(UpdateResourceResponseObject); ok {
+		if err := validResponse.VisitUpdateResourceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListRevocations operation middleware
+func (sh *strictHandler) ListRevocations(w http.ResponseWriter, r *http.Request, params ListRevocationsParams) {
+	var request ListRevocationsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListRevocations(ctx, request.(ListRevocationsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListRevocations")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListRevocationsResponseObject); ok {
+		if err := validResponse.VisitListRevocationsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreateRevocation operation middleware
+func (sh *strictHandler) CreateRevocation(w http.ResponseWriter, r *http.Request, params CreateRevocationParams) {
+	var request CreateRevocationRequestObject
+
+	request.Params = params
+
+	var body CreateRevocationJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateRevocation(ctx, request.(CreateRevocationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateRevocation")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CreateRevocationResponseObject); ok {
+		if err := validResponse.VisitCreateRevocationResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RevokeToken operation middleware
+func (sh *strictHandler) RevokeToken(w http.ResponseWriter, r *http.Request, params RevokeTokenParams) {
+	var request RevokeTokenRequestObject
+
+	request.Params = params
+
+	var body RevokeTokenJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RevokeToken(ctx, request.(RevokeTokenRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RevokeToken")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RevokeTokenResponseObject); ok {
+		if err := validResponse.VisitRevokeTokenResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
