@@ -29,16 +29,34 @@ func seal[T any](e *Envelope, kind Kind, key string, version uint64, form T) ([]
 	return e.Seal(kind, key, version, body), nil
 }
 
+// stored is a stored form: a pointer to T that says what the members of a format are read into, so
+// that a body cannot have a member which its format did not have. nil: no record of that format ever
+// had this form.
+type stored[T any] interface {
+	*T
+	of(format byte) any
+}
+
 // open checks a sealed record and reads its stored form. The form shares nothing with sealed.
-func open[T any](e *Envelope, kind Kind, key string, sealed []byte) (form T, version uint64, err error) {
+func open[T any, P stored[T]](e *Envelope, kind Kind, key string, sealed []byte) (form T, version uint64, err error) {
 	version, body, err := e.Open(kind, key, sealed)
 	if err != nil {
 		return form, 0, err
 	}
-	if err := unmarshal(body, &form); err != nil {
-		return form, 0, damaged(kind, key, err.Error())
+	form, err = openBody[T, P](kind, key, sealed[0], body)
+	return form, version, err
+}
+
+// openBody reads the form from a body whose format, like itself, is authentic.
+func openBody[T any, P stored[T]](kind Kind, key string, format byte, body []byte) (form T, err error) {
+	into := P(&form).of(format)
+	if into == nil {
+		return form, damaged(kind, key, "its format had no records of this kind")
 	}
-	return form, version, nil
+	if err := unmarshal(body, into); err != nil {
+		return form, damaged(kind, key, err.Error())
+	}
+	return form, nil
 }
 
 func marshal(form any) ([]byte, error) {

@@ -9,11 +9,27 @@ import (
 
 	"github.com/marque-auth/marque/authz"
 	"github.com/marque-auth/marque/authz/token"
+	"github.com/marque-auth/marque/keys/jose"
 )
 
 // clientForm is a client as it is stored. Its identifier is the storage key and its version stands
 // in the envelope, both under the MAC. Members are added only with a new Format.
 type clientForm struct {
+	DeletedAt time.Time `json:"deleted_at,omitzero"` // first, so that whoever lists clients need not read on
+	clientForm1
+	Admin                  bool   `json:"admin,omitzero"`
+	IntrospectionAlgorithm string `json:"introspection_signed_response_alg,omitempty"` // canonical name
+}
+
+func (f *clientForm) of(format byte) any {
+	if format == formatFirst {
+		return &f.clientForm1
+	}
+	return f
+}
+
+// clientForm1 is a client in format 1.
+type clientForm1 struct {
 	Name            string           `json:"name"`
 	Disabled        bool             `json:"disabled,omitzero"`
 	AuthMethod      string           `json:"token_endpoint_auth_method"`
@@ -59,7 +75,16 @@ func (e *Envelope) SealClient(c authz.Client) ([]byte, error) {
 
 // OpenClient checks and reads a client stored under id. The error is a *RecordError.
 func (e *Envelope) OpenClient(id authz.ClientID, sealed []byte) (authz.Client, error) {
-	form, version, err := open[clientForm](e, KindClient, string(id), sealed)
+	version, body, err := e.Open(KindClient, string(id), sealed)
+	if err != nil {
+		return authz.Client{}, err
+	}
+	return openClientBody(id, sealed[0], version, body)
+}
+
+// openClientBody reads the authenticated body of a client.
+func openClientBody(id authz.ClientID, format byte, version uint64, body []byte) (authz.Client, error) {
+	form, err := openBody[clientForm](KindClient, string(id), format, body)
 	if err != nil {
 		return authz.Client{}, err
 	}
@@ -76,20 +101,25 @@ func clientFormOf(c authz.Client) (clientForm, error) {
 	claims, err2 := claimForms(c.Claims)
 	credentials, err3 := credentialForms(c.Credentials)
 	return clientForm{
-		Name:            c.Name,
-		Disabled:        c.Disabled,
-		AuthMethod:      string(c.AuthMethod),
-		GrantTypes:      c.GrantTypes,
-		Scope:           c.Scopes.String(),
-		DefaultScope:    c.DefaultScopes.String(),
-		Resources:       retyped[string](c.Resources),
-		DefaultResource: string(c.DefaultResource),
-		Serves:          retyped[string](c.Serves),
-		TokenLifetime:   lifetime,
-		Claims:          claims,
-		Credentials:     credentials,
-		CreatedAt:       c.CreatedAt.UTC(),
-		UpdatedAt:       c.UpdatedAt.UTC(),
+		DeletedAt: c.DeletedAt.UTC(),
+		clientForm1: clientForm1{
+			Name:            c.Name,
+			Disabled:        c.Disabled,
+			AuthMethod:      string(c.AuthMethod),
+			GrantTypes:      c.GrantTypes,
+			Scope:           c.Scopes.String(),
+			DefaultScope:    c.DefaultScopes.String(),
+			Resources:       retyped[string](c.Resources),
+			DefaultResource: string(c.DefaultResource),
+			Serves:          retyped[string](c.Serves),
+			TokenLifetime:   lifetime,
+			Claims:          claims,
+			Credentials:     credentials,
+			CreatedAt:       c.CreatedAt.UTC(),
+			UpdatedAt:       c.UpdatedAt.UTC(),
+		},
+		Admin:                  c.Admin,
+		IntrospectionAlgorithm: string(c.IntrospectionAlgorithm),
 	}, errors.Join(err1, err2, err3)
 }
 
@@ -100,6 +130,7 @@ func (f clientForm) client() (authz.Client, error) {
 	return authz.Client{
 		Name:            f.Name,
 		Disabled:        f.Disabled,
+		Admin:           f.Admin,
 		AuthMethod:      authz.AuthMethod(f.AuthMethod),
 		GrantTypes:      f.GrantTypes,
 		Scopes:          scopes,
@@ -110,8 +141,12 @@ func (f clientForm) client() (authz.Client, error) {
 		TokenLifetime:   lifetime,
 		Claims:          staticClaims(f.Claims),
 		Credentials:     credentials(f.Credentials),
-		CreatedAt:       f.CreatedAt.UTC(),
-		UpdatedAt:       f.UpdatedAt.UTC(),
+
+		IntrospectionAlgorithm: jose.Algorithm(f.IntrospectionAlgorithm),
+
+		CreatedAt: f.CreatedAt.UTC(),
+		UpdatedAt: f.UpdatedAt.UTC(),
+		DeletedAt: f.DeletedAt.UTC(),
 	}, errors.Join(err1, err2, err3)
 }
 

@@ -23,18 +23,41 @@ func newEnvelope(t testing.TB, key [32]byte, namespace string) *store.Envelope {
 	return env
 }
 
-// The bytes of format 1, for ever. The code was computed by other means, with
+// The bytes of each format, for ever. The codes were computed by other means, with
 //
 //	python3 -c 'import hmac,struct; p=lambda b: struct.pack(">Q",len(b))+b
-//	h=b"\x01"+struct.pack(">Q",7); m=b"".join(map(p,[b"marque stored record",b"marque",b"client",b"acme",h,b"{}"]))
+//	h=b"\x02"+struct.pack(">Q",7); m=b"".join(map(p,[b"marque stored record",b"marque",b"client",b"acme",h,b"{}"]))
 //	print(hmac.new(b"0123456789abcdef"*2,m,"sha256").hexdigest())'
 func TestEnvelope_Layout(t *testing.T) {
-	const want = "01" + "0000000000000007" +
-		"edf0d64c9dd26f94a2aaca114dba18e0c1c63620dfb3dbf783efa246ab68660f" +
-		"7b7d"
-	got := hex.EncodeToString(newEnvelope(t, testKey, "marque").Seal(store.KindClient, "acme", 7, []byte("{}")))
-	if got != want {
-		t.Errorf("got  %s\nwant %s", got, want)
+	env := newEnvelope(t, testKey, "marque")
+	for format, code := range map[byte]string{
+		1: "edf0d64c9dd26f94a2aaca114dba18e0c1c63620dfb3dbf783efa246ab68660f",
+		2: "5c4e18bf69f3db2f993e11c21c57192a8d26e68cbe838540b8ebb205a601dfbc",
+	} {
+		want := fmt.Sprintf("%02x", format) + "0000000000000007" + code + "7b7d"
+		sealed := env.SealAs(format, store.KindClient, "acme", 7, []byte("{}"))
+		if got := hex.EncodeToString(sealed); got != want {
+			t.Errorf("format %d:\ngot  %s\nwant %s", format, got, want)
+		}
+		if v, b, err := env.Open(store.KindClient, "acme", sealed); err != nil || v != 7 || string(b) != "{}" {
+			t.Errorf("format %d: Open: got %d, %s, %v", format, v, b, err)
+		}
+	}
+	if got := env.Seal(store.KindClient, "acme", 7, []byte("{}")); got[0] != store.Format {
+		t.Errorf("got format %d, want %d", got[0], store.Format)
+	}
+}
+
+// The format is part of what is authenticated: a record of one format does not pass for one of another,
+// whose members it might then be read with.
+func TestEnvelope_FormatBound(t *testing.T) {
+	env := newEnvelope(t, testKey, "marque")
+	for _, c := range [][2]byte{{1, 2}, {2, 1}} {
+		sealed := env.SealAs(c[0], store.KindClient, "acme", 7, []byte("{}"))
+		sealed[0] = c[1]
+		if _, _, err := env.Open(store.KindClient, "acme", sealed); !errors.Is(err, store.ErrDamaged) {
+			t.Errorf("format %d as %d: got error %v, want ErrDamaged", c[0], c[1], err)
+		}
 	}
 }
 
@@ -105,7 +128,7 @@ func TestRecordError(t *testing.T) {
 	if got := err.Error(); !strings.Contains(got, `client "ac\nme": damaged record`) {
 		t.Errorf("the message %q does not name the record on one line", got)
 	}
-	_, _, err = env.Open("client", "acme", []byte{2})
+	_, _, err = env.Open("client", "acme", []byte{store.Format + 1})
 	if got := err.Error(); !strings.Contains(got, "newer version of this program") {
 		t.Errorf("the message %q does not say what to do", got)
 	}

@@ -8,6 +8,8 @@ type ownerForm struct {
 	ClientID string `json:"client_id"`
 }
 
+func (f *ownerForm) of(byte) any { return f }
+
 // SealOwner returns the index entry that is stored under the credential's identifier.
 func (e *Envelope) SealOwner(id authz.CredentialID, owner authz.ClientID) ([]byte, error) {
 	if err := checkID(KindClient, string(owner)); err != nil {

@@ -1,11 +1,13 @@
 package store
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/marque-auth/marque/authz/audit"
 	"github.com/marque-auth/marque/keys"
@@ -19,16 +21,30 @@ const (
 	KindAudit        Kind = "audit"
 )
 
-// auditFormat is the format of audit entries; keys.InstallationFormat is the other one's. Each is
+// auditFormat is the format of audit entries that this program writes, and auditFormatFirst that of
+// entries which did not say what they changed; keys.InstallationFormat is the other one's. Each is
 // counted by itself.
-const auditFormat = 1
+const (
+	auditFormat      = 2
+	auditFormatFirst = 1
+)
 
 // errEntry is returned for a write without a usable audit entry: no change goes unrecorded.
 var errEntry = errors.New("store: an audit entry needs time, actor, action, target and result")
 
+// errState is returned for an entry whose Before or After would not read back as it is.
+var errState = errors.New("store: what an audit entry says of before and after is one compact JSON object each")
+
 // entryForm is an audit entry as it is stored: one JSON object whose members stay what they are, so
 // that what reads the log today reads it in ten years.
 type entryForm struct {
+	entryForm1
+	Before jsontext.Value `json:"before,omitzero"`
+	After  jsontext.Value `json:"after,omitzero"`
+}
+
+// entryForm1 is an entry of format 1.
+type entryForm1 struct {
 	Format    int       `json:"format"`
 	Time      time.Time `json:"time"` // RFC 3339, UTC
 	Actor     actorForm `json:"actor"`
@@ -50,15 +66,22 @@ func EncodeEntry(e audit.Entry) ([]byte, error) {
 	if e.Time.IsZero() || e.Actor.Kind == "" || e.Action == "" || e.Target == "" || e.Result == "" {
 		return nil, errEntry
 	}
+	if !isState(e.Before) || !isState(e.After) {
+		return nil, errState
+	}
 	b, err := marshal(entryForm{
-		Format:    auditFormat,
-		Time:      e.Time.UTC(),
-		Actor:     actorForm{Kind: string(e.Actor.Kind), ID: e.Actor.ID},
-		Action:    e.Action,
-		Target:    e.Target,
-		Reason:    e.Reason,
-		RequestID: e.RequestID,
-		Result:    e.Result,
+		entryForm1: entryForm1{
+			Format:    auditFormat,
+			Time:      e.Time.UTC(),
+			Actor:     actorForm{Kind: string(e.Actor.Kind), ID: e.Actor.ID},
+			Action:    e.Action,
+			Target:    e.Target,
+			Reason:    e.Reason,
+			RequestID: e.RequestID,
+			Result:    e.Result,
+		},
+		Before: e.Before,
+		After:  e.After,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("store: audit entry: %w", err)
@@ -66,13 +89,34 @@ func EncodeEntry(e audit.Entry) ([]byte, error) {
 	return b, nil
 }
 
-// DecodeEntry reads a stored audit entry; key names its place in the error, a *RecordError.
+// isState reports whether v may stand as what was before or after: nothing, or one object that JSON
+// writers leave as it is.
+func isState(v jsontext.Value) bool {
+	if v == nil {
+		return true
+	}
+	compact := v.Clone()
+	return len(v) > 0 && v[0] == '{' && compact.Compact() == nil && bytes.Equal(compact, v)
+}
+
+// DecodeEntry reads a stored audit entry; key names its place: it becomes the entry's ID, and the
+// error, a *RecordError, has it.
 func DecodeEntry(key string, b []byte) (audit.Entry, error) {
 	var f entryForm
-	if err := decodePlain(KindAudit, key, b, auditFormat, &f); err != nil {
+	err := decodePlain(KindAudit, key, b, auditFormat, func(format int) any {
+		if format == auditFormatFirst {
+			return &f.entryForm1
+		}
+		return &f
+	})
+	if err != nil {
 		return audit.Entry{}, err
 	}
+	if !isState(f.Before) || !isState(f.After) {
+		return audit.Entry{}, damaged(KindAudit, key, "what it says of before and after is not an object")
+	}
 	return audit.Entry{
+		ID:   key,
 		Time: f.Time.UTC(),
 		Origin: audit.Origin{
 			Actor:     audit.Actor{Kind: audit.ActorKind(f.Actor.Kind), ID: f.Actor.ID},
@@ -82,6 +126,8 @@ func DecodeEntry(key string, b []byte) (audit.Entry, error) {
 		Action: f.Action,
 		Target: f.Target,
 		Result: f.Result,
+		Before: f.Before,
+		After:  f.After,
 	}, nil
 }
 
@@ -115,7 +161,8 @@ func EncodeInstallation(in keys.Installation) ([]byte, error) {
 // *RecordError, is to name. Its MAC is keys.Installation's to check.
 func DecodeInstallation(namespace string, b []byte) (keys.Installation, error) {
 	var f installationForm
-	if err := decodePlain(KindInstallation, namespace, b, keys.InstallationFormat, &f); err != nil {
+	into := func(int) any { return &f }
+	if err := decodePlain(KindInstallation, namespace, b, keys.InstallationFormat, into); err != nil {
 		return keys.Installation{}, err
 	}
 	f.CreatedAt = f.CreatedAt.UTC()
@@ -123,8 +170,8 @@ func DecodeInstallation(namespace string, b []byte) (keys.Installation, error) {
 }
 
 // decodePlain reads the format by itself first: a newer format may have members that are unknown
-// here, and is to be called newer, not damaged.
-func decodePlain(kind Kind, key string, b []byte, known int, form any) error {
+// here, and is to be called newer, not damaged. into says what the members of a format are read into.
+func decodePlain(kind Kind, key string, b []byte, known int, into func(format int) any) error {
 	var head struct {
 		Format int `json:"format"`
 	}
@@ -134,7 +181,7 @@ func decodePlain(kind Kind, key string, b []byte, known int, form any) error {
 	if head.Format > known {
 		return newer(kind, key)
 	}
-	if err := unmarshal(b, form); err != nil {
+	if err := unmarshal(b, into(head.Format)); err != nil {
 		return damaged(kind, key, err.Error())
 	}
 	return nil

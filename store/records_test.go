@@ -37,7 +37,7 @@ func body(t *testing.T, env *store.Envelope, kind store.Kind, key string, sealed
 	return string(b)
 }
 
-// The stored forms of format 1, for ever: a change here is a new format.
+// The stored forms of format 2, for ever: a change here is a new format.
 func TestStoredForms(t *testing.T) {
 	env := newEnvelope(t, testKey, "marque")
 	c := storetest.FullClient(t, "acme")
@@ -55,20 +55,27 @@ func TestStoredForms(t *testing.T) {
 	got["ring"] = body(t, env, store.KindRing, "ES256", sealed, err)
 	sealed, err = env.SealOwner("k1", "acme")
 	got["credential"] = body(t, env, store.KindCredential, "k1", sealed, err)
+	revocation := storetest.FullRevocation(token.Subject{Kind: token.RevokedJTI, Value: "x"})
+	revocation.Version = 1
+	sealed, err = env.SealRevocation(revocation)
+	got["revocation"] = body(t, env, store.KindRevocation, "jti:x", sealed, err)
+	sealed, err = env.SealRevocation(authz.Revocation{Revocation: token.Revocation{Subject: token.Subject{Kind: token.RevokedAll}}, Version: 1})
+	got["bare revocation"] = body(t, env, store.KindRevocation, "all:", sealed, err)
 	b, err := store.EncodeInstallation(storetest.FullInstallation("i"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	got["installation"] = string(b)
-	b, err = store.EncodeEntry(audit.Entry{
-		Time:   time.Date(2026, 11, 5, 13, 30, 0, 5, time.FixedZone("", 3600)),
-		Origin: audit.Origin{Actor: audit.Actor{Kind: "uid", ID: "0"}, Reason: "why", RequestID: "r"},
-		Action: "client.create", Target: "acme", Result: "done",
-	})
-	if err != nil {
+	entry := fullEntry()
+	if b, err = store.EncodeEntry(entry); err != nil {
 		t.Fatal(err)
 	}
 	got["audit"] = string(b)
+	entry.Before, entry.After = nil, nil
+	if b, err = store.EncodeEntry(entry); err != nil {
+		t.Fatal(err)
+	}
+	got["bare audit"] = string(b)
 	for name, want := range storedForms {
 		if got[name] != want {
 			t.Errorf("%s:\ngot  %s\nwant %s", name, got[name], want)
@@ -79,11 +86,108 @@ func TestStoredForms(t *testing.T) {
 	}
 }
 
+func fullEntry() audit.Entry {
+	return audit.Entry{
+		Time:   time.Date(2026, 11, 5, 13, 30, 0, 5, time.FixedZone("", 3600)),
+		Origin: audit.Origin{Actor: audit.Actor{Kind: "uid", ID: "0"}, Reason: "why", RequestID: "r"},
+		Action: "client.create", Target: "acme", Result: "done",
+		Before: jsontext.Value(`{"disabled":false}`), After: jsontext.Value(`{"disabled":true,"name":"\u0041é"}`),
+	}
+}
+
+// What format 1 said reads as it was meant, and has nothing of format 2.
+func TestFirstForms(t *testing.T) {
+	env := newEnvelope(t, testKey, "marque")
+	seal := func(kind store.Kind, key, form string) []byte {
+		return env.SealAs(1, kind, key, 7, []byte(firstForms[form]))
+	}
+	want := func(name string, got, want any, err error) {
+		t.Helper()
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		} else if d := storetest.Diff(got, want); d != "" {
+			t.Errorf("%s (-want +got):\n%s", name, d)
+		}
+	}
+	client := storetest.FullClient(t, "acme")
+	client.Admin, client.IntrospectionAlgorithm, client.DeletedAt, client.Version = false, "", time.Time{}, 7
+	gotClient, err := env.OpenClient("acme", seal(store.KindClient, "acme", "client"))
+	want("client", gotClient, client, err)
+	gotClient, err = env.OpenClient("bare", seal(store.KindClient, "bare", "bare client"))
+	want("bare client", gotClient, authz.Client{ID: "bare", Version: 7}, err)
+
+	resource := storetest.FullResource(t, "https://r.example")
+	resource.DeletedAt, resource.Version = time.Time{}, 7
+	gotResource, err := env.OpenResource("https://r.example", seal(store.KindResource, "https://r.example", "resource"))
+	want("resource", gotResource, resource, err)
+
+	ring := storetest.FullRing(jose.ES256)
+	ring.Keys[0].RevokedAt, ring.Version = time.Time{}, 7
+	gotRing, err := env.OpenRing("ES256", seal(store.KindRing, "ES256", "ring"))
+	want("ring", gotRing, ring, err)
+
+	gotOwner, err := env.OpenOwner("k1", seal(store.KindCredential, "k1", "credential"))
+	want("credential", gotOwner, authz.ClientID("acme"), err)
+
+	gotInstallation, err := store.DecodeInstallation("marque", []byte(firstForms["installation"]))
+	want("installation", gotInstallation, storetest.FullInstallation("i"), err)
+
+	entry := fullEntry()
+	entry.Before, entry.After, entry.ID, entry.Time = nil, nil, "12", entry.Time.UTC()
+	gotEntry, err := store.DecodeEntry("12", []byte(firstForms["audit"]))
+	want("audit", gotEntry, entry, err)
+}
+
+// A record that calls itself format 1 and says what only format 2 could say was written by neither.
+func TestFirstForms_WithoutLaterMembers(t *testing.T) {
+	env := newEnvelope(t, testKey, "marque")
+	open := openers(env)
+	for kind, bodies := range map[store.Kind][]string{
+		store.KindClient: {
+			storedForms["client"], `{"name":"","token_endpoint_auth_method":"","admin":false}`, `{"name":"","token_endpoint_auth_method":"","admin":true}`,
+			`{"name":"","token_endpoint_auth_method":"","introspection_signed_response_alg":"ES256"}`,
+			`{"name":"","token_endpoint_auth_method":"","deleted_at":"2026-11-05T13:30:00Z"}`,
+			`{"deleted_at":"2026-11-05T13:30:00Z","name":"","token_endpoint_auth_method":""}`,
+		},
+		store.KindResource:   {storedForms["resource"]},
+		store.KindRing:       {storedForms["ring"], `{"keys":[{"kid":"","alg":"","wire_alg":"","revoked_at":"2026-11-05T13:30:00Z"}]}`},
+		store.KindRevocation: {storedForms["revocation"], storedForms["bare revocation"], `{}`},
+	} {
+		for _, body := range bodies {
+			if err := open[kind](env.SealAs(1, kind, "client:x", 1, []byte(body))); !errors.Is(err, store.ErrDamaged) {
+				t.Errorf("%s %s: got error %v, want ErrDamaged", kind, body, err)
+			}
+		}
+	}
+	for _, entry := range []string{storedForms["audit"], `{"format":2,"before":{},`, `{"format":2,"after":null,`} {
+		entry = strings.Replace(entry, `"format":2`, `"format":1`, 1)
+		if strings.HasSuffix(entry, ",") {
+			entry += `"time":"2026-11-05T12:30:00Z","actor":{"kind":"uid","id":"0"},"action":"a","target":"t","result":"done"}`
+		}
+		if _, err := store.DecodeEntry("1", []byte(entry)); !errors.Is(err, store.ErrDamaged) {
+			t.Errorf("%s: got error %v, want ErrDamaged", entry, err)
+		}
+	}
+}
+
+// openers reads any kind of record under the key "client:x", which all of them can have.
+func openers(env *store.Envelope) map[store.Kind]func(b []byte) error {
+	const x = "client:x"
+	return map[store.Kind]func(b []byte) error{
+		store.KindClient:     func(b []byte) error { _, err := env.OpenClient(x, b); return err },
+		store.KindResource:   func(b []byte) error { _, err := env.OpenResource(x, b); return err },
+		store.KindRing:       func(b []byte) error { _, err := env.OpenRing(x, b); return err },
+		store.KindCredential: func(b []byte) error { _, err := env.OpenOwner(x, b); return err },
+		store.KindRevocation: func(b []byte) error { _, err := env.OpenRevocation(x, b); return err },
+	}
+}
+
 // storetest's samples must set every field, or the round trips would not notice one that is not
 // stored.
 func TestSamplesAreFull(t *testing.T) {
 	for _, sample := range []any{
 		storetest.FullClient(t, "acme"), storetest.FullResource(t, "r"), storetest.FullRing("ES256"), storetest.FullInstallation("i"),
+		storetest.FullRevocation(token.Subject{Kind: token.RevokedJTI, Value: "x"}),
 	} {
 		wantFull(t, reflect.TypeOf(sample).Name(), reflect.ValueOf(sample))
 	}
@@ -159,20 +263,16 @@ func TestSeal_RefusesDurations(t *testing.T) {
 // it so. The message says where, and does not quote what is there.
 func TestOpen_StrictBody(t *testing.T) {
 	env := newEnvelope(t, testKey, "marque")
-	open := map[store.Kind]func(b []byte) error{
-		store.KindClient:     func(b []byte) error { _, err := env.OpenClient("x", b); return err },
-		store.KindResource:   func(b []byte) error { _, err := env.OpenResource("x", b); return err },
-		store.KindRing:       func(b []byte) error { _, err := env.OpenRing("x", b); return err },
-		store.KindCredential: func(b []byte) error { _, err := env.OpenOwner("x", b); return err },
-	}
+	const x = "client:x"
+	open := openers(env)
 	for kind, open := range open {
 		for _, bad := range []string{
 			``, `null`, `null x`, ` {}`, `[]`, `"s3cret"`, `{`, `{} {}`, `{"stranger":1}`, `{"Name":"x","NAME":"s3cret"}`, "{\"name\":\"\xff\"}",
 			`{"name":7}`, `{"name":"a","name":"s3cret"}`, "\xef\xbb\xbf{}", `{"scope":["s3cret"]}`, `{"keys":"s3cret"}`, `{"client_id":["s3cret"]}`,
 		} {
-			err := open(env.Seal(kind, "x", 1, []byte(bad)))
+			err := open(env.Seal(kind, x, 1, []byte(bad)))
 			var record *store.RecordError
-			if !errors.Is(err, store.ErrDamaged) || !errors.As(err, &record) || record.Kind != kind || record.Key != "x" {
+			if !errors.Is(err, store.ErrDamaged) || !errors.As(err, &record) || record.Kind != kind || record.Key != x {
 				t.Errorf("%s %s: got error %v, want ErrDamaged", kind, bad, err)
 				continue
 			}
@@ -190,9 +290,13 @@ func TestOpen_StrictBody(t *testing.T) {
 		store.KindResource:   {`{"token_lifetime":-1,"algorithm":"","token_type":""}`, `{"token_lifetime":1,"algorithm":"","token_type":"","scope":"\u0007"}`},
 		store.KindRing:       {`{"keys":[{"kid":"","alg":"","wire_alg":"","publish_lead":-1}]}`, `{"keys":[{"kid":"","alg":"","wire_alg":"","retire_after":-1}]}`},
 		store.KindCredential: {`{}`, `{"client_id":""}`},
+		store.KindRevocation: {
+			`{"until":"2026-11-05T12:30:00.5Z"}`, `{"before":"2026-11-05T12:30:00.000000001Z"}`, `{"since":"2026-11-05T12:30:00.1+00:00"}`,
+			`{"until":1}`, `{"actor":"uid:0"}`, `{"subject":"all:"}`, `{"version":2}`,
+		},
 	} {
 		for _, bad := range bodies {
-			if err := open[kind](env.Seal(kind, "x", 1, []byte(bad))); !errors.Is(err, store.ErrDamaged) {
+			if err := open[kind](env.Seal(kind, x, 1, []byte(bad))); !errors.Is(err, store.ErrDamaged) {
 				t.Errorf("%s %s: got error %v, want ErrDamaged", kind, bad, err)
 			}
 		}
@@ -203,7 +307,9 @@ func TestDecodeEntry_Strict(t *testing.T) {
 	for bad, want := range map[string]error{
 		``: store.ErrDamaged, `{}`: store.ErrDamaged, `null`: store.ErrDamaged, `{"format":"1"}`: store.ErrDamaged,
 		`{"format":1,"stranger":1}`: store.ErrDamaged, `{"format":1} x`: store.ErrDamaged, `{"format":-1}`: store.ErrDamaged,
-		`{"format":2}`: store.ErrNewerFormat, `{"format":3,"stranger":[1]}`: store.ErrNewerFormat,
+		`{"format":2,"before":null}`: store.ErrDamaged, `{"format":2,"before":[]}`: store.ErrDamaged, `{"format":2,"after":"x"}`: store.ErrDamaged,
+		`{"format":2,"after":{"a": 1}}`: store.ErrDamaged, `{"format":2,"after":{"a":1,"a":2}}`: store.ErrDamaged,
+		`{"format":3}`: store.ErrNewerFormat, `{"format":4,"stranger":[1]}`: store.ErrNewerFormat,
 	} {
 		_, err := store.DecodeEntry("7", []byte(bad))
 		var record *store.RecordError

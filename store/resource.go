@@ -11,6 +11,19 @@ import (
 
 // resourceForm is a resource as it is stored, under its identifier.
 type resourceForm struct {
+	DeletedAt time.Time `json:"deleted_at,omitzero"`
+	resourceForm1
+}
+
+func (f *resourceForm) of(format byte) any {
+	if format == formatFirst {
+		return &f.resourceForm1
+	}
+	return f
+}
+
+// resourceForm1 is a resource in format 1.
+type resourceForm1 struct {
 	Scope         string    `json:"scope,omitempty"` // RFC 6749, Section 3.3
 	TokenLifetime int64     `json:"token_lifetime"`  // seconds
 	Algorithm     string    `json:"algorithm"`
@@ -26,12 +39,15 @@ func (e *Envelope) SealResource(r authz.Resource) ([]byte, error) {
 		return nil, fmt.Errorf("store: resource %q: %w", r.ID, err)
 	}
 	return seal(e, KindResource, string(r.ID), r.Version, resourceForm{
-		Scope:         r.Scopes.String(),
-		TokenLifetime: lifetime,
-		Algorithm:     string(r.Algorithm),
-		TokenType:     r.TokenType,
-		CreatedAt:     r.CreatedAt.UTC(),
-		UpdatedAt:     r.UpdatedAt.UTC(),
+		DeletedAt: r.DeletedAt.UTC(),
+		resourceForm1: resourceForm1{
+			Scope:         r.Scopes.String(),
+			TokenLifetime: lifetime,
+			Algorithm:     string(r.Algorithm),
+			TokenType:     r.TokenType,
+			CreatedAt:     r.CreatedAt.UTC(),
+			UpdatedAt:     r.UpdatedAt.UTC(),
+		},
 	})
 }
 
@@ -54,6 +70,7 @@ func (e *Envelope) OpenResource(id authz.ResourceID, sealed []byte) (authz.Resou
 		TokenType:     form.TokenType,
 		CreatedAt:     form.CreatedAt.UTC(),
 		UpdatedAt:     form.UpdatedAt.UTC(),
+		DeletedAt:     form.DeletedAt.UTC(),
 		Version:       version,
 	}, nil
 }

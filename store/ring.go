@@ -12,9 +12,41 @@ import (
 // ringForm is a ring of signing keys as it is stored, under its algorithm.
 type ringForm struct {
 	Keys []keyForm `json:"keys,omitempty"`
+
+	first *ringForm1 // what a record of format 1 says instead
 }
 
 type keyForm struct {
+	keyForm1
+	RevokedAt time.Time `json:"revoked_at,omitzero"`
+}
+
+func (f *ringForm) of(format byte) any {
+	if format == formatFirst {
+		f.first = &ringForm1{}
+		return f.first
+	}
+	return f
+}
+
+// keys returns the keys of either format.
+func (f *ringForm) keys() []keyForm {
+	if f.first == nil {
+		return f.Keys
+	}
+	out := make([]keyForm, len(f.first.Keys))
+	for i, k := range f.first.Keys {
+		out[i].keyForm1 = k
+	}
+	return out
+}
+
+// ringForm1 is a ring in format 1.
+type ringForm1 struct {
+	Keys []keyForm1 `json:"keys,omitempty"`
+}
+
+type keyForm1 struct {
 	KeyID       string    `json:"kid"`
 	Algorithm   string    `json:"alg"`
 	Wire        string    `json:"wire_alg"`
@@ -38,17 +70,20 @@ func (e *Envelope) SealRing(r keys.RingRecord) ([]byte, error) {
 			return nil, fmt.Errorf("store: ring %q: key %q: %w", r.Algorithm, k.KeyID, err)
 		}
 		form.Keys[i] = keyForm{
-			KeyID:       k.KeyID,
-			Algorithm:   string(k.Algorithm),
-			Wire:        string(k.Wire),
-			Public:      k.Public,
-			Sealed:      k.Sealed,
-			CreatedAt:   k.CreatedAt.UTC(),
-			PublishedAt: k.PublishedAt.UTC(),
-			SignFrom:    k.SignFrom.UTC(),
-			WithdrawAt:  k.WithdrawAt.UTC(),
-			PublishLead: lead,
-			RetireAfter: retire,
+			keyForm1: keyForm1{
+				KeyID:       k.KeyID,
+				Algorithm:   string(k.Algorithm),
+				Wire:        string(k.Wire),
+				Public:      k.Public,
+				Sealed:      k.Sealed,
+				CreatedAt:   k.CreatedAt.UTC(),
+				PublishedAt: k.PublishedAt.UTC(),
+				SignFrom:    k.SignFrom.UTC(),
+				WithdrawAt:  k.WithdrawAt.UTC(),
+				PublishLead: lead,
+				RetireAfter: retire,
+			},
+			RevokedAt: k.RevokedAt.UTC(),
 		}
 	}
 	return seal(e, KindRing, string(r.Algorithm), r.Version, form)
@@ -61,7 +96,7 @@ func (e *Envelope) OpenRing(algorithm string, sealed []byte) (keys.RingRecord, e
 		return keys.RingRecord{}, err
 	}
 	r := keys.RingRecord{Algorithm: jose.Algorithm(algorithm), Version: version}
-	for _, f := range form.Keys {
+	for _, f := range form.keys() {
 		lead, err1 := duration(f.PublishLead)
 		retire, err2 := duration(f.RetireAfter)
 		if err := errors.Join(err1, err2); err != nil {
@@ -77,6 +112,7 @@ func (e *Envelope) OpenRing(algorithm string, sealed []byte) (keys.RingRecord, e
 			PublishedAt: f.PublishedAt.UTC(),
 			SignFrom:    f.SignFrom.UTC(),
 			WithdrawAt:  f.WithdrawAt.UTC(),
+			RevokedAt:   f.RevokedAt.UTC(),
 			Windows:     keys.Windows{PublishLead: lead, RetireAfter: retire},
 		})
 	}

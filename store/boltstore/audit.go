@@ -36,26 +36,66 @@ func (s *Store) Entries(ctx context.Context, after string, limit int) ([]audit.E
 	return entries, s.db.cursor(last), nil
 }
 
-// readEntries reads from behind last. Entries are numbered without gaps and never removed, so one
-// that is missing is damage.
+// readEntries reads from behind last.
 func readEntries(b *bolt.Bucket, last uint64, limit int) ([]audit.Entry, uint64, error) {
 	var entries []audit.Entry
 	for last < b.Sequence() && len(entries) < limit {
-		n := last + 1
-		name := strconv.FormatUint(n, 10)
-		v := b.Get(sequenceKey(n))
-		if v == nil {
-			return nil, 0, &store.RecordError{
-				Kind: store.KindAudit, Key: name, Reason: "it was removed", Err: store.ErrDamaged,
-			}
-		}
-		e, err := store.DecodeEntry(name, v)
+		e, err := readEntry(b, last+1)
 		if err != nil {
 			return nil, 0, err
 		}
-		entries, last = append(entries, e), n
+		entries, last = append(entries, e), last+1
 	}
 	return entries, last, nil
+}
+
+// readEntry reads the entry with that number. Entries are numbered without gaps and never removed, so
+// one that is missing is damage.
+func readEntry(b *bolt.Bucket, n uint64) (audit.Entry, error) {
+	name := strconv.FormatUint(n, 10)
+	v := b.Get(sequenceKey(n))
+	if v == nil {
+		return audit.Entry{}, &store.RecordError{
+			Kind: store.KindAudit, Key: name, Reason: "it was removed", Err: store.ErrDamaged,
+		}
+	}
+	return store.DecodeEntry(name, v)
+}
+
+// Latest implements authz.AuditLog.
+func (s *Store) Latest(ctx context.Context, before string, limit int) ([]audit.Entry, string, error) {
+	if limit < 1 {
+		return nil, "", errLimit
+	}
+	var entries []audit.Entry
+	var first uint64
+	err := s.db.view(ctx, func(tx *bolt.Tx) error {
+		b, err := s.db.bucket(tx, bucketAudit)
+		if err != nil {
+			return err
+		}
+		first = b.Sequence() + 1
+		if before != "" {
+			if first, err = s.db.sequence(before, b.Sequence()); err != nil {
+				return err
+			}
+		}
+		for first > 1 && len(entries) < limit {
+			e, err := readEntry(b, first-1)
+			if err != nil {
+				return err
+			}
+			entries, first = append(entries, e), first-1
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	if first <= 1 {
+		return entries, "", nil
+	}
+	return entries, s.db.cursor(first), nil
 }
 
 // appendAudit adds an encoded entry to the log.

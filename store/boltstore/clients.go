@@ -54,15 +54,20 @@ func (s *Store) ClientOf(ctx context.Context, id authz.CredentialID) (authz.Clie
 
 // ListClients implements authz.ClientRecords.
 func (s *Store) ListClients(ctx context.Context, q authz.ClientQuery) ([]authz.Client, error) {
-	records, err := s.list(ctx, bucketClients, string(q.After), q.Limit)
+	if q.Limit < 1 {
+		return nil, errLimit
+	}
+	search := s.env.SearchClients(q.Text)
+	var clients []authz.Client
+	err := s.scan(ctx, bucketClients, string(q.After), func(_ *bolt.Tx, key, sealed []byte) (bool, error) {
+		c, found, err := search.Open(key, sealed)
+		if found {
+			clients = append(clients, c)
+		}
+		return len(clients) < q.Limit, err
+	})
 	if err != nil {
 		return nil, err
-	}
-	clients := make([]authz.Client, len(records))
-	for i, r := range records {
-		if clients[i], err = s.env.OpenClient(authz.ClientID(r.key), r.sealed); err != nil {
-			return nil, err
-		}
 	}
 	return clients, nil
 }
@@ -75,11 +80,17 @@ func (s *Store) PutClient(ctx context.Context, c authz.Client, e audit.Entry, re
 	if err != nil {
 		return authz.Client{}, err
 	}
-	err = s.commit(ctx, write{
-		kind: store.KindClient, bucket: bucketClients, key: string(c.ID),
-		sealed: sealed, expected: expected, conflict: authz.ErrConflict,
-		also:  func(tx *bolt.Tx) error { return s.index(tx, c.ID, c.Credentials) },
-		entry: e,
+	err = s.commit(ctx, e, func(tx *bolt.Tx) error {
+		if err := s.index(tx, c.ID, c.Credentials); err != nil {
+			return err
+		}
+		if err := s.putRevocations(tx, revoked); err != nil {
+			return err
+		}
+		return s.put(tx, put{
+			kind: store.KindClient, bucket: bucketClients, key: string(c.ID),
+			sealed: sealed, expected: expected, conflict: authz.ErrConflict,
+		})
 	})
 	if err != nil {
 		return authz.Client{}, err

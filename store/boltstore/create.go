@@ -124,7 +124,7 @@ func (c Config) finish(draft *os.File, name string) error {
 		// bbolt has closed it. If the next one has it by now, he finds its name gone and tries again.
 		return errors.Join(err, removeDraft(name))
 	}
-	err := db.prepare()
+	_, err := db.prepare()
 	if err == nil {
 		err = errors.Join(draft.Sync(), publish(draft, name, c.Path))
 	}

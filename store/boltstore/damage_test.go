@@ -12,6 +12,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"github.com/marque-auth/marque/authz"
+	"github.com/marque-auth/marque/authz/token"
 	"github.com/marque-auth/marque/store"
 	"github.com/marque-auth/marque/store/storetest"
 )
@@ -87,7 +88,7 @@ func TestBroken(t *testing.T) {
 
 // A bucket that has gone is damage: taken for an empty one, it would make every record absent.
 func TestMissingBucket(t *testing.T) {
-	for _, name := range namespaceBuckets() {
+	for _, name := range namespaceBuckets(fileFormat) {
 		path := filepath.Join(t.TempDir(), "marque.db")
 		db := openTemp(t, Config{Path: path})
 		s := newStore(t, db)
@@ -105,7 +106,8 @@ func TestMissingBucket(t *testing.T) {
 		_, err7 := db.Installation(t.Context())
 		_, err8 := s.PutClient(t.Context(), storetest.FullClient(t, "c"), testEntry("c"))
 		faults := 0
-		for _, err := range []error{err1, err2, err3, err4, err5, err6, err7, err8} {
+		_, err9 := s.Revocations(t.Context(), []token.Subject{{Kind: token.RevokedAll}})
+		for _, err := range []error{err1, err2, err3, err4, err5, err6, err7, err8, err9} {
 			if errors.Is(err, store.ErrDamaged) {
 				faults++
 			}
@@ -131,7 +133,7 @@ func TestAuditLogDamaged(t *testing.T) {
 		"removed first": {func(b *bolt.Bucket) error { return b.Delete(sequenceKey(1)) }, store.ErrDamaged},
 		"removed last":  {func(b *bolt.Bucket) error { return b.Delete(sequenceKey(3)) }, store.ErrDamaged},
 		"not JSON":      {func(b *bolt.Bucket) error { return b.Put(sequenceKey(2), []byte("x")) }, store.ErrDamaged},
-		"newer":         {func(b *bolt.Bucket) error { return b.Put(sequenceKey(2), []byte(`{"format":2,"x":1}`)) }, store.ErrNewerFormat},
+		"newer":         {func(b *bolt.Bucket) error { return b.Put(sequenceKey(2), []byte(`{"format":3,"x":1}`)) }, store.ErrNewerFormat},
 	} {
 		db := openTemp(t, Config{})
 		s := newStore(t, db)

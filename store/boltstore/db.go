@@ -89,11 +89,18 @@ func OpenDB(config Config) (*DB, error) {
 	if err := db.open(config); err != nil {
 		return nil, err
 	}
-	if err := db.prepare(); err != nil {
+	format, err := db.prepare()
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("boltstore: %s: %w", config.Path, err), db.Close())
+	}
+	if 0 < format && format < fileFormat && config.Warn != nil {
+		config.Warn(fmt.Sprintf(upgradeNotice, config.Path, format, fileFormat))
 	}
 	return db, nil
 }
+
+const upgradeNotice = "%s: it had format %d and now has format %d, which earlier versions of this program do not open; " +
+	"to go back to one of them, restore a backup from before"
 
 func newDB(config Config) *DB {
 	return &DB{

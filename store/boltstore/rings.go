@@ -2,7 +2,8 @@ package boltstore
 
 import (
 	"context"
-	"math"
+
+	bolt "go.etcd.io/bbolt"
 
 	"github.com/marque-auth/marque/authz/audit"
 	"github.com/marque-auth/marque/keys"
@@ -11,15 +12,14 @@ import (
 
 // Rings implements keys.Rings.
 func (s *Store) Rings(ctx context.Context) ([]keys.RingRecord, error) {
-	records, err := s.list(ctx, bucketRings, "", math.MaxInt) // there is one for each algorithm
+	var rings []keys.RingRecord // one for each algorithm
+	err := s.scan(ctx, bucketRings, "", func(_ *bolt.Tx, key, sealed []byte) (bool, error) {
+		r, err := s.env.OpenRing(string(key), sealed)
+		rings = append(rings, r)
+		return true, err
+	})
 	if err != nil {
 		return nil, err
-	}
-	rings := make([]keys.RingRecord, len(records))
-	for i, r := range records {
-		if rings[i], err = s.env.OpenRing(r.key, r.sealed); err != nil {
-			return nil, err
-		}
 	}
 	return rings, nil
 }
@@ -32,9 +32,11 @@ func (s *Store) PutRing(ctx context.Context, r keys.RingRecord, e audit.Entry) (
 	if err != nil {
 		return keys.RingRecord{}, err
 	}
-	err = s.commit(ctx, write{
-		kind: store.KindRing, bucket: bucketRings, key: string(r.Algorithm),
-		sealed: sealed, expected: expected, conflict: keys.ErrConflict, entry: e,
+	err = s.commit(ctx, e, func(tx *bolt.Tx) error {
+		return s.put(tx, put{
+			kind: store.KindRing, bucket: bucketRings, key: string(r.Algorithm),
+			sealed: sealed, expected: expected, conflict: keys.ErrConflict,
+		})
 	})
 	if err != nil {
 		return keys.RingRecord{}, err

@@ -48,80 +48,91 @@ func (s *Store) get(ctx context.Context, bucket []byte, key string) (sealed []by
 	return sealed, err
 }
 
-// record is a sealed record with its key.
-type record struct {
-	key    string
-	sealed []byte
-}
+// scanned is how many records one transaction of scan reads: bbolt keeps the pages that a reading
+// transaction could see, and a write that has to map more of the file waits for all of them to end.
+const scanned = 1024
 
-// list returns copies of at most limit records whose keys sort after the given one.
-func (s *Store) list(ctx context.Context, bucket []byte, after string, limit int) (records []record, err error) {
-	if limit < 1 {
-		return nil, errLimit
-	}
-	err = s.db.view(ctx, func(tx *bolt.Tx) error {
-		b, err := s.db.bucket(tx, bucket)
+// scan calls fn with each record of a bucket whose key sorts after the given one, in that order, until
+// fn wants no more. What it is given are bbolt's own bytes, gone when fn returns. Each record is as of
+// some instant of the call; records that come and go meanwhile may or may not be seen.
+func (s *Store) scan(ctx context.Context, bucket []byte, after string, fn func(tx *bolt.Tx, key, sealed []byte) (more bool, err error)) error {
+	last, more := []byte(after), true
+	for more {
+		err := s.db.view(ctx, func(tx *bolt.Tx) error {
+			b, err := s.db.bucket(tx, bucket)
+			if err != nil {
+				return err
+			}
+			c := b.Cursor()
+			k, v := c.Seek(last)
+			if k != nil && bytes.Equal(k, last) {
+				k, v = c.Next()
+			}
+			for range scanned {
+				if k == nil {
+					more = false
+					return nil
+				}
+				if more, err = fn(tx, k, v); err != nil || !more {
+					return err
+				}
+				last = append(last[:0], k...)
+				k, v = c.Next()
+			}
+			return nil
+		})
 		if err != nil {
 			return err
 		}
-		c := b.Cursor()
-		k, v := c.Seek([]byte(after))
-		if k != nil && string(k) == after {
-			k, v = c.Next()
-		}
-		for ; k != nil && len(records) < limit; k, v = c.Next() {
-			records = append(records, record{string(k), bytes.Clone(v)})
-		}
-		return nil
-	})
-	return records, err
+	}
+	return nil
 }
 
-// write is everything that one put commits, or nothing.
-type write struct {
-	kind     store.Kind
-	bucket   []byte
-	key      string
-	sealed   []byte
-	expected uint64               // the version it replaces; 0: none
-	conflict error                // the contract's own sentinel
-	also     func(*bolt.Tx) error // before anything is written; may be nil
-	entry    audit.Entry
-}
-
-// commit stores the record, what also does, the change and the audit entry in one transaction if
-// the stored version is the expected one. A stored record that is damaged, or of a newer format, is
-// an error and stays as it is.
-func (s *Store) commit(ctx context.Context, w write) error {
-	entry, err := store.EncodeEntry(w.entry)
+// commit runs fn and adds the audit entry, in one transaction; if fn fails, nothing is stored.
+func (s *Store) commit(ctx context.Context, e audit.Entry, fn func(tx *bolt.Tx) error) error {
+	entry, err := store.EncodeEntry(e)
 	if err != nil {
 		return err
 	}
 	return s.db.update(ctx, func(tx *bolt.Tx) error {
-		b, err := s.db.bucket(tx, w.bucket)
-		if err != nil {
+		if err := fn(tx); err != nil {
 			return err
 		}
-		var version uint64
-		if there := b.Get([]byte(w.key)); there != nil {
-			if version, _, err = s.env.Open(w.kind, w.key, there); err != nil {
-				return err
-			}
-		}
-		if version != w.expected {
-			return fmt.Errorf("%s %q: %w", w.kind, w.key, w.conflict)
-		}
-		if w.also != nil {
-			if err := w.also(tx); err != nil {
-				return err
-			}
-		}
-		if err := b.Put([]byte(w.key), w.sealed); err != nil {
-			return err
-		}
-		if err := s.appendChange(tx, store.Change{Kind: w.kind, ID: w.key}); err != nil {
+		if err := s.forgetRevocations(tx); err != nil {
 			return err
 		}
 		return s.db.appendAudit(tx, entry)
 	})
+}
+
+// put is a record to be stored.
+type put struct {
+	kind     store.Kind
+	bucket   []byte
+	key      string
+	sealed   []byte
+	expected uint64 // the version it replaces; 0: none
+	conflict error  // the contract's own sentinel
+}
+
+// put stores the record and its change if the stored version is the expected one. A stored record
+// that is damaged, or of a newer format, is an error and stays as it is.
+func (s *Store) put(tx *bolt.Tx, p put) error {
+	b, err := s.db.bucket(tx, p.bucket)
+	if err != nil {
+		return err
+	}
+	var version uint64
+	if there := b.Get([]byte(p.key)); there != nil {
+		if version, _, err = s.env.Open(p.kind, p.key, there); err != nil {
+			return err
+		}
+	}
+	if version != p.expected {
+		return fmt.Errorf("%s %q: %w", p.kind, p.key, p.conflict)
+	}
+	if err := b.Put([]byte(p.key), p.sealed); err != nil {
+		return err
+	}
+	return s.appendChange(tx, store.Change{Kind: p.kind, ID: p.key})
 }

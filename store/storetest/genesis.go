@@ -59,7 +59,7 @@ func wantEntries(t *testing.T, log store.Audit, want ...audit.Entry) {
 	if err != nil {
 		t.Fatalf("Entries: %v", err)
 	}
-	if d := Diff(got, want); d != "" {
+	if d := Diff(unplaced(got), want); d != "" {
 		t.Errorf("audit entries (-want +got):\n%s", d)
 	}
 }
@@ -163,7 +163,7 @@ func genesisDamaged(t *testing.T, f GenesisFixture) {
 
 func genesisRefused(t *testing.T, f GenesisFixture) {
 	newer := FullInstallation("x")
-	newer.Format = 2
+	newer.Format = keys.InstallationFormat + 1
 	_, err1 := f.Genesis.PutInstallation(t.Context(), newer, entry("x"))
 	_, err2 := f.Genesis.PutInstallation(t.Context(), FullInstallation("x"), audit.Entry{})
 	_, err3 := f.Genesis.PutInstallation(t.Context(), FullInstallation("\xff"), entry("x"))

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/marque-auth/marque/authz"
+	"github.com/marque-auth/marque/authz/audit"
 	"github.com/marque-auth/marque/authz/token"
 	"github.com/marque-auth/marque/keys"
 	"github.com/marque-auth/marque/keys/jose"
@@ -25,6 +26,7 @@ func FullClient(t *testing.T, id authz.ClientID) authz.Client {
 		ID:              id,
 		Name:            "Acme \"Fulfilment\" GmbH & Söhne <é>",
 		Disabled:        true,
+		Admin:           true,
 		AuthMethod:      authz.AuthSecretBasic,
 		GrantTypes:      []string{authz.GrantClientCredentials, "urn:ietf:params:oauth:grant-type:token-exchange"},
 		Scopes:          Scope(t, "orders:read orders:write a/b?c=d"),
@@ -50,8 +52,10 @@ func FullClient(t *testing.T, id authz.ClientID) authz.Client {
 			},
 			{ID: authz.CredentialID("cred-2-" + string(id)), Scheme: "other"},
 		},
-		CreatedAt: at,
-		UpdatedAt: at.Add(time.Minute),
+		IntrospectionAlgorithm: jose.Ed25519,
+		CreatedAt:              at,
+		UpdatedAt:              at.Add(time.Minute),
+		DeletedAt:              at.Add(time.Hour),
 	}
 }
 
@@ -66,6 +70,23 @@ func FullResource(t *testing.T, id authz.ResourceID) authz.Resource {
 		TokenType:     "at+jwt",
 		CreatedAt:     at,
 		UpdatedAt:     at.Add(time.Minute),
+		DeletedAt:     at.Add(time.Hour),
+	}
+}
+
+// FullRevocation returns a revocation in which every field is set.
+func FullRevocation(subject token.Subject) authz.Revocation {
+	return authz.Revocation{
+		Revocation: token.Revocation{
+			Subject: subject,
+			Since:   at.Add(-time.Hour),
+			Before:  at.Add(time.Second),
+			Until:   at.Add(time.Second + token.RevocationKept),
+		},
+		Client:    "acme",
+		Actor:     audit.Actor{Kind: audit.ActorClient, ID: "ops: é"},
+		Reason:    "because of \"that\"\u2028",
+		CreatedAt: at.Add(time.Nanosecond),
 	}
 }
 
@@ -84,6 +105,7 @@ func FullRing(algorithm jose.Algorithm) keys.RingRecord {
 				PublishedAt: at.Add(time.Second),
 				SignFrom:    at.Add(time.Hour),
 				WithdrawAt:  at.Add(2 * time.Hour),
+				RevokedAt:   at.Add(90 * time.Minute),
 				Windows:     keys.Windows{PublishLead: 24 * time.Hour, RetireAfter: 70 * time.Minute},
 			},
 			{KeyID: "second"},
