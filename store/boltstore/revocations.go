@@ -3,6 +3,7 @@ package boltstore
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"time"
 
@@ -225,5 +226,5 @@ func (s *Store) forget(tx *bolt.Tx, expiries *bolt.Bucket, expiry []byte, ended 
 
 // Inspect implements store.Inspector.
 func (s *Store) Inspect(ctx context.Context, damaged func(err error)) (int, error) {
-	return 0, nil
+	return 0, errors.ErrUnsupported
 }
