@@ -14,6 +14,9 @@ var ErrNotFound = errors.New("not found")
 // ErrConflict says that a record changed, or came to exist, since it was read.
 var ErrConflict = errors.New("changed meanwhile")
 
+// ErrCursor says that a cursor is not one that was given out, or no longer leads anywhere.
+var ErrCursor = errors.New("unknown cursor")
+
 // Clients is what authentication needs of the store. Its methods may be called concurrently. A
 // record that cannot be authenticated, or is of a newer format, is a fault, never ErrNotFound.
 type Clients interface {
@@ -74,8 +77,8 @@ type ResourceRecords interface {
 // Revocations is what introspection needs of the store. Its method may be called concurrently.
 type Revocations interface {
 	// Revocations returns the stored revocations of the given subjects, as of one instant, in no
-	// particular order. One that cannot be authenticated is a fault. Those whose Until has passed may
-	// be left out.
+	// particular order. One that cannot be authenticated is a fault, and so is a subject that is not
+	// valid. Those whose Until has passed may be left out.
 	Revocations(ctx context.Context, subjects []token.Subject) ([]Revocation, error)
 }
 
@@ -84,20 +87,22 @@ type RevocationRecords interface {
 	Revocations
 
 	// ListRevocations returns at most limit revocations whose Subject.String sorts, bytewise, after the
-	// given text, in that order. Fewer than limit means that there are no more.
+	// given text, in that order. Fewer than limit means that there are no more. Those whose Until has
+	// passed may be among them.
 	ListRevocations(ctx context.Context, after string, limit int) ([]Revocation, error)
 
 	// PutRevocation stores r, its Change and e in one commit if the stored version of its subject
-	// equals r.Version, and returns r with its new version. Otherwise nothing is stored and the error
-	// is ErrConflict. Any other error means that the write may or may not have happened. A revocation
-	// whose Until has passed may be removed, and its version with it, by any later write.
+	// equals r.Version, and returns r with its new version, which no revocation of that subject has had.
+	// Otherwise nothing is stored and the error is ErrConflict. Any other error means that the write may
+	// or may not have happened. A revocation whose Until has passed may be removed by any later write,
+	// which no Change says; the version to give is 0 then.
 	PutRevocation(ctx context.Context, r Revocation, e audit.Entry) (Revocation, error)
 }
 
 // AuditLog is what management needs of the audit log. Its methods may be called concurrently.
 type AuditLog interface {
 	// Latest returns at most limit entries committed before the cursor, newest first, and the cursor
-	// of the last of them; an empty cursor when there are no more. The empty cursor given is the end.
-	// Each entry has its ID.
+	// of the last of them; an empty cursor when there are no more. The empty cursor given is the end; one
+	// that this log did not give is ErrCursor. Each entry has its ID.
 	Latest(ctx context.Context, before string, limit int) (entries []audit.Entry, next string, err error)
 }

@@ -2,7 +2,9 @@ package store
 
 import (
 	"context"
-	"errors"
+	"fmt"
+
+	"github.com/marque-auth/marque/authz"
 )
 
 // Kind is the kind of a record.
@@ -28,8 +30,9 @@ type Change struct {
 type Cursor string
 
 // ErrCursor says that the feed cannot be continued from a cursor: it names another epoch, or lies
-// before what is kept, or ahead of the feed. The follower must reload everything it caches.
-var ErrCursor = errors.New("store: unknown cursor")
+// before what is kept, or ahead of the feed. The follower must reload everything it caches. It is an
+// authz.ErrCursor, which is what the contracts that know nothing of this package call it.
+var ErrCursor = fmt.Errorf("store: %w", authz.ErrCursor)
 
 // Changes is the ordered, durable feed of what was committed. Its methods may be called concurrently.
 type Changes interface {
