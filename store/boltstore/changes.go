@@ -101,7 +101,7 @@ func readChanges(b *bolt.Bucket, last uint64, limit int) ([]store.Change, uint64
 
 func readChange(n uint64, v []byte) (changeForm, error) {
 	var form changeForm
-	if err := json.Unmarshal(v, &form, json.RejectUnknownMembers(true)); err != nil {
+	if err := json.Unmarshal(v, &form, json.RejectUnknownMembers(true)); err != nil || form.Kind == "" || form.ID == "" {
 		return form, &store.RecordError{
 			Kind: kindChange, Key: strconv.FormatUint(n, 10),
 			Reason: "it is not a change", Err: store.ErrDamaged,

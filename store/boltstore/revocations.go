@@ -2,8 +2,6 @@ package boltstore
 
 import (
 	"context"
-	"encoding/binary"
-	"errors"
 	"fmt"
 	"time"
 
@@ -16,10 +14,12 @@ import (
 )
 
 // A revocation is removed once its end has passed by revocationsKept: nothing else is ever removed by
-// the clock, and a clock that was wrong for a while must not give back what was revoked. A write
-// removes at most revocationsTrimmed of them, so that no write pays for many.
+// the clock, and a clock that was wrong for a while must not give back what was revoked. A write looks
+// at no more than revocationsLooked of them and removes no more than revocationsTrimmed, so that no
+// write pays for many.
 const (
 	revocationsKept    = time.Hour
+	revocationsLooked  = 64
 	revocationsTrimmed = 16
 )
 
@@ -140,91 +140,4 @@ func (s *Store) putRevocation(tx *bolt.Tx, r authz.Revocation) (authz.Revocation
 		return authz.Revocation{}, err
 	}
 	return s.env.OpenRevocation(key, sealed)
-}
-
-// moveExpiry keeps the order in which revocations end. A zero time has no place in it.
-func (s *Store) moveExpiry(tx *bolt.Tx, key string, from, to time.Time) error {
-	b, err := s.db.bucket(tx, bucketExpiries)
-	if err != nil {
-		return err
-	}
-	if !from.IsZero() {
-		if err := b.Delete(expiryKey(from, key)); err != nil {
-			return err
-		}
-	}
-	if to.IsZero() {
-		return nil
-	}
-	return b.Put(expiryKey(to, key), []byte{})
-}
-
-// expiryKey sorts by time: Unix seconds in 8 octets, and the subject. Ends before 1970 are one.
-func expiryKey(until time.Time, subject string) []byte {
-	b := binary.BigEndian.AppendUint64(nil, uint64(max(until.Unix(), 0)))
-	return append(b, subject...)
-}
-
-// expiryOf reads an expiryKey; ok is false for what is not one.
-func expiryOf(key []byte) (until int64, subject string, ok bool) {
-	if len(key) <= 8 {
-		return 0, "", false
-	}
-	return int64(binary.BigEndian.Uint64(key)), string(key[8:]), true
-}
-
-// forgetRevocations looks at the revocations that ended first, at most revocationsTrimmed of them, and
-// removes those whose time has come. No change says so: who holds revocations forgets by the clock.
-//
-// The order of expiry only says where to look. It carries no code, so a revocation goes only if it
-// says itself, authentically, that it has ended; one that is damaged stays, for whoever asks about it,
-// and loses only its place in the order, so that it does not keep the others from being removed.
-func (s *Store) forgetRevocations(tx *bolt.Tx) error {
-	b, err := s.db.bucket(tx, bucketExpiries)
-	if err != nil {
-		return err
-	}
-	ended := s.db.now().Add(-revocationsKept)
-	var due [][]byte
-	c := b.Cursor()
-	for k, _ := c.First(); k != nil && len(due) < revocationsTrimmed; k, _ = c.Next() {
-		if until, _, ok := expiryOf(k); ok && until > ended.Unix() {
-			break
-		}
-		due = append(due, append([]byte(nil), k...))
-	}
-	for _, k := range due {
-		if err := s.forget(tx, b, k, ended); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// forget removes one revocation, and remembers its version as one that no new revocation may have:
-// who has read the old one must not be able to write over a new one in its place.
-func (s *Store) forget(tx *bolt.Tx, expiries *bolt.Bucket, expiry []byte, ended time.Time) error {
-	b, err := s.db.bucket(tx, bucketRevocations)
-	if err != nil {
-		return err
-	}
-	if err := expiries.Delete(expiry); err != nil {
-		return err
-	}
-	_, subject, _ := expiryOf(expiry)
-	r, err := s.env.OpenRevocation(subject, b.Get([]byte(subject)))
-	if err != nil || r.Until.IsZero() || r.Until.After(ended) {
-		return nil
-	}
-	if r.Version > b.Sequence() {
-		if err := b.SetSequence(r.Version); err != nil {
-			return err
-		}
-	}
-	return b.Delete([]byte(subject))
-}
-
-// Inspect implements store.Inspector.
-func (s *Store) Inspect(ctx context.Context, damaged func(err error)) (int, error) {
-	return 0, errors.ErrUnsupported
 }
