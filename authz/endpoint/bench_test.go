@@ -63,7 +63,7 @@ func BenchmarkForm(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		copy(buf, b0)
-		if r := f.parse(buf, false); r != nil {
+		if r := f.parse(buf, formRules{resources: true}); r != nil {
 			b.Fatal(r.description)
 		}
 	}

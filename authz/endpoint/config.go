@@ -81,6 +81,10 @@ type Config struct {
 	Refusals Refusals // nil: none are remembered
 	Meter    Meter    // nil: nothing is counted
 
+	// Now is the clock: what was refused is remembered with its time, and how long an answer took is
+	// its difference. Nil means time.Now.
+	Now func() time.Time
+
 	// Ready returns nil while tokens can be issued. Nil means always.
 	Ready func(context.Context) error
 
@@ -97,8 +101,9 @@ type Config struct {
 	// DefaultMetadataMaxAge. The cache life of the JWKS comes with it, from Keys.
 	MetadataMaxAge time.Duration
 
-	// SigningAlgorithms are the names that id_token_signing_alg_values_supported lists in the
-	// OpenID Connect alias: what this server can sign access tokens with, as the JWKS spells it.
+	// SigningAlgorithms are the names that introspection_signing_alg_values_supported lists, and
+	// id_token_signing_alg_values_supported in the OpenID Connect alias: what this server can sign
+	// with, as the JWKS spells it.
 	// Empty means ES256, RS256, PS256 and EdDSA.
 	SigningAlgorithms []jose.Algorithm
 
@@ -158,6 +163,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.MetadataMaxAge == 0 {
 		c.MetadataMaxAge = DefaultMetadataMaxAge
+	}
+	if c.Now == nil {
+		c.Now = time.Now
 	}
 	if c.Ready == nil {
 		c.Ready = func(context.Context) error { return nil }

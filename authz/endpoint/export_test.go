@@ -23,9 +23,10 @@ func SyntaxAnswers() (all []SyntaxAnswer) {
 // refusals returns every row of the table of syntax refusals, for the tests that know all answers.
 func refusals() []*refusal {
 	return []*refusal{
-		wrongMethod, plainHTTP, credentialsInURL, repeatedAuthorization, repeatedContentType, missingContentType,
+		wrongMethodToken, plainHTTP, credentialsInURL, repeatedAuthorization, repeatedContentType, missingContentType,
 		wrongContentType, wrongCharset, contentEncoding, bodyTooLarge, bodyUnreadable, tooManyParameters,
 		rawSemicolon, badEscape, notUTF8, notASCII, controlCharacter, repeatedParameter, malformedClientID,
 		malformedClientSecret, incompleteAssertion, severalMethods, contradictingClientID, missingGrantType,
+		wrongMethodIntrospection, wrongMethodRevocation, tokenInURL, repeatedOnce, missingToken,
 	}
 }

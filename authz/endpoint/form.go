@@ -18,13 +18,18 @@ type form struct {
 
 type pair struct{ name, value []byte }
 
+// formRules say what differs between one form and another.
+type formRules struct {
+	asciiOnly bool // nothing else may occur: the charset agrees with UTF-8 on ASCII alone
+	resources bool // resource may repeat (RFC 8707, Section 2)
+}
+
 // parse decodes body, in place. What two parsers might read in two ways is refused: bad escapes, raw
-// semicolons, bytes that are not UTF-8, control characters, and every repeated name but resource
-// (RFC 6749, Section 3.2, Appendix B; RFC 8707, Section 2). With asciiOnly, which is for charsets
-// that agree with UTF-8 on ASCII alone, nothing else may occur.
+// semicolons, bytes that are not UTF-8, control characters, and every repeated name that the rules do
+// not allow to repeat (RFC 6749, Section 3.2, Appendix B).
 //
 // Empty sequences between two & are skipped, and only the first = splits, as in the WHATWG rules.
-func (f *form) parse(body []byte, asciiOnly bool) *refusal {
+func (f *form) parse(body []byte, rules formRules) *refusal {
 	f.n = 0
 	for len(body) > 0 {
 		var sequence []byte
@@ -39,12 +44,17 @@ func (f *form) parse(body []byte, asciiOnly bool) *refusal {
 		if f.n == maxParameters {
 			return tooManyParameters
 		}
-		p, r := parsePair(sequence, asciiOnly)
+		p, r := parsePair(sequence, rules.asciiOnly)
 		if r != nil {
 			return r
 		}
-		if f.has(p.name) && string(p.name) != "resource" {
-			return repeatedParameter
+		if f.has(p.name) {
+			if !rules.resources {
+				return repeatedOnce
+			}
+			if string(p.name) != "resource" {
+				return repeatedParameter
+			}
 		}
 		f.pairs[f.n] = p
 		f.n++

@@ -13,7 +13,7 @@ import (
 // parsed returns the pairs of a body as text, or the refusal.
 func parsed(body string, asciiOnly bool) ([][2]string, *refusal) {
 	var f form
-	if r := f.parse([]byte(body), asciiOnly); r != nil {
+	if r := f.parse([]byte(body), formRules{asciiOnly: asciiOnly, resources: true}); r != nil {
 		return nil, r
 	}
 	pairs := [][2]string{}
@@ -122,10 +122,10 @@ func TestTKE09_AsciiOnly(t *testing.T) {
 // A form must not depend on what was parsed into it before.
 func TestForm_Reused(t *testing.T) {
 	var f form
-	if r := f.parse([]byte("client_secret=s&scope=a"), false); r != nil {
+	if r := f.parse([]byte("client_secret=s&scope=a"), formRules{resources: true}); r != nil {
 		t.Fatal(r.description)
 	}
-	if r := f.parse([]byte("grant_type=x"), false); r != nil {
+	if r := f.parse([]byte("grant_type=x"), formRules{resources: true}); r != nil {
 		t.Fatal(r.description)
 	}
 	if got := f.value("client_secret"); got != nil {
@@ -179,7 +179,7 @@ func FuzzForm(f *testing.F) {
 func TestFormDecode_WritesNothingBehindItsEnd(t *testing.T) {
 	body := []byte("a=%41%42&b=untouched")
 	var f form
-	if r := f.parse(body, false); r != nil {
+	if r := f.parse(body, formRules{resources: true}); r != nil {
 		t.Fatal(r.description)
 	}
 	if !bytes.Equal(f.value("b"), []byte("untouched")) {

@@ -8,6 +8,8 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+
+	"github.com/marque-auth/marque/authz"
 )
 
 // Handler serves the public listener. It is safe for concurrent use.
@@ -16,7 +18,7 @@ type Handler struct {
 	log    *slog.Logger
 	issuer issuer
 	shared shared
-	routes map[string]route
+	routes map[string]*route
 	calls  sync.Pool // of *call
 
 	metadata, alias document
@@ -24,8 +26,10 @@ type Handler struct {
 
 // route is what answers at one path.
 type route struct {
+	name    string // for the meter, and for what is remembered of a refusal
 	allow   string // for Allow; the first method is the one documented
 	methods []string
+	refuses bool // who is refused here is remembered
 	serve   func(*call) answer
 	refused func(*call) answer // for another method; nil: a bare 405
 }
@@ -39,6 +43,13 @@ type call struct {
 	in   []byte     // the body as it was read
 	out  []byte     // the body of the answer
 	form form
+
+	client   authz.Presented
+	bearer   string // instead of client, when byBearer
+	byBearer bool   // the caller sent an access token, well formed or not
+
+	route *route // nil for a path that does not exist
+	cause string // why it does not succeed
 }
 
 // keepBuffer is the largest buffer that is kept for the next request, in octets.
@@ -66,28 +77,36 @@ func New(c Config) (*Handler, error) {
 // table lists every path that exists. Paths are compared as they were spelled: net/http's mux would
 // answer //token and /token/ with a redirect, and a redirected POST is a second chance to leak a
 // secret (TOK-13).
-func (h *Handler) table() map[string]route {
-	get := func(serve func(*call) answer) route {
-		return route{allow: "GET, HEAD", methods: []string{http.MethodGet, http.MethodHead}, serve: serve}
+func (h *Handler) table() map[string]*route {
+	get := func(name string, serve func(*call) answer) *route {
+		return &route{name: name, allow: "GET, HEAD", methods: []string{http.MethodGet, http.MethodHead}, serve: serve}
+	}
+	post := func(name string, p *posted) *route {
+		return &route{
+			name: name, allow: "POST", methods: []string{http.MethodPost}, refuses: true,
+			serve:   func(c *call) answer { return h.post(c, p) },
+			refused: func(c *call) answer { return h.notPOST(c, p) },
+		}
 	}
 	base := h.issuer.path
-	routes := map[string]route{
-		base + tokenPath: {
-			allow: "POST", methods: []string{http.MethodPost}, serve: h.token, refused: h.tokenMethod,
-		},
-		base + jwksPath:     get(h.jwks),
-		metadataPath + base: get(h.serveMetadata),
-		"/healthz":          get(h.health),
-		"/readyz":           get(h.ready),
+	routes := map[string]*route{
+		base + tokenPath:         post("token", h.tokenEndpoint()),
+		base + introspectionPath: post("introspect", h.introspectionEndpoint()),
+		base + revocationPath:    post("revoke", h.revocationEndpoint()),
+		base + jwksPath:          get("jwks", h.jwks),
+		metadataPath + base:      get("metadata", h.serveMetadata),
+		"/healthz":               get("healthz", h.health),
+		"/readyz":                get("readyz", h.ready),
 	}
 	if !h.config.WithoutOpenIDAlias {
-		routes[base+aliasPath] = get(h.serveAlias)
+		routes[base+aliasPath] = get("metadata", h.serveAlias)
 	}
 	return routes
 }
 
 // ServeHTTP answers every request with an X-Request-Id, and never with a redirect.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	begin := h.begin()
 	c := h.calls.Get().(*call)
 	c.r, c.id = r, rand.Text()
 	c.peer = peer(r)
@@ -95,6 +114,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a := h.serve(c)
 	h.drain(c, &a)
 	h.write(w, c, &a)
+	h.count(c, &a, begin)
 	h.release(c)
 }
 
@@ -105,8 +125,10 @@ func (h *Handler) release(c *call) {
 	}
 	clear(c.in[:cap(c.in)])
 	clear(c.out[:cap(c.out)])
-	c.in, c.out = c.in[:0], c.out[:0]
+	c.in, c.out, c.form.n = c.in[:0], c.out[:0], 0
 	c.r, c.id = nil, ""
+	c.client, c.bearer, c.byBearer = authz.Presented{}, "", false
+	c.route, c.cause = nil, ""
 	h.calls.Put(c)
 }
 
@@ -118,10 +140,12 @@ func (h *Handler) serve(c *call) (a answer) {
 			a = h.panicked(c, v, debug.Stack())
 		}
 	}()
-	r, ok := h.route(c.r)
-	if !ok {
+	r := h.route(c.r)
+	if r == nil {
+		c.cause = causeNotFound
 		return bare(http.StatusNotFound)
 	}
+	c.route = r
 	for _, m := range r.methods {
 		if c.r.Method == m {
 			return r.serve(c)
@@ -130,6 +154,7 @@ func (h *Handler) serve(c *call) (a answer) {
 	if r.refused != nil {
 		a = r.refused(c)
 	} else {
+		c.cause = causeMethod
 		a = bare(http.StatusMethodNotAllowed)
 	}
 	a.allow = r.allow
@@ -138,10 +163,9 @@ func (h *Handler) serve(c *call) (a answer) {
 
 // route compares the path by its exact spelling: an escaped letter is another path, so that a rule
 // written for a proxy in front cannot be walked around.
-func (h *Handler) route(r *http.Request) (route, bool) {
+func (h *Handler) route(r *http.Request) *route {
 	if r.URL.RawPath != "" || !strings.HasPrefix(r.URL.Path, "/") {
-		return route{}, false
+		return nil
 	}
-	found, ok := h.routes[r.URL.Path]
-	return found, ok
+	return h.routes[r.URL.Path]
 }

@@ -51,11 +51,11 @@ func serveOne(t testing.TB, r *http.Request, edit func(*Config)) *httptest.Respo
 }
 
 func (tokensFunc) Introspect(context.Context, authz.IntrospectRequest) (authz.Introspection, error) {
-	return authz.Introspection{}, errors.ErrUnsupported
+	return authz.Introspection{}, errors.New("no introspection here")
 }
 
 func (tokensFunc) Revoke(context.Context, authz.RevokeRequest) (authz.Revoked, error) {
-	return authz.Revoked{}, errors.ErrUnsupported
+	return authz.Revoked{}, errors.New("no revocation here")
 }
 
 func answering(f tokensFunc) func(*Config) { return func(c *Config) { c.Tokens = f } }

@@ -14,6 +14,7 @@ func (h *Handler) health(*call) answer {
 // strangers.
 func (h *Handler) ready(c *call) answer {
 	if err := h.config.Ready(c.r.Context()); err != nil {
+		c.cause = causeNotReady
 		return unavailable(time.Second)
 	}
 	return answer{status: http.StatusOK, media: mediaText, body: []byte("ready\n")}

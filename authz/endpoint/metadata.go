@@ -23,7 +23,16 @@ type metadata struct {
 	JWKSURI                           string             `json:"jwks_uri"`
 	GrantTypesSupported               []string           `json:"grant_types_supported"` // the default would be a lie
 	TokenEndpointAuthMethodsSupported []authz.AuthMethod `json:"token_endpoint_auth_methods_supported"`
-	ResponseTypesSupported            []string           `json:"response_types_supported,omitempty"`
+	IntrospectionEndpoint             string             `json:"introspection_endpoint"`
+
+	// The access token of an administrator is one of the methods, under its type (RFC 8414, Section 2).
+	IntrospectionEndpointAuthMethodsSupported []authz.AuthMethod `json:"introspection_endpoint_auth_methods_supported"`
+	IntrospectionSigningAlgValuesSupported    []jose.Algorithm   `json:"introspection_signing_alg_values_supported"` // RFC 9701, Section 7
+
+	RevocationEndpoint                     string             `json:"revocation_endpoint"`
+	RevocationEndpointAuthMethodsSupported []authz.AuthMethod `json:"revocation_endpoint_auth_methods_supported"`
+
+	ResponseTypesSupported []string `json:"response_types_supported,omitempty"`
 
 	// What OpenID Connect Discovery, Section 3 adds, in the alias alone. The algorithms are those
 	// of access tokens: libraries take their list of acceptable ones from this member.
@@ -35,6 +44,11 @@ type metadata struct {
 // registered type that answers with nothing.
 func placeholderResponseTypes() []string { return []string{"none"} }
 
+// secretMethods are the ways in which a client may authenticate itself, at every endpoint.
+func secretMethods() []authz.AuthMethod {
+	return []authz.AuthMethod{authz.AuthSecretBasic, authz.AuthSecretPost}
+}
+
 // newDocuments renders the metadata and its alias, once: they depend on configuration alone, never
 // on a request (MET-05).
 func newDocuments(c Config, iss issuer) (plain, alias document, err error) {
@@ -43,7 +57,12 @@ func newDocuments(c Config, iss issuer) (plain, alias document, err error) {
 		TokenEndpoint:                     iss.origin + iss.path + tokenPath,
 		JWKSURI:                           iss.origin + iss.path + jwksPath,
 		GrantTypesSupported:               []string{authz.GrantClientCredentials},
-		TokenEndpointAuthMethodsSupported: []authz.AuthMethod{authz.AuthSecretBasic, authz.AuthSecretPost},
+		TokenEndpointAuthMethodsSupported: secretMethods(),
+		IntrospectionEndpoint:             iss.origin + iss.path + introspectionPath,
+		IntrospectionEndpointAuthMethodsSupported: append(secretMethods(), "Bearer"),
+		IntrospectionSigningAlgValuesSupported:    c.SigningAlgorithms,
+		RevocationEndpoint:                        iss.origin + iss.path + revocationPath,
+		RevocationEndpointAuthMethodsSupported:    secretMethods(),
 	}
 	if c.PlaceholderResponseTypes {
 		m.ResponseTypesSupported = placeholderResponseTypes()

@@ -89,7 +89,11 @@ func TestMET27_DocumentAndBehaviourAgree(t *testing.T) {
 // and each member there because of something that was configured.
 func (s *stack) wantMembers(a agreement, m map[string]any) {
 	s.t.Helper()
-	want := []string{"grant_types_supported", "issuer", "jwks_uri", "token_endpoint", "token_endpoint_auth_methods_supported"}
+	want := []string{
+		"grant_types_supported", "issuer", "jwks_uri", "token_endpoint", "token_endpoint_auth_methods_supported",
+		"introspection_endpoint", "introspection_endpoint_auth_methods_supported", "introspection_signing_alg_values_supported",
+		"revocation_endpoint", "revocation_endpoint_auth_methods_supported",
+	}
 	if a.config.PlaceholderResponseTypes {
 		want = append(want, "response_types_supported")
 	}

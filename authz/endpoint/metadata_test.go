@@ -114,7 +114,7 @@ func TestMET06_MET09_MET10_MET11_GoldenDocuments(t *testing.T) {
 	plain := strings.ReplaceAll(s.get(metadataPath+"/t1").body, s.issuer, "https://as.example/t1")
 	alias := strings.ReplaceAll(s.get("/t1"+aliasPath).body, s.issuer, "https://as.example/t1")
 	wantGolden(t, "testdata/metadata.golden", plain+"\n"+alias+"\n")
-	for _, absent := range []string{"authorization_endpoint", "response_modes_supported", "code_challenge_methods_supported", "revocation", "introspection", "registration"} {
+	for _, absent := range []string{"authorization_endpoint", "response_modes_supported", "code_challenge_methods_supported", "registration", "encryption"} {
 		if strings.Contains(plain+alias, absent) {
 			t.Errorf("%s is there", absent)
 		}

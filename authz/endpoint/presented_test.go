@@ -51,7 +51,7 @@ func TestPresented(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var f form
-			if r := f.parse([]byte(c.body), false); r != nil {
+			if r := f.parse([]byte(c.body), formRules{resources: true}); r != nil {
 				t.Fatal(r.description)
 			}
 			var authorization []string

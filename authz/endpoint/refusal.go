@@ -19,16 +19,30 @@ func badRequest(description string) *refusal {
 	return &refusal{http.StatusBadRequest, authz.InvalidRequest, authz.CauseBadRequest, description}
 }
 
-// The refusals of the token endpoint's syntax, in the order in which they are looked for.
-var (
-	wrongMethod = &refusal{
+// Error implements error, for what an endpoint finds missing when the syntax of its form holds.
+func (r *refusal) Error() string { return r.description }
+
+func notAllowed(endpoint string) *refusal {
+	return &refusal{
 		http.StatusMethodNotAllowed, authz.InvalidRequest, authz.CauseBadRequest,
-		"the token endpoint takes POST only, with all parameters in the body",
+		"the " + endpoint + " endpoint takes POST only, with all parameters in the body",
 	}
+}
+
+// The refusals of syntax, in the order in which they are looked for.
+var (
+	wrongMethodToken         = notAllowed("token")
+	wrongMethodIntrospection = notAllowed("introspection")
+	wrongMethodRevocation    = notAllowed("revocation")
+
 	plainHTTP        = badRequest("the connection is not encrypted; use https, and replace the secret that was sent in clear")
 	credentialsInURL = &refusal{
 		http.StatusBadRequest, authz.InvalidRequest, authz.CauseCredentialsInURL,
 		"credentials must not be sent in the URL; send them in the Authorization header field or in the body, and replace the secret",
+	}
+	tokenInURL = &refusal{
+		http.StatusBadRequest, authz.InvalidRequest, authz.CauseCredentialsInURL,
+		"a token must not be sent in the URL; send it in the body, and revoke this one",
 	}
 	repeatedAuthorization = badRequest("there is more than one Authorization header field; send one")
 	repeatedContentType   = badRequest("there is more than one Content-Type header field; send one")
@@ -51,6 +65,7 @@ var (
 	notASCII              = badRequest("a parameter has characters outside ASCII; send them as UTF-8, and no other charset")
 	controlCharacter      = badRequest("a parameter has a control character")
 	repeatedParameter     = badRequest("a parameter is repeated; send each once, only resource may repeat")
+	repeatedOnce          = badRequest("a parameter is repeated; send each once")
 	malformedClientID     = badRequest("client_id is malformed; it is at most 255 printable ASCII characters")
 	malformedClientSecret = badRequest("client_secret is malformed; it is at most 255 octets")
 	incompleteAssertion   = badRequest("client_assertion and client_assertion_type must be sent together")
@@ -60,18 +75,5 @@ var (
 	}
 	contradictingClientID = badRequest("client_id in the body differs from the one in the Authorization header field; send one of them")
 	missingGrantType      = badRequest("grant_type is missing; send grant_type=client_credentials")
+	missingToken          = badRequest("token is missing; send the token as the parameter token in the body")
 )
-
-// statusOf is the one table from code to status. A code that is not in it is no code of this
-// endpoint (TOK-41): what carries it is a fault.
-func statusOf(code authz.Code) (status int, ok bool) {
-	switch code {
-	case authz.InvalidClient:
-		// RFC 6749, Section 5.2 asks for 401 only when Authorization was used; here it is always 401.
-		return http.StatusUnauthorized, true
-	case authz.InvalidRequest, authz.UnauthorizedClient, authz.UnsupportedGrantType, authz.InvalidScope,
-		authz.InvalidTarget, authz.InvalidAuthorizationDetails, authz.InvalidDPoPProof:
-		return http.StatusBadRequest, true
-	}
-	return 0, false
-}

@@ -23,6 +23,8 @@ type answer struct {
 	token      bool          // it carries a token: Pragma too (TOK-30)
 	identity   bool          // 415: which codings are understood (RFC 9110, Section 12.5.3)
 	close      bool          // the rest of the request will not be read
+	negotiated bool          // its form depends on Accept (RFC 9110, Section 12.5.5)
+	challenge  []string      // WWW-Authenticate; nil: that of Basic, for a 401 alone
 }
 
 // Media types.
@@ -49,8 +51,14 @@ func (h *Handler) write(w http.ResponseWriter, c *call, a *answer) {
 		field["Content-Type"] = h.shared.media[a.media]
 	}
 	h.writeCaching(field, a)
-	if a.status == http.StatusUnauthorized { // RFC 9110, Section 15.5.2; TOK-39
-		field["Www-Authenticate"] = h.shared.challenge
+	switch { // RFC 9110, Section 15.5.2; TOK-39
+	case a.challenge != nil:
+		field["Www-Authenticate"] = a.challenge
+	case a.status == http.StatusUnauthorized:
+		field["Www-Authenticate"] = h.shared.basic
+	}
+	if a.negotiated {
+		field["Vary"] = h.shared.accept
 	}
 	if a.allow != "" {
 		field.Set("Allow", a.allow)
@@ -86,18 +94,23 @@ func (h *Handler) writeCaching(field http.Header, a *answer) {
 
 // shared are the values of header fields that never change.
 type shared struct {
-	media                       map[string][]string
-	noStore, noCache, challenge []string
+	media            map[string][]string
+	noStore, noCache []string
+	accept           []string
+	basic, either    []string // challenges: of Basic, and of Basic and Bearer
 }
 
 func newShared(realm string) shared {
+	basic := `Basic realm="` + realm + `", charset="UTF-8"` // RFC 7617, Section 2.1
 	return shared{
 		media: map[string][]string{
-			mediaJSON: {mediaJSON}, mediaJWKSet: {mediaJWKSet}, mediaText: {mediaText},
+			mediaJSON: {mediaJSON}, mediaJWKSet: {mediaJWKSet}, mediaText: {mediaText}, mediaIntrospection: {mediaIntrospection},
 		},
-		noStore:   []string{"no-store"},
-		noCache:   []string{"no-cache"},
-		challenge: []string{`Basic realm="` + realm + `", charset="UTF-8"`}, // RFC 7617, Section 2.1
+		noStore: []string{"no-store"},
+		noCache: []string{"no-cache"},
+		accept:  []string{"Accept"},
+		basic:   []string{basic},
+		either:  []string{basic, `Bearer realm="` + realm + `"`}, // RFC 6750, Section 3: no error, nothing was sent
 	}
 }
 

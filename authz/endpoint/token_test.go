@@ -51,8 +51,20 @@ func TestTKE25_CredentialsInTheQuery(t *testing.T) {
 		"client_id=a": true, "client_secret=a": true, "client_assertion=a": true, "a=b&client_secret=x": true, "client_secret": true,
 		"a=b;client_secret=x": true, "client%5Fsecret=x": true, "client_id=%zz": true,
 	} {
-		if got := queryHasCredentials(query); got != want {
+		if got := inQuery(query).credentials; got != want {
 			t.Errorf("%q: %v", query, got)
+		}
+	}
+}
+
+func TestRVK02_INT03_TokensInTheQuery(t *testing.T) {
+	for query, want := range map[string]exposed{
+		"": {}, "xtoken=a": {}, "a=token": {}, "token_type_hint=x": {}, "Token=a": {},
+		"token=a": {token: true}, "access_token=a": {token: true}, "token": {token: true}, "a;token=x": {token: true}, "%74oken=x": {token: true},
+		"token=%zz": {token: true}, "token=a&client_id=b": {credentials: true, token: true},
+	} {
+		if got := inQuery(query); got != want {
+			t.Errorf("%q: %+v", query, got)
 		}
 	}
 }

@@ -62,7 +62,7 @@ var causeLabels = [...]string{
 	string(authz.CauseStoreUnavailable),
 
 	// Those of authz/endpoint, whose names stay in that package.
-	"caller_gone", "fault", "no_jwks", "panic",
+	"caller_gone", "fault", "method_not_allowed", "no_jwks", "not_found", "not_ready", "panic",
 }
 
 const (
