@@ -96,6 +96,14 @@ func (x *Index) Revocation(s Subject) (Revocation, bool) {
 	return r, ok
 }
 
+// Stored is Revocation without what SetKeys said.
+func (x *Index) Stored(s Subject) (Revocation, bool) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	r, ok := x.entries[s]
+	return r, ok
+}
+
 // Tokens returns how many single tokens of a client are revoked and not yet forgotten.
 func (x *Index) Tokens(client string) int {
 	x.mu.RLock()

@@ -16,6 +16,7 @@ import (
 
 	"github.com/marque-auth/marque/authz"
 	"github.com/marque-auth/marque/authz/endpoint"
+	"github.com/marque-auth/marque/authz/token"
 	"github.com/marque-auth/marque/configs"
 	"github.com/marque-auth/marque/keys"
 	"github.com/marque-auth/marque/keys/jose"
@@ -51,7 +52,11 @@ type server struct {
 	tokens       *authz.Server
 	registry     *authz.Registry
 	follower     *store.Follower
+	index        *token.Index
+	revoker      *authz.Revoker
+	refusals     *authz.Refusals
 
+	indexing  sync.Mutex   // held by who compares the index with the store, or sweeps it
 	live      atomic.Bool  // everything listens
 	confirmed atomic.Int64 // Unix nanoseconds at which the change feed was last read to its end
 	failed    chan error   // of a listener that ended by itself; one place for each
@@ -166,16 +171,32 @@ func (s *server) ready(context.Context) error {
 // decide makes what answers token requests and management calls.
 func (s *server) decide(context.Context) error {
 	var err error
+	s.index, s.refusals = token.NewIndex(), authz.NewRefusals()
+	s.revoker, err = authz.NewRevoker(authz.RevokerConfig{
+		Records:   s.store,
+		Index:     s.index,
+		Applied:   s.applied,
+		PerClient: s.config.Limits.TokenRevocations,
+		Now:       s.now,
+	})
+	if err != nil {
+		return err
+	}
 	s.tokens, err = authz.NewServer(authz.Config{
 		Issuer:       s.issuer,
 		Pepper:       s.secrets.Pepper,
 		Clients:      s.store,
 		Resources:    s.store,
 		Keys:         s.ring,
+		PublicKey:    s.ring.Lookup,
+		Revocations:  s.store,
+		Index:        s.index,
+		Revoker:      s.revoker,
 		ClientCache:  s.config.Cache.Clients,
 		StoreOutage:  time.Duration(s.config.Store.Outage),
 		ClientRate:   float64(s.config.Limits.ClientRate),
 		Failures:     float64(s.config.Limits.Failures),
+		Unknown:      float64(s.config.Limits.UnknownTokens),
 		SigningQueue: s.config.Limits.SigningQueue,
 		Now:          s.now,
 	})
@@ -187,6 +208,9 @@ func (s *server) decide(context.Context) error {
 		Pepper:          s.secrets.Pepper,
 		Clients:         s.store,
 		Resources:       s.store,
+		Revocations:     s.store,
+		Log:             s.store,
+		Revoker:         s.revoker,
 		ClaimNamespaces: s.config.Claims.Namespaces,
 		EnsureKeys:      s.ensureKeys,
 		Applied:         s.applied,
@@ -218,6 +242,7 @@ func (s *server) publicHandler() (http.Handler, error) {
 		Tokens:                   s.tokens,
 		Keys:                     s.ring,
 		Log:                      s.log,
+		Refusals:                 s.refusals,
 		Ready:                    s.ready,
 		TrustedProxies:           proxies,
 		SigningAlgorithms:        signingAlgorithms(s.config.Keys.Ed25519Name),

@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
+	"slices"
 	"syscall"
 
 	"github.com/marque-auth/marque/authz"
@@ -56,14 +58,18 @@ func (s *server) servePublic(context.Context) error {
 	if err != nil {
 		return err
 	}
-	public := endpoint.NewServer(h, s.log)
-	l := s.listener
-	if s.certificate != nil {
-		public.TLSConfig.Certificates = []tls.Certificate{*s.certificate}
-		l = tls.NewListener(l, public.TLSConfig)
-	}
-	s.serve("the public listener", public, l)
+	s.serveTCP("the public listener", h, s.listener)
 	return nil
+}
+
+// serveTCP runs an HTTP server that strangers can reach: with a certificate it speaks TLS.
+func (s *server) serveTCP(name string, h http.Handler, l net.Listener) {
+	server := endpoint.NewServer(h, s.log)
+	if s.certificate != nil {
+		server.TLSConfig.Certificates = []tls.Certificate{*s.certificate}
+		l = tls.NewListener(l, server.TLSConfig)
+	}
+	s.serve(name, server, l)
 }
 
 func (s *server) loadCertificate(context.Context) error {
@@ -103,18 +109,21 @@ func (s *server) serveAdminTCP(context.Context) error {
 	if s.admin == nil {
 		return nil
 	}
-	h, err := admin.NewTCP(admin.TCPConfig{Hosts: adminHosts(s.config.Admin)})
+	h, err := admin.NewTCP(admin.TCPConfig{Hosts: adminHosts(s.config.Admin, s.issuer)})
 	if err != nil {
 		return err
 	}
-	s.serve("the admin listener", endpoint.NewServer(h, s.log), s.admin)
+	s.serveTCP("the admin listener", h, s.admin)
 	return nil
 }
 
-// adminHosts are the names that the admin listener goes by: those that are set, and the address that
-// it listens on if that is one.
-func adminHosts(c configs.AdminConfig) []string {
-	hosts := c.Hosts
+// adminHosts are the names that the admin listener goes by: those that are set, the issuer's, which is
+// what the certificate says, and the address that it listens on if that is one.
+func adminHosts(c configs.AdminConfig, issuer string) []string {
+	hosts := slices.Clone(c.Hosts)
+	if u, err := url.Parse(issuer); err == nil && u.Hostname() != "" {
+		hosts = append(hosts, u.Hostname())
+	}
 	if host, _, err := net.SplitHostPort(c.Listen); err == nil {
 		if a, err := netip.ParseAddr(host); (err == nil && !a.IsUnspecified()) || (err != nil && host != "") {
 			hosts = append([]string{host}, hosts...)

@@ -92,6 +92,7 @@ func (s *server) follow(ctx context.Context) error {
 	}
 	s.background("the follower", func(ctx context.Context) { _ = s.follower.Run(ctx) }) // it logs, and only ends with ctx
 	s.background("the key timeline", s.stepKeys)
+	s.background("the sweep of the index", s.sweepIndex)
 	return nil
 }
 
@@ -106,21 +107,29 @@ func (s *server) apply(ctx context.Context, changes []store.Change) error {
 			s.tokens.ResourceChanged(authz.ResourceID(c.ID))
 		case store.KindRing:
 			ring = true
+		case store.KindRevocation: // below, all of them at once
 		default: // of a newer version that shares the store: dropping too much is harmless
 			s.tokens.AllChanged()
 			ring = true
 		}
 	}
+	if err := s.followRevocations(ctx, changes); err != nil {
+		return err
+	}
 	if ring {
-		return s.ring.Reload(ctx)
+		return s.reloadRing(ctx)
 	}
 	return nil
 }
 
-// reload drops every copy, unless the ring notices that the store went back in time: then what is held
-// is newer than what would be read, such as a client that was disabled since.
+// reload drops every copy and loads the index anew, unless the ring or the index notices that the store
+// went back in time: then what is held is newer than what would be read, such as a client that was
+// disabled since, and stays.
 func (s *server) reload(ctx context.Context) error {
-	if err := s.ring.Reload(ctx); err != nil {
+	if err := s.reloadRing(ctx); err != nil {
+		return err
+	}
+	if err := s.loadIndex(ctx); err != nil {
 		return err
 	}
 	s.tokens.AllChanged()
@@ -133,21 +142,19 @@ func (s *server) stepKeys(ctx context.Context) {
 	ticks := time.NewTicker(time.Duration(s.config.Keys.RefreshInterval))
 	defer ticks.Stop()
 	failing := false
-	last := time.Now()
+	clock := steady{last: time.Now(), most: max(time.Duration(s.config.Leeway), minClockJump)}
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticks.C:
 		}
-		now := time.Now()
-		jump := clockJump(last, now)
-		last = now
-		if jump.Abs() > max(time.Duration(s.config.Leeway), minClockJump) {
+		if jump, jumped := clock.look(time.Now()); jumped {
 			s.log.ErrorContext(ctx, "the clock jumped; signing keys are left as they are until it has stood for a refresh interval", "by", jump.String())
 			continue
 		}
 		err := s.ring.Step(ctx, s.now())
+		s.indexKeys() // the step may have read what another process revoked
 		switch {
 		case ctx.Err() != nil:
 			return
