@@ -16,7 +16,6 @@ import (
 	"golang.org/x/oauth2/clientcredentials"
 
 	"github.com/marque-auth/marque/configs"
-	"github.com/marque-auth/marque/keys/jose"
 )
 
 // issued is a token response: RFC 6749, Section 5.1.
@@ -44,7 +43,11 @@ func (a *app) tokenGet() *cobra.Command {
 		}
 		ctx, cancel := context.WithTimeout(context.WithValue(cmd.Context(), oauth2.HTTPClient, outward()), callTimeout)
 		defer cancel()
-		endpoint, err := tokenEndpoint(ctx, issuer)
+		served, err := discover(ctx, issuer)
+		if err != nil {
+			return err
+		}
+		endpoint, err := served.endpoint("token endpoint", served.TokenEndpoint)
 		if err != nil {
 			return err
 		}
@@ -89,47 +92,6 @@ func (a *app) clientSecret(file string) (configs.Secret, error) {
 		return configs.Secret{}, usagef("the client's secret is missing: set %s, or name a file with --secret-file", configs.VariableClientSecret)
 	}
 	return configs.NewSecret(text), nil
-}
-
-// tokenEndpoint asks the issuer's metadata where tokens are to be had: RFC 8414, Section 3.
-func tokenEndpoint(ctx context.Context, issuer string) (string, error) {
-	u, err := url.Parse(issuer)
-	if err != nil {
-		return "", err
-	}
-	u.Path = "/.well-known/oauth-authorization-server" + strings.TrimSuffix(u.Path, "/")
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
-	if err != nil {
-		return "", err
-	}
-	resp, err := outward().Do(r)
-	if err != nil {
-		return "", fmt.Errorf("ask the issuer for its metadata: %w", err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxTokenInput))
-	if err != nil {
-		return "", fmt.Errorf("read the issuer's metadata: %w", err)
-	}
-	if resp.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("%s answered %s: is %q the issuer identifier?", u, resp.Status, issuer)
-	}
-	var m struct {
-		Issuer        string `json:"issuer"`
-		TokenEndpoint string `json:"token_endpoint"`
-	}
-	if err := jose.StrictUnmarshal(body, &m, false); err != nil {
-		return "", fmt.Errorf("%s is no metadata document", u)
-	}
-	// RFC 8414, Section 3.3: otherwise any issuer could collect the secrets of another's clients.
-	if m.Issuer != issuer {
-		return "", fmt.Errorf("%s is the metadata of another issuer, %q; identifiers compare as strings", u, clean(m.Issuer))
-	}
-	to, err := url.Parse(m.TokenEndpoint)
-	if err != nil || to.Host == "" || (to.Scheme != "https" && to.Scheme != u.Scheme) {
-		return "", fmt.Errorf("%s names no usable token endpoint", u)
-	}
-	return m.TokenEndpoint, nil
 }
 
 // getToken asks once, and explains a refusal by what the server said of it.

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -38,7 +39,9 @@ type server struct {
 	log    *slog.Logger
 	now    func() time.Time
 
+	started      time.Time // as the machine's clock says
 	db           *boltstore.DB
+	database     fs.FileInfo      // the file as it was opened
 	certificate  *tls.Certificate // nil for plain HTTP
 	listener     net.Listener     // the public one
 	admin        net.Listener     // over TCP; nil if there is none
@@ -81,7 +84,7 @@ func start(ctx context.Context, c configs.Config, o options) (*server, error) {
 	if o.now == nil {
 		o.now = time.Now
 	}
-	s := &server{config: c, log: o.log, now: o.now, failed: make(chan error, 3)}
+	s := &server{config: c, log: o.log, now: o.now, started: time.Now(), failed: make(chan error, 3)}
 	sample := s.sample
 	if !c.Dev || o.withoutSample {
 		sample = func(context.Context) error { return nil }

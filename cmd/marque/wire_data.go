@@ -47,7 +47,8 @@ func (s *server) openData(context.Context) error {
 	}
 	s.db = db
 	s.onClose("the store", func(context.Context) error { return db.Close() })
-	return nil
+	s.database, err = os.Stat(filepath.Join(dir, databaseName))
+	return err
 }
 
 // openDatabase opens the database, which it makes unless it must exist.

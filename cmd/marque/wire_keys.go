@@ -41,13 +41,17 @@ func (s *server) openRing(ctx context.Context) error {
 	return s.ring.Step(ctx, s.now())
 }
 
-// algorithmsInUse returns what the resources are signed with, each once.
 func (s *server) algorithmsInUse(ctx context.Context) ([]jose.Algorithm, error) {
+	return algorithmsOf(ctx, s.store)
+}
+
+// algorithmsOf returns what the resources are signed with, each once.
+func algorithmsOf(ctx context.Context, records authz.ResourceRecords) ([]jose.Algorithm, error) {
 	const page = 256
 	var all []jose.Algorithm
 	var after authz.ResourceID
 	for {
-		resources, err := s.store.ListResources(ctx, after, page)
+		resources, err := records.ListResources(ctx, after, page)
 		if err != nil {
 			return nil, err
 		}

@@ -1,0 +1,167 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/marque-auth/marque/configs"
+	"github.com/marque-auth/marque/keys"
+	"github.com/marque-auth/marque/keys/jose"
+	"github.com/marque-auth/marque/store"
+	"github.com/marque-auth/marque/store/boltstore"
+)
+
+// doctor looks at one installation, in the running server or, when none runs, in its place. It
+// changes nothing.
+type doctor struct {
+	findings
+	config configs.Config
+	now    func() time.Time
+
+	db           *boltstore.DB
+	store        *boltstore.Store
+	keks         []*jose.KEK
+	installation keys.Installation
+	issuer       string
+
+	server *server // nil: none runs
+}
+
+// examine looks at everything, from inside the server.
+func (s *server) examine(ctx context.Context) []finding {
+	d := &doctor{
+		config: s.config, now: s.now, db: s.db, store: s.store, keks: s.keks,
+		installation: s.installation, issuer: s.issuer, server: s,
+	}
+	d.lookAtFiles()
+	d.lookAtKEK()
+	d.lookAtRest(ctx)
+	return d.all
+}
+
+// lookAtRest is what needs the records.
+func (d *doctor) lookAtRest(ctx context.Context) {
+	d.lookAtLock()
+	d.lookAtInstallation(ctx)
+	d.lookAtRecords(ctx)
+	d.lookAtClock(ctx)
+	d.lookAtKeys(ctx)
+	if d.server != nil {
+		d.lookAtFollower()
+	}
+	d.lookAtCertificate()
+	d.lookAtListeners(ctx)
+	d.lookAtIssuer(ctx)
+}
+
+// examineFolder looks at a data folder that no server runs on. The error is of what stands in the way
+// of looking at all.
+func examineFolder(ctx context.Context, c configs.Config) ([]finding, error) {
+	if _, err := os.Stat(filepath.Join(c.Data, databaseName)); errors.Is(err, os.ErrNotExist) {
+		return nil, noInstallation(c.Data)
+	}
+	// What --dev made is looked at as what it is; only --dev keeps its key there.
+	if _, err := os.Lstat(filepath.Join(c.Data, devKEKName)); err == nil && c.Keys.KEKFile == "" && c.Keys.KEK.IsZero() {
+		c.Dev = true
+	}
+	d := &doctor{config: c, now: time.Now}
+	d.lookAtFiles()
+	if err := d.open(ctx); err != nil {
+		d.lookAtKEK()
+		d.error("records", c.Data, openFix(err), "%v", err)
+		return d.all, nil
+	}
+	defer d.db.Close()
+	d.lookAtKEK()
+	d.lookAtRest(ctx)
+	return d.all, nil
+}
+
+// open takes the lock and opens what the installation record sealed. After an error nothing is open.
+func (d *doctor) open(ctx context.Context) (err error) {
+	d.db, err = openDatabase(d.config, true, func(text string) {
+		d.warning("records", d.config.Data, "restore the database from a backup if it gets worse", "%s", text)
+	})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.db.Close())
+		}
+	}()
+	if d.installation, err = d.db.Installation(ctx); err != nil {
+		return err
+	}
+	c := d.config
+	if c.Dev && c.Keys.KEKFile == "" && c.Keys.KEK.IsZero() {
+		c.Keys.KEKFile = filepath.Join(c.Data, devKEKName)
+	}
+	if d.keks, err = readKEKs(c); err != nil {
+		return err
+	}
+	secrets, err := d.installation.Open(d.keks)
+	if err != nil {
+		return err
+	}
+	d.issuer = d.installation.Issuer
+	if c.Issuer != "" && c.Issuer != d.issuer {
+		d.error("issuer", c.Issuer, "correct the issuer in the configuration, or name another data folder",
+			"the configuration says %s, and the installation was made for %s; it does not start", c.Issuer, d.issuer)
+	}
+	envelope, err := store.NewEnvelope(secrets.RecordKey, c.Store.Namespace)
+	if err != nil {
+		return err
+	}
+	d.store, err = boltstore.New(d.db, envelope)
+	return err
+}
+
+func openFix(err error) string {
+	switch {
+	case errors.Is(err, boltstore.ErrLocked):
+		return "a process has the database open and does not answer on the socket: look for it, and end it"
+	case errors.Is(err, keys.ErrKEK), errors.Is(err, os.ErrNotExist):
+		return "name the key-encryption key: without it no record can be authenticated"
+	}
+	return recordFix(err)
+}
+
+func uid(n uint32) string { return strconv.FormatUint(uint64(n), 10) }
+
+func (a *app) doctorCommand() *cobra.Command {
+	var p *printer
+	var settings *settingFlags
+	cmd := verb("doctor", "Look for what is wrong, or will be: each finding with its fix", func(cmd *cobra.Command, _ []string) error {
+		c, err := settings.load(false)
+		if err != nil {
+			return err
+		}
+		found, err := a.examination(cmd.Context(), c.Config)
+		if err != nil {
+			return err
+		}
+		if err := p.print(found, func(w io.Writer) { judgement(w, found) }); err != nil {
+			return err
+		}
+		if n := countLevel(found, levelError); n > 0 {
+			return fmt.Errorf("%d of %d findings are errors", n, len(found))
+		}
+		return nil
+	})
+	cmd.Long = "Looks at the installation through the running server, or directly when none runs: every record\n" +
+		"against its authentication code, files and their modes, the disk and the lock, the clock, signing\n" +
+		"keys against the settings, certificate, listeners, and what is really served at the issuer.\n" +
+		"Changes nothing. Exit code 1 if a finding is an error."
+	settings = a.settings(cmd, "data", "kek-file")
+	p = a.printing(cmd)
+	return cmd
+}

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/marque-auth/marque/keys"
+	"github.com/marque-auth/marque/keys/jose"
+)
+
+// keyPeriod is the age at which a signing key should make room for the next one.
+const keyPeriod = 30 * 24 * time.Hour
+
+// lookAtKeys checks each ring of signing keys against its timeline and today's settings.
+func (d *doctor) lookAtKeys(ctx context.Context) {
+	const check = "keys"
+	rings, err := d.store.Rings(ctx)
+	if err != nil {
+		d.error(check, "", recordFix(err), "the signing keys cannot be read: %v", err)
+		return
+	}
+	have := map[jose.Algorithm]bool{}
+	for _, r := range rings {
+		have[r.Algorithm] = true
+		d.lookAtRing(r)
+	}
+	used, err := algorithmsOf(ctx, d.store)
+	if err != nil {
+		d.error(check, "", recordFix(err), "the resources cannot be read: %v", err)
+		return
+	}
+	if !slices.Contains(used, defaultAlgorithm) {
+		used = append(used, defaultAlgorithm)
+	}
+	for _, alg := range used {
+		if !have[alg] {
+			d.error(check, string(alg), d.start("the server makes one when it starts"), "there is no key, and resources are signed with it")
+		}
+	}
+}
+
+func (d *doctor) lookAtRing(r keys.RingRecord) {
+	const check = "keys"
+	now := d.now()
+	alg := string(r.Algorithm)
+	active, signs := r.Signing(now)
+	next := false
+	for _, k := range r.Keys {
+		switch r.State(k.KeyID, now) {
+		case keys.StateNext:
+			next = true
+			d.lookAtWindows(k)
+			if !k.SignFrom.IsZero() {
+				d.ok(check, k.KeyID, "%s: takes over at %s", alg, instant(&k.SignFrom))
+			}
+		case keys.StateActive, keys.StateRetiring:
+			d.lookAtWindows(k)
+		case keys.StateRevoked:
+			d.ok(check, k.KeyID, "%s: revoked at %s; every token that it signed is void", alg, instant(&k.RevokedAt))
+		default:
+		}
+	}
+	switch age := now.Sub(active.SignFrom); {
+	case !signs:
+		d.error(check, alg, d.start("wait for the next key's time, which marque key list shows, or restore the database from a backup"),
+			"no key signs: requests for its resources are answered 503")
+	case age > keyPeriod:
+		d.warning(check, active.KeyID, "marque key rotate --algorithm "+alg, "%s: has signed for %d days; %d are enough", alg, age/(24*time.Hour), keyPeriod/(24*time.Hour))
+	default:
+		d.ok(check, active.KeyID, "%s: signs since %s", alg, instant(&active.SignFrom))
+	}
+	if !next {
+		d.warning(check, alg, d.start("the server makes one by itself every keys.refresh_interval; its log says why it does not"),
+			"there is no next key: if this one had to be revoked, nothing could take over at once")
+	}
+}
+
+// lookAtWindows holds the stamps of a published key to the settings. Longer stamps are obeyed, and
+// are no fault; shorter ones grow at the server's next step.
+func (d *doctor) lookAtWindows(k keys.Key) {
+	const check = "keys"
+	lead := time.Duration(d.config.Keys.PublishLead)
+	retire := time.Duration(d.config.Store.Outage) + time.Duration(d.config.Keys.RefreshInterval) + keys.MaxTokenLifetime + keys.MaxVerifierLeeway
+	switch w := k.Windows; {
+	case w.PublishLead < lead || w.RetireAfter < retire:
+		d.warning(check, k.KeyID, d.start("the server lengthens them at its next step; its log says why it does not"),
+			"its stamped windows are shorter than the settings: lead %s (now %s), retires for %s (now %s)",
+			shortDuration(w.PublishLead), shortDuration(lead), shortDuration(w.RetireAfter), shortDuration(retire))
+	case w.PublishLead > lead || w.RetireAfter > retire:
+		d.ok(check, k.KeyID, "earlier, longer settings still hold for it: lead %s, retires for %s", shortDuration(w.PublishLead), shortDuration(w.RetireAfter))
+	default:
+	}
+	if k.PublishedAt.After(d.now().Add(time.Duration(d.config.Leeway) + time.Second)) {
+		d.error("clock", k.KeyID, "set the clock, and let a time daemon keep it", "this key was published in the future, at %s", instant(&k.PublishedAt))
+	}
+}
+
+// start says how to mend what a running server mends by itself.
+func (d *doctor) start(running string) string {
+	if d.server != nil {
+		return running
+	}
+	return "start the server, which sees to it"
+}
