@@ -5,10 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -16,17 +20,29 @@ import (
 	"github.com/marque-auth/marque/configs"
 )
 
-// connection is the way from a command to the running server: the socket in its data folder.
+// connection is the way from a command to the running server: the socket in its data folder, or the
+// admin listener of another machine.
 type connection struct {
 	app    *app
 	data   string
 	socket string
+
+	remote remote
+	reason string
 }
 
-// connection adds --data to a command.
+// connection adds to a command the flags that say where the server is.
 func (a *app) connection(cmd *cobra.Command) *connection {
 	c := &connection{app: a}
 	a.dataFlag(cmd, &c.data)
+	c.remote.flags(cmd)
+	return c
+}
+
+// changing is connection for a command that changes something: it takes a reason for the audit log.
+func (a *app) changing(cmd *cobra.Command) *connection {
+	c := a.connection(cmd)
+	cmd.Flags().StringVar(&c.reason, "reason", "", "why, for the audit log; at most 256 bytes")
 	return c
 }
 
@@ -36,6 +52,12 @@ func (a *app) dataFlag(cmd *cobra.Command, data *string) {
 
 // open returns a client of the management API. It connects when it is used.
 func (c *connection) open() (*client.ClientWithResponses, error) {
+	if err := checkReason(c.reason); err != nil {
+		return nil, err
+	}
+	if c.remote.given() {
+		return c.openRemote()
+	}
 	if c.data == "" {
 		dir, err := configs.DefaultData(c.app.environ)
 		if err != nil {
@@ -52,14 +74,39 @@ func (c *connection) open() (*client.ClientWithResponses, error) {
 		return nil, err
 	}
 	if plain, ok := api.ClientInterface.(*client.Client); ok {
-		plain.Client = &repeating{plain.Client}
+		plain.Client = &explaining{&repeating{plain.Client}, c.reason}
 	}
 	return api, nil
+}
+
+// explaining sends the reason of a change along.
+type explaining struct {
+	next   client.HttpRequestDoer
+	reason string
+}
+
+// Do implements client.HttpRequestDoer.
+func (d *explaining) Do(r *http.Request) (*http.Response, error) {
+	if d.reason != "" {
+		r.Header.Set("X-Marque-Reason", d.reason)
+	}
+	return d.next.Do(r)
+}
+
+// checkReason finds what the server would refuse, and what net/http would refuse with less to say.
+func checkReason(reason string) error {
+	odd := func(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == '\u2028' || r == '\u2029' }
+	if len(reason) > 256 || !utf8.ValidString(reason) || strings.ContainsFunc(reason, odd) {
+		return usagef("--reason: one line of at most 256 bytes, without control characters")
+	}
+	return nil
 }
 
 // failed explains why the server could not be asked.
 func (c *connection) failed(err error) error {
 	switch {
+	case c.remote.given():
+		return c.remote.failed(err)
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
 		return c.notRunning()
 	case errors.Is(err, fs.ErrPermission):

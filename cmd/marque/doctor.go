@@ -165,3 +165,8 @@ func (a *app) doctorCommand() *cobra.Command {
 	p = a.printing(cmd)
 	return cmd
 }
+
+// examination asks the running server, or looks itself when none runs.
+func (a *app) examination(ctx context.Context, c configs.Config) ([]finding, error) {
+	return examineFolder(ctx, c)
+}

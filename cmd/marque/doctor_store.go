@@ -93,7 +93,7 @@ func (d *doctor) lookAtClock(ctx context.Context) {
 func (d *doctor) lookAtFollower() {
 	const check = "server"
 	s := d.server
-	age := d.now().Sub(time.Unix(0, s.confirmed.Load()))
+	age := d.now().Sub(s.confirmedAt())
 	switch limit := max(5*time.Duration(d.config.Cache.MaxAge), 10*time.Second); {
 	case age > time.Duration(d.config.Store.Outage):
 		d.error(check, s.issuer, "read the server's log; it says why the store cannot be followed",

@@ -42,6 +42,7 @@ func (a *app) root() *cobra.Command {
 		a.clientCommand(),
 		a.keyCommand(),
 		a.tokenCommand(),
+		a.doctorCommand(),
 		a.configCommand(),
 		a.versionCommand(),
 	)

@@ -29,10 +29,10 @@ func outward() *http.Client {
 
 // plainHTTP reports whether a URL is http, and refuses one that leaves this machine: what goes there
 // is a secret, and what comes back are keys to be trusted.
-func plainHTTP(issuer string) (bool, error) {
-	u, err := url.Parse(issuer)
+func plainHTTP(flag, address string) (bool, error) {
+	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-		return false, usagef("--issuer: %q is not a URL such as https://as.example", issuer)
+		return false, usagef("%s: %q is not a URL such as https://as.example", flag, address)
 	}
 	if u.Scheme == "https" {
 		return false, nil

@@ -34,10 +34,10 @@ func (a *app) tokenGet() *cobra.Command {
 	)
 	cmd := verb("get", "Get an access token with a client's credentials", func(cmd *cobra.Command, _ []string) error {
 		a.noteCommas(scopes...)
-		if _, err := plainHTTP(issuer); err != nil {
+		if _, err := plainHTTP("--issuer", issuer); err != nil {
 			return err
 		}
-		secret, err := a.clientSecret(secretFile)
+		secret, err := a.clientSecret(secretFile, "secret-file")
 		if err != nil {
 			return err
 		}
@@ -74,7 +74,7 @@ func (a *app) tokenGet() *cobra.Command {
 
 // clientSecret reads the secret from the file, or else from the environment. One line end after it
 // is not part of it.
-func (a *app) clientSecret(file string) (configs.Secret, error) {
+func (a *app) clientSecret(file, flag string) (configs.Secret, error) {
 	text := ""
 	for _, kv := range a.environ {
 		if v, ok := strings.CutPrefix(kv, configs.VariableClientSecret+"="); ok {
@@ -89,7 +89,7 @@ func (a *app) clientSecret(file string) (configs.Secret, error) {
 		text = strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r")
 	}
 	if text == "" {
-		return configs.Secret{}, usagef("the client's secret is missing: set %s, or name a file with --secret-file", configs.VariableClientSecret)
+		return configs.Secret{}, usagef("the client's secret is missing: set %s, or name a file with --%s", configs.VariableClientSecret, flag)
 	}
 	return configs.NewSecret(text), nil
 }

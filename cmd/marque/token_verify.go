@@ -33,7 +33,7 @@ func (a *app) tokenVerify() *cobra.Command {
 	var p *printer
 	var issuer, audience string
 	cmd := verb("verify", "Verify a token on stdin as a service would, by the issuer's published keys", func(cmd *cobra.Command, _ []string) error {
-		insecure, err := plainHTTP(issuer)
+		insecure, err := plainHTTP("--issuer", issuer)
 		if err != nil {
 			return err
 		}

@@ -58,6 +58,7 @@ type server struct {
 	index        *token.Index
 	revoker      *authz.Revoker
 	refusals     *authz.Refusals
+	metrics      *metrics
 
 	indexing  sync.Mutex   // held by who compares the index with the store, or sweeps it
 	live      atomic.Bool  // everything listens
@@ -162,7 +163,7 @@ func (s *server) ready(context.Context) error {
 		return errors.New("starting, or stopping")
 	}
 	now := s.now()
-	if age := now.Sub(time.Unix(0, s.confirmed.Load())); age > time.Duration(s.config.Store.Outage) {
+	if age := now.Sub(s.confirmedAt()); age > time.Duration(s.config.Store.Outage) {
 		return fmt.Errorf("the store was last heard of %v ago", age)
 	}
 	if _, err := s.ring.Signer(defaultAlgorithm, now); err != nil {
@@ -171,10 +172,21 @@ func (s *server) ready(context.Context) error {
 	return nil
 }
 
+// confirmedAt is when the change feed was last read to its end; zero if it never was.
+func (s *server) confirmedAt() time.Time {
+	if n := s.confirmed.Load(); n != 0 {
+		return time.Unix(0, n)
+	}
+	return time.Time{}
+}
+
 // decide makes what answers token requests and management calls.
 func (s *server) decide(context.Context) error {
 	var err error
 	s.index, s.refusals = token.NewIndex(), authz.NewRefusals()
+	s.metrics = newMetrics(metricsConfig{
+		Build: thisBuild(), Revocations: s.index.Len, Confirmed: s.confirmedAt, Keys: s.ring.List, Now: s.now, Log: s.log,
+	})
 	s.revoker, err = authz.NewRevoker(authz.RevokerConfig{
 		Records:   s.store,
 		Index:     s.index,
@@ -246,6 +258,7 @@ func (s *server) publicHandler() (http.Handler, error) {
 		Keys:                     s.ring,
 		Log:                      s.log,
 		Refusals:                 s.refusals,
+		Meter:                    s.metrics,
 		Ready:                    s.ready,
 		TrustedProxies:           proxies,
 		SigningAlgorithms:        signingAlgorithms(s.config.Keys.Ed25519Name),

@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/clientcredentials"
+
+	"github.com/marque-auth/marque/authz"
+	"github.com/marque-auth/marque/authz/admin/client"
+	"github.com/marque-auth/marque/configs"
+)
+
+// remote is the admin listener of another machine, and the client by whose credentials this command
+// speaks there.
+type remote struct {
+	admin      string
+	issuer     string
+	clientID   string
+	secretFile string
+	fileFlag   string // the name of the flag of secretFile
+}
+
+// flags adds what names another machine. --admin itself is left out where the command has one of its
+// own, which then takes an address too, and --secret-file where that is about another secret.
+func (r *remote) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	if f.Lookup("admin") == nil {
+		f.StringVar(&r.admin, "admin", "", "URL of the admin listener of another machine; needs --issuer and --client-id")
+	}
+	if f.Lookup("issuer") == nil {
+		f.StringVar(&r.issuer, "issuer", "", "with --admin: the server's issuer identifier")
+	}
+	if f.Lookup("client-id") == nil {
+		f.StringVar(&r.clientID, "client-id", "", "with --admin: a client that was created with --admin; its secret comes in $"+configs.VariableClientSecret+" or from a file")
+	}
+	if r.fileFlag = "secret-file"; f.Lookup(r.fileFlag) != nil {
+		r.fileFlag = "admin-secret-file"
+	}
+	f.StringVar(&r.secretFile, r.fileFlag, "", "with --admin: the file with that client's secret")
+}
+
+func (r *remote) given() bool { return r.admin != "" }
+
+// adminFlag is --admin of a command for which it is a right of the client that it is about, and with an
+// address, --admin=URL, the other machine.
+type adminFlag struct {
+	right *bool
+	url   *string
+}
+
+// withAdminRight adds --admin to such a command, before its connection is made.
+func withAdminRight(f *pflag.FlagSet, right *bool, url *string, usage string) {
+	f.Var(&adminFlag{right, url}, "admin", usage+"; --admin=URL names another machine's admin listener instead")
+	f.Lookup("admin").NoOptDefVal = "true"
+}
+
+func (f *adminFlag) String() string { return "" }
+
+func (*adminFlag) Type() string { return "right, or URL" }
+
+// Set implements pflag.Value.
+func (f *adminFlag) Set(s string) error {
+	switch {
+	case s == "true" || s == "false":
+		*f.right = s == "true"
+	case strings.Contains(s, "://"):
+		*f.url = s
+	default:
+		return errors.New("write --admin, --admin=false, or --admin=URL")
+	}
+	return nil
+}
+
+// openRemote returns a client of the management API on another machine. The secret goes to the issuer
+// alone; the admin listener sees a token that is good for nothing else.
+func (c *connection) openRemote() (*client.ClientWithResponses, error) {
+	r := &c.remote
+	if c.data != "" {
+		return nil, usagef("--data is a folder on this machine, and --admin another machine; give one of them")
+	}
+	if r.issuer == "" || r.clientID == "" {
+		return nil, usagef("--admin needs --issuer and --client-id, for a token to show there")
+	}
+	u, err := url.Parse(r.admin)
+	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") != "" {
+		return nil, usagef("--admin: %q is not the URL of a listener, such as https://as.example:8081", r.admin)
+	}
+	for flag, address := range map[string]string{"--admin": r.admin, "--issuer": r.issuer} {
+		if _, err := plainHTTP(flag, address); err != nil {
+			return nil, err
+		}
+	}
+	secret, err := c.app.clientSecret(r.secretFile, r.fileFlag)
+	if err != nil {
+		return nil, err
+	}
+	bearer := &bearer{next: outward(), fetch: func(ctx context.Context) (string, error) { return r.token(ctx, secret) }}
+	return client.NewClientWithResponses(u.Scheme+"://"+u.Host, client.WithHTTPClient(&explaining{&repeating{bearer}, c.reason}))
+}
+
+// token gets an access token for the management API, as any client gets one.
+func (r *remote) token(ctx context.Context, secret configs.Secret) (string, error) {
+	ctx, cancel := context.WithTimeout(context.WithValue(ctx, oauth2.HTTPClient, outward()), callTimeout)
+	defer cancel()
+	served, err := discover(ctx, r.issuer)
+	if err != nil {
+		return "", err
+	}
+	endpoint, err := served.endpoint("token endpoint", served.TokenEndpoint)
+	if err != nil {
+		return "", err
+	}
+	t, err := getToken(ctx, clientcredentials.Config{
+		ClientID: r.clientID, ClientSecret: secret.Reveal(), TokenURL: endpoint, AuthStyle: oauth2.AuthStyleInHeader,
+		Scopes: []string{authz.ScopeAdmin}, EndpointParams: url.Values{"resource": {string(authz.AdminResource(r.issuer))}},
+	})
+	return t.AccessToken, err
+}
+
+// bearer shows a token, which it gets before the first request.
+type bearer struct {
+	next  client.HttpRequestDoer
+	fetch func(context.Context) (string, error)
+
+	once  sync.Once
+	token string
+	err   error
+}
+
+// errNoToken marks what went wrong before the admin listener was asked.
+type errNoToken struct{ error }
+
+func (e errNoToken) Unwrap() error { return e.error }
+
+// Do implements client.HttpRequestDoer.
+func (b *bearer) Do(r *http.Request) (*http.Response, error) {
+	b.once.Do(func() { b.token, b.err = b.fetch(r.Context()) })
+	if b.err != nil {
+		return nil, errNoToken{b.err}
+	}
+	r.Header.Set("Authorization", "Bearer "+b.token)
+	return b.next.Do(r)
+}
+
+func (r *remote) failed(err error) error {
+	var before errNoToken
+	if errors.As(err, &before) {
+		return fmt.Errorf("get a token for %s: %w", authz.AdminResource(r.issuer), before.error)
+	}
+	return fmt.Errorf("ask %s: %w", r.admin, err)
+}
