@@ -8,10 +8,12 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/marque-auth/marque/authz/admin/client"
 	"github.com/marque-auth/marque/configs"
 	"github.com/marque-auth/marque/keys"
 	"github.com/marque-auth/marque/keys/jose"
@@ -140,19 +142,16 @@ func uid(n uint32) string { return strconv.FormatUint(uint64(n), 10) }
 func (a *app) doctorCommand() *cobra.Command {
 	var p *printer
 	var settings *settingFlags
+	conn := &connection{app: a}
 	cmd := verb("doctor", "Look for what is wrong, or will be: each finding with its fix", func(cmd *cobra.Command, _ []string) error {
-		c, err := settings.load(false)
-		if err != nil {
-			return err
-		}
-		found, err := a.examination(cmd.Context(), c.Config)
+		found, err := a.examination(cmd.Context(), conn, settings)
 		if err != nil {
 			return err
 		}
 		if err := p.print(found, func(w io.Writer) { judgement(w, found) }); err != nil {
 			return err
 		}
-		if n := countLevel(found, levelError); n > 0 {
+		if n := countLevel(found, client.FindingLevelError); n > 0 {
 			return fmt.Errorf("%d of %d findings are errors", n, len(found))
 		}
 		return nil
@@ -161,12 +160,46 @@ func (a *app) doctorCommand() *cobra.Command {
 		"against its authentication code, files and their modes, the disk and the lock, the clock, signing\n" +
 		"keys against the settings, certificate, listeners, and what is really served at the issuer.\n" +
 		"Changes nothing. Exit code 1 if a finding is an error."
+	conn.remote.flags(cmd)
 	settings = a.settings(cmd, "data", "kek-file")
 	p = a.printing(cmd)
 	return cmd
 }
 
 // examination asks the running server, or looks itself when none runs.
-func (a *app) examination(ctx context.Context, c configs.Config) ([]finding, error) {
-	return examineFolder(ctx, c)
+func (a *app) examination(ctx context.Context, conn *connection, settings *settingFlags) ([]client.Finding, error) {
+	var local configs.Config
+	if !conn.remote.given() {
+		c, err := settings.load(false)
+		if err != nil {
+			return nil, err
+		}
+		local, conn.data = c.Config, c.Data
+	}
+	api, err := conn.open()
+	if err != nil {
+		return nil, err
+	}
+	r, err := api.DoctorWithResponse(ctx)
+	switch {
+	case err != nil && !conn.remote.given() && (errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED)):
+		found, err := examineFolder(ctx, local)
+		return spoken(found), err
+	case err != nil:
+		return nil, conn.failed(err)
+	case r.JSON200 == nil:
+		return nil, refusedBy(r.ApplicationProblemJSONDefault, r.StatusCode(), subject{})
+	}
+	return nonNil(r.JSON200.Findings), nil
+}
+
+// spoken returns findings as the management API writes them, so that --json prints one form.
+func spoken(found []finding) []client.Finding {
+	all := []client.Finding{}
+	for _, f := range found {
+		all = append(all, client.Finding{
+			Check: f.Check, Level: client.FindingLevel(f.Level), Subject: given(f.Subject), Message: given(f.Message), Fix: given(f.Fix),
+		})
+	}
+	return all
 }

@@ -3,13 +3,13 @@ package main
 import (
 	"context"
 	"errors"
-	"github.com/marque-auth/marque/authz"
 	"io"
 	"net/http"
 	"strings"
 	"syscall"
 	"testing"
 
+	"github.com/marque-auth/marque/authz"
 	"github.com/marque-auth/marque/authz/admin/client"
 )
 

@@ -104,6 +104,20 @@ func (s *server) serveAdmin(context.Context) error {
 	return nil
 }
 
+// adminConfig is what the management API is made of, whichever way it is reached.
+func (s *server) adminConfig() admin.Config {
+	return admin.Config{
+		Registry: s.registry, Tokens: s.tokens, Keys: s.ring, Refusals: s.refusals, Log: s.log,
+		Doctor: func(ctx context.Context) ([]admin.Finding, error) {
+			var all []admin.Finding
+			for _, f := range s.examine(ctx) {
+				all = append(all, admin.Finding(f))
+			}
+			return all, nil
+		},
+	}
+}
+
 // serveAdminTCP answers on the admin address, unless there is none.
 func (s *server) serveAdminTCP(context.Context) error {
 	if s.admin == nil {
