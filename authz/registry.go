@@ -23,8 +23,8 @@ type RegistryConfig struct {
 	Revoker         *Revoker
 	ClaimNamespaces []string // static claims must begin with one of these; none allows no static claims
 
-	// EnsureKeys returns once the algorithm has a published key; it is called before a resource that
-	// uses the algorithm is acknowledged.
+	// EnsureKeys returns once the algorithm has a published key; it is called before whatever uses the
+	// algorithm is acknowledged.
 	EnsureKeys func(ctx context.Context, alg jose.Algorithm, by audit.Origin) error
 
 	// Applied returns once this node has applied every change committed before the call. It is called
@@ -57,6 +57,9 @@ func NewRegistry(c RegistryConfig) (*Registry, error) {
 	need(c.Pepper != keys.Secret{}, "Pepper")
 	need(c.Clients != nil, "Clients")
 	need(c.Resources != nil, "Resources")
+	need(c.Revocations != nil, "Revocations")
+	need(c.Log != nil, "Log")
+	need(c.Revoker != nil, "Revoker")
 	need(c.EnsureKeys != nil, "EnsureKeys")
 	need(c.Applied != nil, "Applied")
 	need(c.Now != nil, "Now")
@@ -72,23 +75,41 @@ func (r *Registry) now() time.Time { return r.config.Now().UTC().Truncate(time.S
 // maxAttempts bounds how often a read-modify-write starts again after losing a race.
 const maxAttempts = 8
 
-// updateClient changes a client by compare-and-swap: change edits a private copy and reports whether
-// there is anything to write.
-func (r *Registry) updateClient(ctx context.Context, id ClientID, by audit.Origin, action string, change func(*Client) (bool, error)) (Client, error) {
+// clientChange is one change of a client.
+type clientChange struct {
+	action  string
+	deleted bool // it may be made of a client that is deleted
+
+	// edit changes a private copy, and returns whether there is anything to write, and what is to be
+	// withdrawn together with it.
+	edit func(c *Client) (bool, []withdrawal, error)
+}
+
+// updateClient changes a client, and withdraws what follows, in one commit by compare-and-swap: a lost
+// race, also for one of the revocations, starts again with what is stored then.
+func (r *Registry) updateClient(ctx context.Context, id ClientID, by audit.Origin, change clientChange) (Client, error) {
 	for range maxAttempts {
-		c, err := r.config.Clients.Client(ctx, id)
+		old, err := r.config.Clients.Client(ctx, id)
+		switch {
+		case err != nil:
+			return Client{}, err
+		case !old.DeletedAt.IsZero() && !change.deleted:
+			return Client{}, ErrNotFound
+		}
+		c := old
+		write, withdraw, err := change.edit(&c)
 		if err != nil {
 			return Client{}, err
 		}
-		write, err := change(&c)
+		revisions, err := r.config.Revoker.prepare(ctx, by, withdraw...)
 		if err != nil {
 			return Client{}, err
 		}
-		if !write { // perhaps a repeat of what was committed and not yet applied here
-			return c, r.config.Applied(ctx)
+		if !write && !writes(revisions) { // perhaps a repeat of what was committed and not yet applied here
+			return old, r.config.Applied(ctx)
 		}
 		c.UpdatedAt = r.now()
-		c, err = r.config.Clients.PutClient(ctx, c, by.Done(r.config.Now(), action, string(id)))
+		c, err = r.putClient(ctx, by, change.action, old, c, revisions)
 		switch {
 		case errors.Is(err, ErrConflict):
 			continue
@@ -98,6 +119,34 @@ func (r *Registry) updateClient(ctx context.Context, id ClientID, by audit.Origi
 		return c, r.config.Applied(ctx)
 	}
 	return Client{}, fmt.Errorf("authz: client %q keeps changing: %w", id, ErrConflict)
+}
+
+// putClient stores c in place of old, the zero value for none, with its entry and what it withdraws.
+func (r *Registry) putClient(ctx context.Context, by audit.Origin, action string, old, c Client, revisions []revision) (Client, error) {
+	e, err := changed(by.Done(r.config.Now(), action, string(c.ID)), clientView(old, c), clientView(c, old), revisions)
+	if err != nil {
+		return Client{}, err
+	}
+	return r.config.Clients.PutClient(ctx, c, e, toStore(revisions)...)
+}
+
+// putResource is putClient for a resource.
+func (r *Registry) putResource(ctx context.Context, by audit.Origin, action string, old, res Resource, revisions []revision) (Resource, error) {
+	e, err := changed(by.Done(r.config.Now(), action, string(res.ID)), resourceView(old), resourceView(res), revisions)
+	if err != nil {
+		return Resource{}, err
+	}
+	return r.config.Resources.PutResource(ctx, res, e, toStore(revisions)...)
+}
+
+// ensureKeys returns once each algorithm has a published key.
+func (r *Registry) ensureKeys(ctx context.Context, by audit.Origin, algorithms ...jose.Algorithm) error {
+	for _, alg := range algorithms {
+		if err := r.config.EnsureKeys(ctx, alg, by); err != nil {
+			return fmt.Errorf("authz: keys for %s: %w", alg, err)
+		}
+	}
+	return nil
 }
 
 // FieldError says which field of a management request is wrong, and the rule that it breaks.

@@ -3,7 +3,6 @@ package authz
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/marque-auth/marque/authz/audit"
 	"github.com/marque-auth/marque/authz/token"
@@ -19,64 +18,143 @@ type Match struct {
 	Version uint64 // unless Any
 }
 
+func (m Match) check(version uint64) error {
+	if m.Any || m.Version == version {
+		return nil
+	}
+	return ErrPrecondition
+}
+
 // UpdateClient puts spec in place of what an admin said of a client before. Secrets, state and
 // identifier stay. With revoke, the client's tokens issued until now are void (EVT-06); they always
-// are when it loses Admin.
+// are when it loses Admin. A repeat with revoke withdraws again what was issued until then.
 func (r *Registry) UpdateClient(ctx context.Context, by audit.Origin, id ClientID, match Match, spec ClientSpec, revoke bool) (Client, error) {
-	return Client{}, errors.ErrUnsupported
+	if _, err := r.Client(ctx, id); err != nil { // before its fields are judged
+		return Client{}, err
+	}
+	wanted, err := r.clientUpdate(ctx, id, spec)
+	if err != nil {
+		return Client{}, err
+	}
+	return r.updateClient(ctx, id, by, clientChange{action: "client.update", edit: func(c *Client) (bool, []withdrawal, error) {
+		write := !sameRegistration(*c, wanted)
+		if write {
+			if err := match.check(c.Version); err != nil {
+				return false, nil, err
+			}
+		}
+		if err := r.ensureKeys(ctx, by, clientAlgorithms(wanted)...); err != nil {
+			return false, nil, err
+		}
+		var withdraw []withdrawal
+		if revoke || c.Admin && !wanted.Admin {
+			withdraw = append(withdraw, withdrawal{Revocation: r.config.Revoker.issuedUntilNow(clientSubject(id))})
+		}
+		c.register(wanted)
+		return write, withdraw, nil
+	}})
+}
+
+// clientUpdate checks what is to be put in place of what was said of a client.
+func (r *Registry) clientUpdate(ctx context.Context, id ClientID, spec ClientSpec) (Client, error) {
+	var p problems
+	p.check(spec.ID == "" || spec.ID == string(id), "client_id", sameIDRule)
+	p.check(spec.Secret == "", "client_secret", noSecretRule)
+	c, err := r.client(ctx, &p, spec)
+	if err != nil {
+		return Client{}, err
+	}
+	return c, p.err()
+}
+
+// register takes over what an admin says of a client; the rest stays.
+func (c *Client) register(wanted Client) {
+	c.Name, c.AuthMethod, c.GrantTypes, c.Admin = wanted.Name, wanted.AuthMethod, wanted.GrantTypes, wanted.Admin
+	c.Scopes, c.DefaultScopes = wanted.Scopes, wanted.DefaultScopes
+	c.Resources, c.DefaultResource, c.Serves = wanted.Resources, wanted.DefaultResource, wanted.Serves
+	c.TokenLifetime, c.Claims, c.IntrospectionAlgorithm = wanted.TokenLifetime, wanted.Claims, wanted.IntrospectionAlgorithm
 }
 
 // DeleteClient deletes a client for ever: its tokens are void, its identifier is never given to
-// another (EVT-02). Deleting it again changes nothing.
+// another (EVT-02). Deleting it again changes nothing. What is left of it is the identifier, and when.
 func (r *Registry) DeleteClient(ctx context.Context, by audit.Origin, id ClientID, match Match) error {
-	return errors.ErrUnsupported
+	_, err := r.updateClient(ctx, id, by, clientChange{action: "client.delete", deleted: true, edit: func(c *Client) (bool, []withdrawal, error) {
+		if !c.DeletedAt.IsZero() {
+			return false, nil, nil
+		}
+		if err := match.check(c.Version); err != nil {
+			return false, nil, err
+		}
+		*c = Client{ID: c.ID, CreatedAt: c.CreatedAt, DeletedAt: r.now(), Version: c.Version}
+		return true, []withdrawal{{Revocation: openEnded(clientSubject(id))}}, nil
+	}})
+	return err
 }
 
-// UpdateResource is UpdateClient for a resource.
+// UpdateResource is UpdateClient for a resource. Keys of its algorithm are published before the change
+// is made: its tokens never wait for them.
 func (r *Registry) UpdateResource(ctx context.Context, by audit.Origin, id ResourceID, match Match, spec ResourceSpec, revoke bool) (Resource, error) {
-	return Resource{}, errors.ErrUnsupported
+	if _, err := r.Resource(ctx, id); err != nil {
+		return Resource{}, err
+	}
+	wanted, err := r.resourceUpdate(id, spec)
+	if err != nil {
+		return Resource{}, err
+	}
+	return r.updateResource(ctx, by, id, "resource.update", func(res *Resource) (bool, []withdrawal, error) {
+		write := !sameResource(*res, wanted)
+		switch {
+		case !res.DeletedAt.IsZero():
+			return false, nil, ErrNotFound
+		case write && match.check(res.Version) != nil:
+			return false, nil, ErrPrecondition
+		}
+		if err := r.ensureKeys(ctx, by, wanted.Algorithm); err != nil {
+			return false, nil, err
+		}
+		res.Scopes, res.TokenLifetime, res.Algorithm, res.TokenType = wanted.Scopes, wanted.TokenLifetime, wanted.Algorithm, wanted.TokenType
+		if revoke {
+			return write, []withdrawal{{Revocation: r.config.Revoker.issuedUntilNow(resourceSubject(id))}}, nil
+		}
+		return write, nil, nil
+	})
+}
+
+func (r *Registry) resourceUpdate(id ResourceID, spec ResourceSpec) (Resource, error) {
+	var p problems
+	p.check(spec.ID == "" || spec.ID == string(id), "resource", sameIDRule)
+	spec.ID = string(id)
+	res := r.resource(&p, spec)
+	return res, p.err()
 }
 
 // DeleteResource deletes a resource: tokens for it are void (EVT-07). It may be registered anew. A
 // resource that a client still has, or serves, is a *InUseError. Deleting it again changes nothing.
 func (r *Registry) DeleteResource(ctx context.Context, by audit.Origin, id ResourceID, match Match) error {
-	return errors.ErrUnsupported
+	_, err := r.updateResource(ctx, by, id, "resource.delete", func(res *Resource) (bool, []withdrawal, error) {
+		if !res.DeletedAt.IsZero() {
+			return false, nil, nil
+		}
+		if err := match.check(res.Version); err != nil {
+			return false, nil, err
+		}
+		if err := r.unused(ctx, id); err != nil {
+			return false, nil, err
+		}
+		*res = Resource{ID: id, CreatedAt: res.CreatedAt, DeletedAt: r.now(), Version: res.Version}
+		return true, []withdrawal{{Revocation: openEnded(resourceSubject(id))}}, nil
+	})
+	return err
 }
 
-// InUseError says that a resource cannot be deleted, and names clients that have or serve it.
-type InUseError struct{ Clients []ClientID } // at most 10
-
-func (e *InUseError) Error() string { return "the resource is in use" }
-
-// RevocationSpec is what an admin says of a revocation.
-type RevocationSpec struct {
-	token.Subject
-	Before time.Time // tokens issued until then are void; zero: now. Not for a jti.
+func clientSubject(id ClientID) token.Subject {
+	return token.Subject{Kind: token.RevokedClient, Value: string(id)}
 }
 
-// Revoke withdraws tokens: those of a client, of a credential, and so on (RVK-19). Repeating it
-// withdraws no more than what it says each time.
-func (r *Registry) Revoke(ctx context.Context, by audit.Origin, spec RevocationSpec) (Revocation, error) {
-	return Revocation{}, errors.ErrUnsupported
+func resourceSubject(id ResourceID) token.Subject {
+	return token.Subject{Kind: token.RevokedResource, Value: string(id)}
 }
 
-// ListRevocations returns at most limit live revocations after the given Subject.String.
-func (r *Registry) ListRevocations(ctx context.Context, after string, limit int) ([]Revocation, error) {
-	return nil, errors.ErrUnsupported
-}
-
-// AuditQuery says which entries of the audit log to return. Empty fields match everything.
-type AuditQuery struct {
-	Cursor string // the place where the page before ended; empty: the newest entry
-	Limit  int    // 1 to 1000
-	Actor  string // audit.Actor.String
-	Action string // the action itself, or a prefix that ends before a dot: "client" matches "client.create"
-	Target string
-	Since  time.Time // nothing older
-}
-
-// Audit returns entries of the audit log, newest first, and the cursor of the next page; empty when
-// there is none. A page may hold less than Limit, even nothing, and still have a next one.
-func (r *Registry) Audit(ctx context.Context, q AuditQuery) ([]audit.Entry, string, error) {
-	return nil, "", errors.ErrUnsupported
+func credentialSubject(id CredentialID) token.Subject {
+	return token.Subject{Kind: token.RevokedCredential, Value: string(id)}
 }

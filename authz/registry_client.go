@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/marque-auth/marque/authz/audit"
 	"github.com/marque-auth/marque/authz/token"
+	"github.com/marque-auth/marque/keys/jose"
 )
 
 // ClientSpec is what an admin says of a client. Empty fields take their defaults.
@@ -34,21 +36,29 @@ type ClientSpec struct {
 	Secret Secret
 }
 
-// CreateClient registers a client with its first secret. The secret is returned when the client was
-// created now, and never again: repeating the call returns the client without one.
+// ErrDeletedClient says that a client of this identifier was deleted: its identifier is not given to
+// another (EVT-02). It is an ErrConflict.
+var ErrDeletedClient = fmt.Errorf("authz: a client of this identifier was deleted: %w", ErrConflict)
+
+// CreateClient registers a client with its first secret. A secret that the server made is returned when
+// the client was created now, and never again: repeating the call returns the client without one. A
+// secret that was brought along is never returned.
 func (r *Registry) CreateClient(ctx context.Context, by audit.Origin, spec ClientSpec) (Client, Secret, bool, error) {
-	wanted, err := r.client(ctx, by, spec)
+	wanted, err := r.newClient(ctx, by, spec)
 	if err != nil {
 		return Client{}, "", false, err
 	}
-	secret := r.giveSecret(&wanted, newCredentialID(), SecretSpec{})
-	c, err := r.config.Clients.PutClient(ctx, wanted, by.Done(r.config.Now(), "client.create", string(wanted.ID)))
+	secret := r.giveSecret(&wanted, newCredentialID(), SecretSpec{Secret: spec.Secret})
+	c, err := r.putClient(ctx, by, "client.create", Client{}, wanted, nil)
 	created := err == nil
 	if errors.Is(err, ErrConflict) {
 		secret = ""
-		c, err = r.existingClient(ctx, wanted)
+		c, err = r.existingClient(ctx, wanted, spec)
 	}
-	if err == nil { // also when it exists: the attempt that stored it may not have been applied here
+	if err == nil { // also when it exists: the attempt that stored it may have ended before its keys were made
+		err = r.ensureKeys(ctx, by, clientAlgorithms(c)...)
+	}
+	if err == nil { // and it may not have been applied here
 		err = r.config.Applied(ctx)
 	}
 	if err != nil {
@@ -57,12 +67,19 @@ func (r *Registry) CreateClient(ctx context.Context, by audit.Origin, spec Clien
 	return c, secret, created, nil
 }
 
-func (r *Registry) existingClient(ctx context.Context, wanted Client) (Client, error) {
+// existingClient returns the client that is in the way of wanted, if it is what the same call made.
+func (r *Registry) existingClient(ctx context.Context, wanted Client, spec ClientSpec) (Client, error) {
 	c, err := r.config.Clients.Client(ctx, wanted.ID)
 	if err != nil {
 		return Client{}, err
 	}
-	if !sameRegistration(c, wanted) {
+	if !c.DeletedAt.IsZero() {
+		return Client{}, ErrDeletedClient
+	}
+	if spec.IntrospectionAlgorithm == "" { // the resource that it came from may have another one by now
+		wanted.IntrospectionAlgorithm = c.IntrospectionAlgorithm
+	}
+	if !sameRegistration(c, wanted) || spec.Secret != "" && !r.brought(c, spec.Secret) {
 		return Client{}, fmt.Errorf("authz: a different client %q exists: %w", wanted.ID, ErrConflict)
 	}
 	return c, nil
@@ -70,49 +87,83 @@ func (r *Registry) existingClient(ctx context.Context, wanted Client) (Client, e
 
 // sameRegistration compares what an admin chose; secrets, state and times are not part of it.
 func sameRegistration(a, b Client) bool {
-	return a.Name == b.Name && a.AuthMethod == b.AuthMethod && slices.Equal(a.GrantTypes, b.GrantTypes) &&
+	return a.Name == b.Name && a.AuthMethod == b.AuthMethod && slices.Equal(a.GrantTypes, b.GrantTypes) && a.Admin == b.Admin &&
 		a.Scopes.Equal(b.Scopes) && a.DefaultScopes.Equal(b.DefaultScopes) &&
 		slices.Equal(a.Resources, b.Resources) && a.DefaultResource == b.DefaultResource &&
-		slices.Equal(a.Serves, b.Serves) && a.TokenLifetime == b.TokenLifetime &&
+		slices.Equal(a.Serves, b.Serves) && a.TokenLifetime == b.TokenLifetime && a.IntrospectionAlgorithm == b.IntrospectionAlgorithm &&
 		slices.EqualFunc(a.Claims, b.Claims, func(x, y token.Static) bool {
 			return x.Name == y.Name && string(x.Value) == string(y.Value)
 		})
 }
 
-// client checks a spec and names every wrong field.
-func (r *Registry) client(ctx context.Context, by audit.Origin, spec ClientSpec) (Client, error) {
-	var p problems
-	now := r.now()
-	c := Client{
-		ID:            r.clientID(&p, by, spec),
-		Name:          spec.Name,
-		AuthMethod:    AuthSecretBasic,
-		GrantTypes:    []string{GrantClientCredentials},
-		Scopes:        parseScopes(&p, "scope", spec.Scopes),
-		DefaultScopes: parseScopes(&p, "default_scope", spec.DefaultScopes),
-		TokenLifetime: spec.TokenLifetime,
-		Claims:        r.staticClaims(&p, spec.Claims),
-		CreatedAt:     now,
-		UpdatedAt:     now,
+// clientAlgorithms returns the algorithms that a client needs keys of, beside those of its resources.
+func clientAlgorithms(c Client) []jose.Algorithm {
+	var out []jose.Algorithm
+	if c.Admin { // what tokens for the management API are signed with
+		out = append(out, jose.ES256)
 	}
-	p.check(validName(spec.Name), "client_name", nameRule)
-	p.check(c.TokenLifetime == 0 || validLifetime(c.TokenLifetime), "token_lifetime", lifetimeRule)
-	p.check(c.Scopes.Contains(c.DefaultScopes), "default_scope", "every default scope must be in scope")
+	if c.IntrospectionAlgorithm != "" && !slices.Contains(out, c.IntrospectionAlgorithm) {
+		out = append(out, c.IntrospectionAlgorithm)
+	}
+	return out
+}
 
-	resources, err := r.existing(ctx, &p, "resources", spec.Resources)
+// newClient checks a spec and names every wrong field.
+func (r *Registry) newClient(ctx context.Context, by audit.Origin, spec ClientSpec) (Client, error) {
+	var p problems
+	id := r.clientID(&p, by, spec)
+	checkBroughtSecret(&p, spec.Secret, id)
+	c, err := r.client(ctx, &p, spec)
 	if err != nil {
 		return Client{}, err
 	}
-	serves, err := r.existing(ctx, &p, "serves", spec.Serves)
+	c.ID, c.CreatedAt = id, r.now()
+	c.UpdatedAt = c.CreatedAt
+	return c, p.err()
+}
+
+// client checks what an admin may also change later. What is returned has no identifier yet.
+func (r *Registry) client(ctx context.Context, p *problems, spec ClientSpec) (Client, error) {
+	c := Client{
+		Name:          spec.Name,
+		AuthMethod:    AuthSecretBasic,
+		GrantTypes:    []string{GrantClientCredentials},
+		Admin:         spec.Admin,
+		Scopes:        parseScopes(p, "scope", spec.Scopes),
+		DefaultScopes: parseScopes(p, "default_scope", spec.DefaultScopes),
+		TokenLifetime: spec.TokenLifetime,
+		Claims:        r.staticClaims(p, spec.Claims),
+	}
+	p.check(validName(spec.Name), "client_name", nameRule)
+	p.check(c.TokenLifetime == 0 || validLifetime(c.TokenLifetime), "token_lifetime", lifetimeRule)
+	p.check(c.Scopes.Contains(c.DefaultScopes), "default_scope", defaultScopeRule)
+
+	resources, err := r.existing(ctx, p, "resources", spec.Resources)
+	if err != nil {
+		return Client{}, err
+	}
+	serves, err := r.existing(ctx, p, "serves", spec.Serves)
 	if err != nil {
 		return Client{}, err
 	}
 	c.Resources, c.Serves = identifiers(resources), identifiers(serves)
 	c.DefaultResource = ResourceID(spec.DefaultResource)
-	p.check(c.DefaultResource == "" || slices.Contains(c.Resources, c.DefaultResource),
-		"default_resource", "must be one of resources")
-	p.check(target(resources).defines(c.Scopes), "scope", "every scope must be defined by one of the client's resources")
-	return c, p.err()
+	p.check(c.DefaultResource == "" || slices.Contains(c.Resources, c.DefaultResource), "default_resource", defaultResourceRule)
+	p.check(target(resources).defines(c.Scopes), "scope", definedScopeRule)
+	c.IntrospectionAlgorithm = introspectionAlgorithm(p, spec.IntrospectionAlgorithm, serves)
+	return c, nil
+}
+
+// introspectionAlgorithm returns what signs introspection answers for the API of some resources: as the
+// admin says, or else the algorithm of the first one's tokens, which it can verify already. The first is
+// so in bytewise order: the order given has no meaning.
+func introspectionAlgorithm(p *problems, name string, serves []Resource) jose.Algorithm {
+	if len(serves) == 0 {
+		p.check(name == "", introspectionField, servesNothingRule)
+		return ""
+	}
+	first := slices.MinFunc(serves, func(a, b Resource) int { return strings.Compare(string(a.ID), string(b.ID)) })
+	return parseAlgorithm(p, introspectionField, name, first.Algorithm)
 }
 
 // defines reports whether each scope means something at some resource of t.
@@ -141,8 +192,8 @@ func (r *Registry) existing(ctx context.Context, p *problems, field string, ids 
 		}
 		res, err := r.config.Resources.Resource(ctx, ResourceID(s))
 		switch {
-		case errors.Is(err, ErrNotFound):
-			p.add(field, "every resource must be registered; identifiers compare as strings")
+		case errors.Is(err, ErrNotFound), err == nil && !res.DeletedAt.IsZero():
+			p.add(field, registeredRule)
 			return out, nil
 		case err != nil:
 			return nil, err
@@ -163,9 +214,13 @@ func identifiers(resources []Resource) []ResourceID {
 	return ids
 }
 
-// Client returns a client, or ErrNotFound.
+// Client returns a client, or ErrNotFound; so for one that is deleted.
 func (r *Registry) Client(ctx context.Context, id ClientID) (Client, error) {
-	return r.config.Clients.Client(ctx, id)
+	c, err := r.config.Clients.Client(ctx, id)
+	if err == nil && !c.DeletedAt.IsZero() {
+		return Client{}, ErrNotFound
+	}
+	return c, err
 }
 
 // ListClients is as ClientRecords.ListClients.
@@ -173,15 +228,23 @@ func (r *Registry) ListClients(ctx context.Context, q ClientQuery) ([]Client, er
 	return r.config.Clients.ListClients(ctx, q)
 }
 
-// SetClientDisabled disables or enables a client. A disabled client gets no tokens.
+// SetClientDisabled disables or enables a client. A disabled client gets no tokens, and those that it
+// has are void for ever (EVT-01, EVT-10): once it is enabled, whatever was issued until then stays void.
 func (r *Registry) SetClientDisabled(ctx context.Context, by audit.Origin, id ClientID, disabled bool) (Client, error) {
-	action := "client.enable"
+	change := clientChange{action: "client.enable", edit: func(c *Client) (bool, []withdrawal, error) {
+		if !c.Disabled {
+			return false, nil, nil
+		}
+		c.Disabled = false
+		return true, []withdrawal{{Revocation: r.config.Revoker.issuedUntilNow(clientSubject(id)), closes: true}}, nil
+	}}
 	if disabled {
-		action = "client.disable"
+		change = clientChange{action: "client.disable", edit: func(c *Client) (bool, []withdrawal, error) {
+			write := !c.Disabled
+			c.Disabled = true
+			// Also of one that is disabled: an earlier server did not withdraw its tokens.
+			return write, []withdrawal{{Revocation: openEnded(clientSubject(id))}}, nil
+		}}
 	}
-	return r.updateClient(ctx, id, by, action, func(c *Client) (bool, error) {
-		changed := c.Disabled != disabled
-		c.Disabled = disabled
-		return changed, nil
-	})
+	return r.updateClient(ctx, id, by, change)
 }

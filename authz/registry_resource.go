@@ -21,73 +21,127 @@ type ResourceSpec struct {
 	TokenType     string        // default token.TypeAccessToken
 }
 
-// CreateResource registers a resource and returns it, and whether it was created now.
+// CreateResource registers a resource and returns it, and whether it was created now. One that was
+// deleted is registered anew: the tokens of before stay void.
 func (r *Registry) CreateResource(ctx context.Context, by audit.Origin, spec ResourceSpec) (Resource, bool, error) {
-	wanted, err := r.resource(spec)
-	if err != nil {
+	var p problems
+	wanted := r.resource(&p, spec)
+	if err := p.err(); err != nil {
 		return Resource{}, false, err
 	}
-	wanted.CreatedAt = r.now()
-	wanted.UpdatedAt = wanted.CreatedAt
-	res, created := wanted, true
-	res, err = r.config.Resources.PutResource(ctx, wanted, by.Done(r.config.Now(), "resource.create", string(wanted.ID)))
-	if errors.Is(err, ErrConflict) {
-		created = false
-		res, err = r.existingResource(ctx, wanted)
-	}
+	res, created, err := r.createResource(ctx, by, wanted)
 	if err != nil {
 		return Resource{}, false, err
 	}
 	// Also when it exists: the attempt that stored it may have ended before its keys were made.
-	if err := r.config.EnsureKeys(ctx, res.Algorithm, by); err != nil {
-		return Resource{}, false, fmt.Errorf("authz: keys for %s: %w", res.Algorithm, err)
+	if err := r.ensureKeys(ctx, by, res.Algorithm); err != nil {
+		return Resource{}, false, err
 	}
 	return res, created, r.config.Applied(ctx)
 }
 
-func (r *Registry) existingResource(ctx context.Context, wanted Resource) (Resource, error) {
-	res, err := r.config.Resources.Resource(ctx, wanted.ID)
+func (r *Registry) createResource(ctx context.Context, by audit.Origin, wanted Resource) (Resource, bool, error) {
+	for range maxAttempts {
+		old, err := r.config.Resources.Resource(ctx, wanted.ID)
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return Resource{}, false, err
+		}
+		if err == nil && old.DeletedAt.IsZero() {
+			if !sameResource(old, wanted) {
+				return Resource{}, false, fmt.Errorf("authz: a different resource %q exists: %w", wanted.ID, ErrConflict)
+			}
+			return old, false, nil
+		}
+		res, err := r.putNewResource(ctx, by, old, wanted)
+		if errors.Is(err, ErrConflict) {
+			continue
+		}
+		return res, err == nil, err
+	}
+	return Resource{}, false, fmt.Errorf("authz: resource %q keeps changing: %w", wanted.ID, ErrConflict)
+}
+
+// putNewResource stores a resource that does not exist, or in place of what is left of it.
+func (r *Registry) putNewResource(ctx context.Context, by audit.Origin, tombstone, wanted Resource) (Resource, error) {
+	wanted.CreatedAt, wanted.UpdatedAt = r.now(), r.now()
+	var withdraw []withdrawal
+	if tombstone.Version > 0 {
+		wanted.Version = tombstone.Version
+		withdraw = append(withdraw, withdrawal{Revocation: r.config.Revoker.issuedUntilNow(resourceSubject(wanted.ID)), closes: true})
+	}
+	revisions, err := r.config.Revoker.prepare(ctx, by, withdraw...)
 	if err != nil {
 		return Resource{}, err
 	}
-	equal := res.Scopes.Equal(wanted.Scopes) && res.TokenLifetime == wanted.TokenLifetime &&
-		res.Algorithm == wanted.Algorithm && res.TokenType == wanted.TokenType
-	if !equal {
-		return Resource{}, fmt.Errorf("authz: a different resource %q exists: %w", wanted.ID, ErrConflict)
+	return r.putResource(ctx, by, "resource.create", tombstone, wanted, revisions)
+}
+
+// sameResource compares what an admin chose.
+func sameResource(a, b Resource) bool {
+	return a.Scopes.Equal(b.Scopes) && a.TokenLifetime == b.TokenLifetime && a.Algorithm == b.Algorithm && a.TokenType == b.TokenType
+}
+
+// updateResource is updateClient for a resource, a deleted one too.
+func (r *Registry) updateResource(ctx context.Context, by audit.Origin, id ResourceID, action string, edit func(*Resource) (bool, []withdrawal, error)) (Resource, error) {
+	for range maxAttempts {
+		old, err := r.config.Resources.Resource(ctx, id)
+		if err != nil {
+			return Resource{}, err
+		}
+		res := old
+		write, withdraw, err := edit(&res)
+		if err != nil {
+			return Resource{}, err
+		}
+		revisions, err := r.config.Revoker.prepare(ctx, by, withdraw...)
+		if err != nil {
+			return Resource{}, err
+		}
+		if !write && !writes(revisions) {
+			return old, r.config.Applied(ctx)
+		}
+		res.UpdatedAt = r.now()
+		res, err = r.putResource(ctx, by, action, old, res, revisions)
+		switch {
+		case errors.Is(err, ErrConflict):
+			continue
+		case err != nil:
+			return Resource{}, err
+		}
+		return res, r.config.Applied(ctx)
 	}
-	return res, nil
+	return Resource{}, fmt.Errorf("authz: resource %q keeps changing: %w", id, ErrConflict)
 }
 
 // resource checks a spec and names every wrong field.
-func (r *Registry) resource(spec ResourceSpec) (Resource, error) {
-	var p problems
-	res := Resource{TokenLifetime: spec.TokenLifetime, TokenType: spec.TokenType, Algorithm: jose.ES256}
+func (r *Registry) resource(p *problems, spec ResourceSpec) Resource {
+	res := Resource{TokenLifetime: spec.TokenLifetime, TokenType: spec.TokenType}
 
 	id, err := ParseResourceID(spec.ID)
 	p.check(err == nil, "resource", resourceRule)
-	p.check(err != nil || !underIssuer(r.config.Issuer, id), "resource", "the issuer and anything under it is reserved")
+	p.check(err != nil || !underIssuer(r.config.Issuer, id), "resource", reservedRule)
 	res.ID = id
 
-	res.Scopes = parseScopes(&p, "scopes", spec.Scopes)
-	if spec.Algorithm != "" {
-		alg, err := jose.ParseAlgorithm(spec.Algorithm)
-		p.check(err == nil, "algorithm", "one of ES256, RS256, PS256, Ed25519")
-		res.Algorithm = alg
-	}
+	res.Scopes = parseScopes(p, "scopes", spec.Scopes)
+	res.Algorithm = parseAlgorithm(p, "algorithm", spec.Algorithm, jose.ES256)
 	if res.TokenType == "" {
 		res.TokenType = token.TypeAccessToken
 	}
-	p.check(res.TokenType == token.TypeAccessToken || res.TokenType == token.TypeJWT, "token_type", "at+jwt or JWT")
+	p.check(res.TokenType == token.TypeAccessToken || res.TokenType == token.TypeJWT, "token_type", tokenTypeRule)
 	if res.TokenLifetime == 0 {
 		res.TokenLifetime = DefaultTokenLifetime
 	}
 	p.check(validLifetime(res.TokenLifetime), "token_lifetime", lifetimeRule)
-	return res, p.err()
+	return res
 }
 
-// Resource returns a resource, or ErrNotFound.
+// Resource returns a resource, or ErrNotFound; so for one that is deleted.
 func (r *Registry) Resource(ctx context.Context, id ResourceID) (Resource, error) {
-	return r.config.Resources.Resource(ctx, id)
+	res, err := r.config.Resources.Resource(ctx, id)
+	if err == nil && !res.DeletedAt.IsZero() {
+		return Resource{}, ErrNotFound
+	}
+	return res, err
 }
 
 // ResourceQuery says which resources to list.

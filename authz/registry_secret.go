@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/marque-auth/marque/authz/audit"
+	"github.com/marque-auth/marque/authz/token"
 )
 
 // ErrTooManySecrets says that a client has as many live secrets as it may have.
@@ -25,8 +26,9 @@ type SecretSpec struct {
 	Secret         Secret // one brought from another server; empty: the server makes one
 }
 
-// AddSecret gives a client a further secret, so that the old one can be retired without downtime.
-// The secret is returned when it was made now, and never again.
+// AddSecret gives a client a further secret, so that the old one can be retired without downtime. One
+// that the server made is returned when it was made now, and never again; one that was brought along
+// never. A secret that the client has, or had and still remembers, is refused.
 func (r *Registry) AddSecret(ctx context.Context, by audit.Origin, id ClientID, spec SecretSpec) (Credential, Secret, bool, error) {
 	spec.NotBefore, spec.Expires = whole(spec.NotBefore), whole(spec.Expires)
 	credential, err := r.checkSecret(by, id, spec)
@@ -39,20 +41,22 @@ func (r *Registry) AddSecret(ctx context.Context, by audit.Origin, id ClientID, 
 	}
 	var secret Secret
 	var created bool
-	c, err := r.updateClient(ctx, id, by, "client.secret.add", func(c *Client) (bool, error) {
+	c, err := r.updateClient(ctx, id, by, clientChange{action: "client.secret.add", edit: func(c *Client) (bool, []withdrawal, error) {
 		secret, created = "", false
 		if old := c.credential(credential); old != nil {
-			return false, sameSecret(*old, spec)
+			return false, nil, r.sameSecret(*c, *old, spec)
 		}
-		if held {
-			return false, fmt.Errorf("authz: this Idempotency-Key made a secret that is gone: %w", ErrConflict)
-		}
-		if !c.makeRoom(r.config.Now()) {
-			return false, ErrTooManySecrets
+		switch {
+		case held:
+			return false, nil, fmt.Errorf("authz: this Idempotency-Key made a secret that is gone: %w", ErrConflict)
+		case spec.Secret != "" && r.remembers(*c, spec.Secret):
+			return false, nil, &InvalidError{Fields: []FieldError{{"client_secret", newSecretRule}}}
+		case !c.makeRoom(r.config.Now()):
+			return false, nil, ErrTooManySecrets
 		}
 		secret, created = r.giveSecret(c, credential, spec), true
-		return true, nil
-	})
+		return true, nil, nil
+	}})
 	if err != nil {
 		return Credential{}, "", false, err
 	}
@@ -73,8 +77,9 @@ func (r *Registry) held(ctx context.Context, id CredentialID) (bool, error) {
 // checkSecret checks a spec and returns the identifier that the credential will have.
 func (r *Registry) checkSecret(by audit.Origin, id ClientID, spec SecretSpec) (CredentialID, error) {
 	var p problems
-	p.check(spec.Expires.IsZero() || spec.Expires.After(r.config.Now()), "client_secret_expires_at", "must lie in the future")
-	p.check(spec.Expires.IsZero() || spec.Expires.After(spec.NotBefore), "client_secret_expires_at", "must lie after not_before")
+	p.check(spec.Expires.IsZero() || spec.Expires.After(r.config.Now()), "client_secret_expires_at", expiresRule)
+	p.check(spec.Expires.IsZero() || spec.Expires.After(spec.NotBefore), "client_secret_expires_at", expiresAfterRule)
+	checkBroughtSecret(&p, spec.Secret, id)
 	if spec.IdempotencyKey == "" {
 		return newCredentialID(), p.err()
 	}
@@ -84,27 +89,46 @@ func (r *Registry) checkSecret(by audit.Origin, id ClientID, spec SecretSpec) (C
 
 // sameSecret tells whether a repeated addition asks for what exists. A revoked secret is not what
 // anybody asks for.
-func sameSecret(old Credential, spec SecretSpec) error {
-	if !old.RevokedAt.IsZero() || !old.NotBefore.Equal(spec.NotBefore) || !old.Expires.Equal(spec.Expires) {
+func (r *Registry) sameSecret(c Client, old Credential, spec SecretSpec) error {
+	same := old.RevokedAt.IsZero() && old.NotBefore.Equal(spec.NotBefore) && old.Expires.Equal(spec.Expires) &&
+		old.Generated == (spec.Secret == "") && (old.Generated || r.hash.matches(spec.Secret.Reveal(), c.ID, old))
+	if !same {
 		return fmt.Errorf("authz: this Idempotency-Key made another secret: %w", ErrConflict)
 	}
 	return nil
 }
 
-// giveSecret appends a new credential to c and returns its secret.
+// brought reports whether the client has this secret, which came from another server, and not revoked.
+func (r *Registry) brought(c Client, secret Secret) bool {
+	return slices.ContainsFunc(c.Credentials, func(x Credential) bool {
+		return x.RevokedAt.IsZero() && !x.Generated && r.hash.matches(secret.Reveal(), c.ID, x)
+	})
+}
+
+// remembers reports whether the client has or had this secret. One that was revoked must not come back
+// under another name.
+func (r *Registry) remembers(c Client, secret Secret) bool {
+	return slices.ContainsFunc(c.Credentials, func(x Credential) bool { return r.hash.matches(secret.Reveal(), c.ID, x) })
+}
+
+// giveSecret appends a new credential to c and returns its secret, unless it was brought along.
 func (r *Registry) giveSecret(c *Client, id CredentialID, spec SecretSpec) Secret {
-	secret := newSecret(id)
+	secret, made := spec.Secret, Secret("")
+	if secret == "" {
+		made = newSecret(id)
+		secret = made
+	}
 	digest := r.hash.digest(secret.Reveal(), c.ID, id)
 	c.Credentials = append(slices.Clone(c.Credentials), Credential{
 		ID:        id,
 		Scheme:    SchemeHMAC,
 		Digest:    digest[:],
-		Generated: true,
+		Generated: made != "",
 		NotBefore: spec.NotBefore,
 		Expires:   spec.Expires,
 		CreatedAt: r.now(),
 	})
-	return secret
+	return made
 }
 
 // SecretRevocation says what is known of a secret that is revoked.
@@ -113,20 +137,33 @@ type SecretRevocation struct {
 	Since       time.Time // only those issued from then on; zero: all. Only with Compromised.
 }
 
-// RevokeSecret ends a secret at once. Doing it again changes nothing.
+// RevokeSecret ends a secret at once. Tokens that it obtained stay good, unless it is compromised: those
+// issued since the suspected time are void then (EVT-03), also when the secret had been revoked before.
+// Doing it again changes nothing.
 func (r *Registry) RevokeSecret(ctx context.Context, by audit.Origin, id ClientID, credential CredentialID, why SecretRevocation) (Credential, error) {
-	c, err := r.updateClient(ctx, id, by, "client.secret.revoke", func(c *Client) (bool, error) {
+	why.Since = whole(why.Since)
+	var p problems
+	p.check(why.Compromised || why.Since.IsZero(), "since", sinceRule)
+	p.check(!why.Since.After(r.config.Now()), "since", sinceRule)
+	if err := p.err(); err != nil {
+		return Credential{}, err
+	}
+	c, err := r.updateClient(ctx, id, by, clientChange{action: "client.secret.revoke", edit: func(c *Client) (bool, []withdrawal, error) {
 		old := c.credential(credential)
 		if old == nil {
-			return false, fmt.Errorf("authz: client %q has no credential %q: %w", id, Redact(string(credential)), ErrNotFound)
+			return false, nil, fmt.Errorf("authz: client %q has no credential %q: %w", id, Redact(string(credential)), ErrNotFound)
+		}
+		var withdraw []withdrawal
+		if why.Compromised {
+			withdraw = append(withdraw, withdrawal{Revocation: token.Revocation{Subject: credentialSubject(credential), Since: why.Since}})
 		}
 		if !old.RevokedAt.IsZero() {
-			return false, nil
+			return false, withdraw, nil
 		}
 		c.Credentials = slices.Clone(c.Credentials)
 		c.credential(credential).RevokedAt = r.now()
-		return true, nil
-	})
+		return true, withdraw, nil
+	}})
 	if err != nil {
 		return Credential{}, err
 	}

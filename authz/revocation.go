@@ -47,8 +47,8 @@ func equalRevocations(a, b token.Revocation) bool {
 // withdrawal is a revocation that is to be, beside what is stored of its subject.
 type withdrawal struct {
 	token.Revocation
-	client  ClientID // see Revocation.Client
-	replace bool     // in place of what is stored: it ends what was open-ended
+	client ClientID // see Revocation.Client
+	closes bool     // it ends an open-ended revocation: the client is enabled, the resource registered anew
 }
 
 // next returns what must be stored of w's subject in place of old, and whether that differs.
@@ -56,8 +56,8 @@ func (w withdrawal) next(old Revocation, now time.Time) (token.Revocation, bool)
 	switch {
 	case !old.live(now):
 		return w.Revocation, w.Until.IsZero() || now.Before(w.Until) // what may be forgotten need not be stored
-	case w.replace:
-		return w.Revocation, !equalRevocations(old.Revocation, w.Revocation)
+	case w.closes && old.Before.IsZero():
+		return w.Revocation, true
 	}
 	merged := old.Merge(w.Revocation)
 	return merged, !equalRevocations(old.Revocation, merged)

@@ -158,7 +158,10 @@ func (v *Revoker) store(ctx context.Context, by audit.Origin, w withdrawal) (Rev
 		if !c.write { // perhaps a repeat of what was committed and not yet applied here
 			return v.applied(ctx, c.next, false)
 		}
-		e := by.Done(v.config.Now(), actionRevoke, w.Subject.String())
+		e, err := changed(by.Done(v.config.Now(), actionRevoke, w.Subject.String()), revocationView(c.old), revocationView(c.next), nil)
+		if err != nil {
+			return Revocation{}, false, err
+		}
 		r, err := v.config.Records.PutRevocation(ctx, c.next, e)
 		switch {
 		case errors.Is(err, ErrConflict):
@@ -182,6 +185,22 @@ func (v *Revoker) applied(ctx context.Context, r Revocation, changed bool) (Revo
 type revision struct {
 	old, next Revocation // old is the zero value when nothing of the subject was withdrawn
 	write     bool       // next is not what is stored
+}
+
+// writes reports whether anything is to be stored.
+func writes(revisions []revision) bool {
+	return slices.ContainsFunc(revisions, func(r revision) bool { return r.write })
+}
+
+// toStore returns what is to be stored.
+func toStore(revisions []revision) []Revocation {
+	var out []Revocation
+	for _, r := range revisions {
+		if r.write {
+			out = append(out, r.next)
+		}
+	}
+	return out
 }
 
 // prepare reads what is stored of the subjects, at one instant, and returns for each of ws what is to be

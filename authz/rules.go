@@ -13,6 +13,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/marque-auth/marque/authz/token"
+	"github.com/marque-auth/marque/keys/jose"
 )
 
 // The rules of management fields live here, once, for every surface: each is a function and the
@@ -26,15 +27,44 @@ const (
 	maxClaims     = 32
 	maxClaimBytes = 1536
 
-	claimsRule      = "at most 32 claims, names and values together at most 1536 bytes"
-	clientIDRule    = "1 to 64 of A-Z a-z 0-9 . _ ~ -, but not . or .. alone, and not the shape of a secret"
-	nameRule        = "1 to 200 characters without control characters"
-	lifetimeRule    = "whole seconds from 1 s to 1 h"
-	resourceRule    = "an absolute URI without fragment, user information or dot segments, at most 512 ASCII characters"
-	resourcesRule   = "at most 64 resources"
-	scopeRule       = "scope tokens of %x21 %x23-5B %x5D-7E joined by single spaces, at most 256"
-	idempotencyRule = "16 to 255 visible ASCII characters"
-	claimRule       = "a claim's name must begin with an entry of claims.namespaces, must not be reserved, and its value must not be empty"
+	claimsRule          = "at most 32 claims, names and values together at most 1536 bytes"
+	clientIDRule        = "1 to 64 of A-Z a-z 0-9 . _ ~ -, but not . or .. alone, and not the shape of a secret"
+	nameRule            = "1 to 200 characters without control characters"
+	lifetimeRule        = "whole seconds from 1 s to 1 h"
+	resourceRule        = "an absolute URI without fragment, user information or dot segments, at most 512 ASCII characters"
+	reservedRule        = "the issuer and anything under it is reserved"
+	resourcesRule       = "at most 64 resources"
+	registeredRule      = "every resource must be registered; identifiers compare as strings"
+	defaultResourceRule = "must be one of resources"
+	scopeRule           = "scope tokens of %x21 %x23-5B %x5D-7E joined by single spaces, at most 256"
+	adminScopeRule      = "marque:admin is reserved for the management API; a client has it by admin, and need not name it"
+	defaultScopeRule    = "every default scope must be in scope"
+	definedScopeRule    = "every scope must be defined by one of the client's resources"
+	algorithmRule       = "one of ES256, RS256, PS256, Ed25519"
+	tokenTypeRule       = "at+jwt or JWT"
+	servesNothingRule   = "only for a client that serves a resource"
+	idempotencyRule     = "16 to 255 visible ASCII characters"
+	claimRule           = "a claim's name must begin with an entry of claims.namespaces, must not be reserved, and its value must not be empty"
+	sameIDRule          = "must be left out, or be that of the address: identifiers do not change"
+	noSecretRule        = "only when a client is created; add a secret instead"
+	secretRule          = "22 to 255 visible ASCII characters, at least 8 different ones, not the client_id, and not beginning like a secret that this server makes"
+	newSecretRule       = "must not be a secret that the client has or had"
+	expiresRule         = "must lie in the future"
+	expiresAfterRule    = "must lie after not_before"
+	sinceRule           = "not in the future, and only for a secret that is compromised"
+	kindRule            = "one of jti, client, credential, kid, resource, all"
+	noValueRule         = "must be left out for all"
+	jtiRule             = "the jti claim of a token, 1 to 64 visible ASCII characters; never the token itself"
+	kidRule             = "the identifier of a key, 1 to 255 visible ASCII characters; never a token or a secret"
+	clientRule          = "must be the client_id of a client, registered or deleted"
+	credentialRule      = "must be the credential_id of a secret of some client; never the secret itself"
+	revokedResourceRule = "must be the identifier of a resource, registered or deleted"
+	beforeRule          = "not in the future, and not more than 65 minutes ago: no token is that old"
+	beforeOfJTIRule     = "not with a jti, which names one token"
+	auditLimitRule      = "1 to 1000"
+	cursorRule          = "must be the cursor of a page before, as it was given"
+
+	introspectionField = "introspection_signed_response_alg" // RFC 9701, Section 6
 )
 
 // ValidClientID reports whether an admin may give a client this identifier. The alphabet leaves out
@@ -55,10 +85,7 @@ func ValidClientID(s string) bool {
 func newClientID() ClientID { return ClientID(strings.ToLower(rand.Text()[:clientIDLen])) }
 
 func validIdempotencyKey(s string) bool {
-	if len(s) < 16 || len(s) > 255 {
-		return false
-	}
-	return strings.IndexFunc(s, func(c rune) bool { return c < 0x21 || c > 0x7e }) < 0
+	return len(s) >= 16 && len(s) <= 255 && visible(s)
 }
 
 func validName(s string) bool {
@@ -127,7 +154,51 @@ func parseScopes(p *problems, field string, scopes []string) ScopeSet {
 	scopes = slices.DeleteFunc(slices.Clone(scopes), func(s string) bool { return s == "" })
 	set, err := ParseScope(strings.Join(scopes, " "))
 	p.check(err == nil, field, scopeRule)
+	p.check(!set.Has(ScopeAdmin), field, adminScopeRule)
 	return set
+}
+
+// parseAlgorithm returns the canonical algorithm of that name, or the default when there is none.
+func parseAlgorithm(p *problems, field, name string, otherwise jose.Algorithm) jose.Algorithm {
+	if name == "" {
+		return otherwise
+	}
+	alg, err := jose.ParseAlgorithm(name)
+	p.check(err == nil, field, algorithmRule)
+	return alg
+}
+
+// The least that a secret from another server must have: 22 characters of 64 hold 132 bits. Whether it
+// is random cannot be seen; one that uses few characters is not.
+const (
+	minSecretLen      = 22
+	maxSecretLen      = 255
+	minSecretDistinct = 8
+)
+
+// checkBroughtSecret checks a secret from another server; the empty one is none. One with the shape of
+// ours is refused: it would be looked up by a credential that it does not belong to.
+func checkBroughtSecret(p *problems, secret Secret, id ClientID) {
+	s := secret.Reveal()
+	if s == "" {
+		return
+	}
+	var seen [256]bool
+	distinct := 0
+	for i := range len(s) {
+		if !seen[s[i]] {
+			seen[s[i]] = true
+			distinct++
+		}
+	}
+	kind, _ := shapeOf(s)
+	p.check(len(s) >= minSecretLen && len(s) <= maxSecretLen && visible(s) && distinct >= minSecretDistinct &&
+		s != string(id) && kind == shapeForeign, "client_secret", secretRule)
+}
+
+// visible reports whether s is visible ASCII alone.
+func visible(s string) bool {
+	return strings.IndexFunc(s, func(c rune) bool { return c < 0x21 || c > 0x7e }) < 0
 }
 
 // staticClaims checks configured claims (CLM-01 to CLM-07) and returns them sorted by name.
