@@ -25,6 +25,7 @@ import (
 
 	"github.com/marque-auth/marque/authz"
 	"github.com/marque-auth/marque/authz/audit"
+	"github.com/marque-auth/marque/authz/token"
 	"github.com/marque-auth/marque/keys"
 	"github.com/marque-auth/marque/keys/jose"
 	"github.com/marque-auth/marque/store"
@@ -111,14 +112,22 @@ func (s *server) domain(ctx context.Context) (*authz.Registry, *keys.Ring) {
 	if err := ring.Step(ctx, time.Now()); err != nil {
 		t.Fatal(err)
 	}
+	applied := func(context.Context) error { return nil }
+	revoker, err := authz.NewRevoker(authz.RevokerConfig{
+		Records: s.store, Index: token.NewIndex(), Applied: applied, PerClient: authz.DefaultTokenRevocations, Now: time.Now,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	registry, err := authz.NewRegistry(authz.RegistryConfig{
 		Issuer: issuer, Pepper: secretBytes(), Clients: s.store, Resources: s.store,
+		Revocations: s.store, Log: s.store, Revoker: revoker,
 		ClaimNamespaces: []string{"https://claims.example/"},
 		EnsureKeys: func(ctx context.Context, alg jose.Algorithm, by audit.Origin) error {
 			_, err := ring.Ensure(ctx, alg, by)
 			return err
 		},
-		Applied: func(context.Context) error { return nil },
+		Applied: applied,
 		Now:     time.Now,
 	})
 	if err != nil {

@@ -21,6 +21,7 @@ import (
 	"github.com/marque-auth/marque/authz"
 	"github.com/marque-auth/marque/authz/audit"
 	"github.com/marque-auth/marque/authz/endpoint"
+	"github.com/marque-auth/marque/authz/token"
 	"github.com/marque-auth/marque/keys"
 	"github.com/marque-auth/marque/keys/jose"
 	"github.com/marque-auth/marque/store"
@@ -144,9 +145,13 @@ func (s *stack) follow(st store.Store) {
 }
 
 func (s *stack) register(st store.Store) {
-	var err error
+	revoker, err := authz.NewRevoker(authz.RevokerConfig{
+		Records: st, Index: token.NewIndex(), Applied: s.follower.CatchUp, PerClient: authz.DefaultTokenRevocations, Now: s.clock.Now,
+	})
+	check(s.t, err)
 	s.registry, err = authz.NewRegistry(authz.RegistryConfig{
 		Issuer: s.issuer, Pepper: s.pepper, Clients: st, Resources: st, Applied: s.follower.CatchUp, Now: s.clock.Now,
+		Revocations: st, Log: st, Revoker: revoker,
 		EnsureKeys: func(ctx context.Context, alg jose.Algorithm, by audit.Origin) error {
 			_, err := s.ring.Ensure(ctx, alg, by)
 			return err

@@ -15,6 +15,7 @@ import (
 	"github.com/marque-auth/marque/authz"
 	"github.com/marque-auth/marque/authz/audit"
 	"github.com/marque-auth/marque/authz/endpoint"
+	"github.com/marque-auth/marque/authz/token"
 	"github.com/marque-auth/marque/keys"
 	"github.com/marque-auth/marque/keys/jose"
 	"github.com/marque-auth/marque/store"
@@ -75,13 +76,19 @@ func newRig(tb testing.TB, clients int) *rig {
 	})
 	must(err)
 	r.tokens.ConfirmedAt(time.Now())
+	applied := func(context.Context) error { return nil }
+	revoker, err := authz.NewRevoker(authz.RevokerConfig{
+		Records: records, Index: token.NewIndex(), Applied: applied, PerClient: authz.DefaultTokenRevocations, Now: time.Now,
+	})
+	must(err)
 	registry, err := authz.NewRegistry(authz.RegistryConfig{
 		Issuer: rigIssuer, Pepper: secrets.Pepper, Clients: records, Resources: records,
+		Revocations: records, Log: records, Revoker: revoker,
 		EnsureKeys: func(ctx context.Context, a jose.Algorithm, by audit.Origin) error {
 			_, err := r.ring.Ensure(ctx, a, by)
 			return err
 		},
-		Applied: func(context.Context) error { return nil },
+		Applied: applied,
 		Now:     time.Now,
 	})
 	must(err)
