@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/marque-auth/marque/keys/jose"
@@ -141,7 +142,16 @@ func (c *Checker) Verify(ctx context.Context, compact string) (Verified, error) 
 	if reason := c.judge(&p, now); reason != "" {
 		return Verified{}, &Error{Reason: reason, KeyID: kid, JTI: p.JTI, ClientID: p.ClientID}
 	}
-	return Verified{Claims: p.Claims, KeyID: kid, Type: h.Type}, nil
+	return Verified{Claims: p.Claims, KeyID: kid, Type: typeOf(h.Type)}, nil
+}
+
+// typeOf names the type of a token that was taken: it may be written in any case, and as a whole media
+// type (RFC 7515, Section 4.1.9).
+func typeOf(typ string) string {
+	if strings.EqualFold(typ, TypeJWT) || strings.EqualFold(typ, "application/"+TypeJWT) {
+		return TypeJWT
+	}
+	return TypeAccessToken
 }
 
 // judge returns the first reason against p, or none.

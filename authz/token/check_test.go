@@ -214,10 +214,63 @@ func TestJWT52_RST11_RST12_OnePublicAnswer(t *testing.T) {
 	}
 }
 
+// What the header says comes with the claims: of the key that verified, and of the type by one of two names.
+func TestVerified_Header(t *testing.T) {
+	key, s := newRawES256(t)
+	check := checkFor(t, s)
+	check.InsecureTypJWT = true
+	c := checker(t, check)
+	for typ, want := range map[string]string{
+		"at+jwt": token.TypeAccessToken, "AT+JWT": token.TypeAccessToken, "application/at+jwt": token.TypeAccessToken,
+		"JWT": token.TypeJWT, "jwt": token.TypeJWT, "application/jwt": token.TypeJWT,
+	} {
+		v, err := c.Verify(t.Context(), forge(t, key, `{"alg":"ES256","kid":"`+s.KeyID()+`","typ":"`+typ+`"}`, string(members(nil))))
+		if err != nil || v.Type != want || v.KeyID != s.KeyID() || v.JTI != "j1" {
+			t.Errorf("%s: %+v, %v", typ, v, err)
+		}
+	}
+	v, err := c.Verify(t.Context(), sign(t, s, members(map[string]any{"exp": 1})))
+	if err == nil || v.KeyID != "" || v.Type != "" || v.JTI != "" {
+		t.Errorf("a refused token says something: %+v, %v", v, err)
+	}
+}
+
+// AnyAudience is for the issuer, which judges tokens whoever they are for. It weakens nothing else.
+func TestCheck_AnyAudience(t *testing.T) {
+	s := signer(t, jose.ES256)
+	check := checkFor(t, s)
+	check.Audience, check.AnyAudience, check.Leeway = "", true, token.NoLeeway
+	c := checker(t, check)
+	for _, aud := range []any{audience, "https://other.example", "x", []string{"https://x", "https://y"}} {
+		wantReason(t, c, fmt.Sprint(aud), sign(t, s, members(map[string]any{"aud": aud})), "")
+	}
+	for _, aud := range []any{nil, "", raw("null"), raw("[]"), []string{"https://x", ""}, 1} {
+		wantReason(t, c, fmt.Sprint(aud), sign(t, s, members(map[string]any{"aud": aud})), token.ReasonClaims)
+	}
+	for name, tt := range map[string]struct {
+		change map[string]any
+		want   token.Reason
+	}{
+		"issuer":  {map[string]any{"iss": issuer + "/"}, token.ReasonIssuer},
+		"expired": {map[string]any{"exp": epoch.Unix()}, token.ReasonExpired},
+		"early":   {map[string]any{"nbf": epoch.Unix() + 1}, token.ReasonNotYetValid},
+		"bound":   {map[string]any{"cnf": raw("{}")}, token.ReasonConfirmation},
+	} {
+		wantReason(t, c, name, sign(t, s, members(tt.change)), tt.want)
+	}
+	wantReason(t, c, "a key of somebody else", sign(t, signer(t, jose.ES256), members(nil)), token.ReasonUnknownKey)
+	jwt, err := s.Sign(token.TypeJWT, members(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantReason(t, c, "type", jwt, token.ReasonType)
+}
+
 func TestNewChecker_Refuses(t *testing.T) {
 	for name, spoil := range map[string]func(*token.Check){
 		"Issuer":         func(c *token.Check) { c.Issuer = "" },
 		"Audience":       func(c *token.Check) { c.Audience = "" },
+		"two audiences":  func(c *token.Check) { c.AnyAudience = true },
 		"Algorithms":     func(c *token.Check) { c.Algorithms = nil },
 		"none":           func(c *token.Check) { c.Algorithms = []jose.Algorithm{"none"} },
 		"HS256":          func(c *token.Check) { c.Algorithms = []jose.Algorithm{jose.ES256, "HS256"} },

@@ -27,6 +27,8 @@ const (
 	ReasonExpired      Reason = "expired"       // too late
 	ReasonNotYetValid  Reason = "not_yet_valid" // too early: nbf, or an iat that lies ahead
 	ReasonConfirmation Reason = "confirmation"  // bound to a key that the bearer did not prove
+	ReasonRevoked      Reason = "revoked"       // withdrawn: Void says so
+	ReasonInactive     Reason = "inactive"      // the issuer was asked (RFC 7662), and says no more than that
 )
 
 // Error is a refusal with its reason. It is ErrToken, and its text is that of ErrToken, so that it

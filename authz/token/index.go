@@ -1,24 +1,31 @@
 package token
 
 import (
+	"crypto/rand"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // Index is what is revoked now, in memory: fed from the store's records and its change feed, asked
-// wherever there is no time for a question to the store. It is safe for concurrent use.
+// wherever there is no time for a question to the store. It is safe for concurrent use: whoever asks
+// takes no lock and waits for nobody; whoever changes it waits for other changes.
 type Index struct {
-	mu      sync.RWMutex
-	entries map[Subject]Revocation
-	owners  map[Subject]string
-	counts  map[string]int
-	keys    map[string]bool
-	loaded  bool
+	table   atomic.Pointer[table]               // never nil
+	revoked atomic.Pointer[map[string]struct{}] // kids that are, by SetKeys; never nil, the map is immutable
+	loaded  atomic.Bool
+
+	mu sync.Mutex // held by whoever changes table
 }
 
-// NewIndex returns an Index that was never loaded.
+// NewIndex returns an Index that was never loaded. Empty, it takes 4 MiB; see table.
 func NewIndex() *Index {
-	return &Index{entries: map[Subject]Revocation{}, owners: map[Subject]string{}, counts: map[string]int{}}
+	x := &Index{}
+	var key [16]byte
+	_, _ = rand.Read(key[:]) // never fails: it would end the program
+	x.table.Store(newTable(x, key))
+	x.revoked.Store(&map[string]struct{}{})
+	return x
 }
 
 // Indexed is a revocation and, for a jti, the client that it counts for.
@@ -27,74 +34,51 @@ type Indexed struct {
 	Client string
 }
 
-// Set puts the revocation of a subject in place of what was known of it.
+// Set puts the revocation of a subject in place of what was known of it. Fractions of seconds, which
+// a Revocation does not have, would be rounded so that it withdraws more, and for longer.
 func (x *Index) Set(r Indexed) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.remove(r.Subject)
-	x.entries[r.Subject] = r.Revocation
-	if r.Kind == RevokedJTI && r.Client != "" {
-		x.owners[r.Subject] = r.Client
-		x.counts[r.Client]++
-	}
+	x.table.Load().set(r)
 }
 
 // Remove forgets the revocation of a subject.
 func (x *Index) Remove(s Subject) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.remove(s)
+	x.table.Load().remove(s)
 }
 
-func (x *Index) remove(s Subject) {
-	if owner, ok := x.owners[s]; ok {
-		x.counts[owner]--
-		delete(x.owners, s)
-	}
-	delete(x.entries, s)
-}
-
-// SetKeys says which signing keys are revoked, whatever revocations of their kid say.
+// SetKeys says which signing keys are revoked, whatever revocations of their kid say, and whatever
+// Replace does.
 func (x *Index) SetKeys(kids []string) {
-	keys := make(map[string]bool, len(kids))
+	revoked := make(map[string]struct{}, len(kids))
 	for _, kid := range kids {
-		keys[kid] = true
+		revoked[kid] = struct{}{}
 	}
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.keys = keys
+	x.revoked.Store(&revoked)
 }
 
 // Replace puts all in place of everything that Set had put there, at once, and marks the Index as
-// loaded.
+// loaded. A Void that runs meanwhile judges by what was there before or by what is there after, never
+// by some of both. A Set that is called meanwhile waits, and is not lost.
 func (x *Index) Replace(all []Indexed) {
-	fresh := NewIndex()
-	for _, r := range all {
-		fresh.Set(r)
-	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.entries, x.owners, x.counts, x.loaded = fresh.entries, fresh.owners, fresh.counts, true
+	fresh := newTable(x, x.table.Load().key)
+	for i := range all {
+		fresh.set(all[i])
+	}
+	x.table.Store(fresh)
+	x.loaded.Store(true)
 }
 
 // Loaded reports whether the Index ever held everything. Until then it knows nothing, and nothing may
 // be concluded from its silence.
-func (x *Index) Loaded() bool {
-	x.mu.RLock()
-	defer x.mu.RUnlock()
-	return x.loaded
-}
+func (x *Index) Loaded() bool { return x.loaded.Load() }
 
 // Revocation implements Known.
-func (x *Index) Revocation(s Subject) (Revocation, bool) {
-	x.mu.RLock()
-	defer x.mu.RUnlock()
-	if s.Kind == RevokedKey && x.keys[s.Value] {
-		return Revocation{Subject: s}, true
-	}
-	r, ok := x.entries[s]
-	return r, ok
-}
+func (x *Index) Revocation(s Subject) (Revocation, bool) { return x.table.Load().Revocation(s) }
 
 // Stored is Revocation without what SetKeys said.
 func (x *Index) Stored(s Subject) (Revocation, bool) {
@@ -106,25 +90,25 @@ func (x *Index) Stored(s Subject) (Revocation, bool) {
 
 // Tokens returns how many single tokens of a client are revoked and not yet forgotten.
 func (x *Index) Tokens(client string) int {
-	x.mu.RLock()
-	defer x.mu.RUnlock()
-	return x.counts[client]
-}
-
-// Len returns how many revocations are held.
-func (x *Index) Len() int {
-	x.mu.RLock()
-	defer x.mu.RUnlock()
-	return len(x.entries)
-}
-
-// Sweep forgets what may be forgotten at now. Call it about once a minute.
-func (x *Index) Sweep(now time.Time) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	for s, r := range x.entries {
-		if !r.Until.IsZero() && !now.Before(r.Until) {
-			x.remove(s)
-		}
+	t := x.table.Load()
+	return int(t.counts[t.owner(client)])
+}
+
+// Len returns how many revocations are held, without those of SetKeys.
+func (x *Index) Len() int { return int(x.table.Load().size.Load()) }
+
+// sweepStep is how many slots of a table are swept before others may change it: with a million
+// revocations some 4,000, well under a millisecond.
+const sweepStep = 1 << 10
+
+// Sweep forgets what may be forgotten at now. Call it about once a minute. Nobody who asks waits for
+// it, and other changes wait for one of its short steps only.
+func (x *Index) Sweep(now time.Time) {
+	for from := 0; from < slots; from += sweepStep {
+		x.mu.Lock()
+		x.table.Load().sweep(from, from+sweepStep, now)
+		x.mu.Unlock()
 	}
 }

@@ -116,7 +116,11 @@ func (f Found) Revocation(s Subject) (Revocation, bool) {
 // Void returns the revocation that withdraws a token, if one does. It is the one decision of its
 // kind: introspection, verifiers and issuing itself ask it. The claims and the identifier of the key
 // come from a token whose signature was verified, or is about to be made.
+// It allocates nothing if known does not.
 func Void(c *Claims, kid string, known Known) (Revocation, bool) {
+	if x, ok := known.(*Index); ok {
+		known = x.table.Load() // one state for all questions: see Replace
+	}
 	if r, ok := known.Revocation(Subject{RevokedJTI, c.JTI}); ok && r.Voids(c.IssuedAt) {
 		return r, true
 	}

@@ -1,0 +1,209 @@
+package token
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"sync/atomic"
+	"time"
+)
+
+// slots is fixed, so that a table never grows: growing would hold up every change for as long as it
+// takes to move a million entries, and for that time need the memory twice. A slot holds four entries
+// when there are a million, and beyond that a lookup becomes slower by their number; empty slots cost
+// 16 bytes each.
+const slots = 1 << 18
+
+// table maps subjects to revocations. Who reads it takes no lock: a slot points at a list that is
+// never changed, only replaced, so that what is found is whole and as somebody set it. The lists hold
+// no pointers, so that the garbage collector need not look at a million entries time and again.
+//
+// A change needs Index.mu. It is there for every lookup that begins after the change returned.
+type table struct {
+	index  *Index
+	key    [16]byte
+	counts map[digest]int32 // entries by owner; none is 0; guarded by Index.mu
+	size   atomic.Int64
+	slots  [slots]slot
+}
+
+// slot holds the entries whose digests end alike. Most lookups find nothing, and the hints spare nearly all of
+// those the way to the list, which in a large table costs more than all else.
+type slot struct {
+	hints atomic.Uint64 // of every entry; stored after list, and meanwhile it has those of all that stays
+	list  atomic.Pointer[[]entry]
+}
+
+// entry is one revocation. Its times are Unix seconds, which tell every time from every other one: the
+// zero Time is that of the year 1, and is the zero Time again when it is read.
+type entry struct {
+	subject              digest
+	owner                digest // whom a jti counts for; zero: nobody
+	since, before, until int64
+}
+
+// digest stands for a subject, or an owner: 128 bits of SHA-256 under a random key that never leaves the process.
+//
+// Two subjects with one digest would be one to the table: a good token could be taken for a revoked
+// one, which is on the safe side, or a new revocation could take the place of another, which is not.
+// Among a million revocations the chance that any two collide is 2^-89, and it would take 2^64 of
+// them to expect one. Nobody can do better by choosing names, not knowing the key (hence not a plain
+// hash, which can be searched for collisions at leisure; nor hash/maphash, which promises no more than 64
+// bits and nothing against an adversary).
+type digest struct{ a, b uint64 }
+
+func newTable(x *Index, key [16]byte) *table {
+	return &table{index: x, key: key, counts: map[digest]int32{}}
+}
+
+// digest returns that of kind:value, which is Subject.String. It allocates for nothing that is shorter
+// than about 500 bytes: no identifier is longer that a token could carry with company.
+func (t *table) digest(kind, value string) digest {
+	var room [512]byte
+	b := append(room[:0], t.key[:]...)
+	b = append(b, kind...)
+	b = append(b, ':') // no kind contains it
+	b = append(b, value...)
+	sum := sha256.Sum256(b)
+	return digest{binary.LittleEndian.Uint64(sum[:]), binary.LittleEndian.Uint64(sum[8:])}
+}
+
+func (t *table) subject(s Subject) digest { return t.digest(string(s.Kind), s.Value) }
+
+func (t *table) owner(client string) digest { return t.digest("owner", client) }
+
+// slot returns where d belongs.
+func (t *table) slot(d digest) *slot { return &t.slots[d.a%slots] }
+
+// hint returns one bit of 64, by a part of the digest that does not choose the slot.
+func (d digest) hint() uint64 { return 1 << (d.b % 64) }
+
+// entries returns what is in the slot: not to be changed.
+func (s *slot) entries() []entry {
+	if list := s.list.Load(); list != nil {
+		return *list
+	}
+	return nil
+}
+
+// replace puts list, which from now on must not change, in place of what was in the slot.
+func (s *slot) replace(list []entry) {
+	var hints uint64
+	for i := range list {
+		hints |= list[i].subject.hint()
+	}
+	if len(list) == 0 {
+		s.list.Store(nil)
+	} else {
+		s.list.Store(&list)
+	}
+	s.hints.Store(hints)
+}
+
+// find returns the place of d in list, or -1.
+func find(list []entry, d digest) int {
+	for i := range list {
+		if list[i].subject == d {
+			return i
+		}
+	}
+	return -1
+}
+
+// Revocation implements Known.
+func (t *table) Revocation(s Subject) (Revocation, bool) {
+	if s.Kind == RevokedKey {
+		if _, ok := (*t.index.revoked.Load())[s.Value]; ok {
+			return Revocation{Subject: s}, true
+		}
+	}
+	d := t.subject(s)
+	slot := t.slot(d)
+	if slot.hints.Load()&d.hint() == 0 {
+		return Revocation{}, false
+	}
+	list := slot.entries()
+	i := find(list, d)
+	if i < 0 {
+		return Revocation{}, false
+	}
+	e := &list[i]
+	return Revocation{Subject: s, Since: fromSeconds(e.since), Before: fromSeconds(e.before), Until: fromSeconds(e.until)}, true
+}
+
+func (t *table) set(r Indexed) {
+	e := entry{subject: t.subject(r.Subject), since: r.Since.Unix(), before: secondsUp(r.Before), until: secondsUp(r.Until)}
+	if r.Kind == RevokedJTI && r.Client != "" {
+		e.owner = t.owner(r.Client)
+	}
+	slot := t.slot(e.subject)
+	old := slot.entries()
+	i := find(old, e.subject)
+	if i < 0 {
+		i = len(old)
+		t.size.Add(1)
+	} else {
+		t.count(old[i].owner, -1)
+	}
+	list := make([]entry, max(len(old), i+1))
+	copy(list, old)
+	list[i] = e
+	t.count(e.owner, 1)
+	slot.replace(list)
+}
+
+func (t *table) remove(s Subject) {
+	d := t.subject(s)
+	t.drop(t.slot(d), func(e *entry) bool { return e.subject == d })
+}
+
+// sweep drops what is in these slots and may be forgotten at now.
+func (t *table) sweep(from, to int, now time.Time) {
+	second, never := now.Unix(), time.Time{}.Unix()
+	for i := range t.slots[from:to] {
+		t.drop(&t.slots[from+i], func(e *entry) bool { return e.until != never && e.until <= second })
+	}
+}
+
+// drop removes the entries of a slot that are to go.
+func (t *table) drop(slot *slot, gone func(*entry) bool) {
+	old := slot.entries()
+	var going int
+	for i := range old {
+		if gone(&old[i]) {
+			t.count(old[i].owner, -1)
+			going++
+		}
+	}
+	if going == 0 {
+		return
+	}
+	left := make([]entry, 0, len(old)-going)
+	for i := range old {
+		if !gone(&old[i]) {
+			left = append(left, old[i])
+		}
+	}
+	slot.replace(left)
+	t.size.Add(-int64(going))
+}
+
+// count adds to the entries of an owner.
+func (t *table) count(owner digest, n int32) {
+	if owner == (digest{}) {
+		return
+	}
+	if t.counts[owner] += n; t.counts[owner] == 0 {
+		delete(t.counts, owner)
+	}
+}
+
+func fromSeconds(s int64) time.Time { return time.Unix(s, 0).UTC() }
+
+// secondsUp returns the first whole second that is not before t.
+func secondsUp(t time.Time) int64 {
+	s := t.Unix()
+	if t.Nanosecond() > 0 {
+		s++
+	}
+	return s
+}
