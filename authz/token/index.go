@@ -81,12 +81,7 @@ func (x *Index) Loaded() bool { return x.loaded.Load() }
 func (x *Index) Revocation(s Subject) (Revocation, bool) { return x.table.Load().Revocation(s) }
 
 // Stored is Revocation without what SetKeys said.
-func (x *Index) Stored(s Subject) (Revocation, bool) {
-	x.mu.RLock()
-	defer x.mu.RUnlock()
-	r, ok := x.entries[s]
-	return r, ok
-}
+func (x *Index) Stored(s Subject) (Revocation, bool) { return x.table.Load().stored(s) }
 
 // Tokens returns how many single tokens of a client are revoked and not yet forgotten.
 func (x *Index) Tokens(client string) int {

@@ -194,6 +194,10 @@ func sameAs(t *rapid.T, x *token.Index, p *plain, loaded bool) {
 			if got != want || ok != known { // of times, too, every field is the same
 				t.Fatalf("%.40v: %+v, %v; want %+v, %v", s, got, ok, want, known)
 			}
+			stored, ok := x.Stored(s)
+			if r, known := p.entries[s]; stored != r.Revocation || ok != known {
+				t.Fatalf("%.40v: stored %+v, %v; want %+v, %v", s, stored, ok, r.Revocation, known)
+			}
 		}
 	}
 }

@@ -116,6 +116,11 @@ func (t *table) Revocation(s Subject) (Revocation, bool) {
 			return Revocation{Subject: s}, true
 		}
 	}
+	return t.stored(s)
+}
+
+// stored is Revocation without what SetKeys said.
+func (t *table) stored(s Subject) (Revocation, bool) {
 	d := t.subject(s)
 	slot := t.slot(d)
 	if slot.hints.Load()&d.hint() == 0 {
