@@ -11,7 +11,7 @@ var storedForms = map[string]string{
 	"credential":      `{"client_id":"acme"}`,
 	"installation":    `{"format":1,"id":"i","issuer":"https://auth.example/é","dev":true,"kek_id":"kek-1","pepper":"eyJ.pepper","record_key":"eyJ.record","mac":"MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZQA=","created_at":"2026-11-05T12:30:00Z"}`,
 	"resource":        `{"deleted_at":"2026-11-05T13:30:00Z","scope":"orders:read orders:write","token_lifetime":600,"algorithm":"Ed25519","token_type":"at+jwt","created_at":"2026-11-05T12:30:00Z","updated_at":"2026-11-05T12:31:00Z"}`,
-	"revocation":      `{"since":"2026-11-05T11:30:00Z","before":"2026-11-05T12:30:01Z","until":"2026-11-05T13:35:01Z","client_id":"acme","actor":{"kind":"client","id":"ops: é"},"reason":"because of \"that\" ","created_at":"2026-11-05T12:30:00.000000001Z"}`,
+	"revocation":      `{"since":"2026-11-05T11:30:00Z","before":"2026-11-05T12:30:01Z","until":"2126-11-05T12:30:00Z","client_id":"acme","actor":{"kind":"client","id":"ops: é"},"reason":"because of \"that\" ","created_at":"2026-11-05T12:30:00.000000001Z"}`,
 	"ring":            `{"keys":[{"kid":"NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs","alg":"ES256","wire_alg":"ES256","public":"eyJrdHkiOiJFQyIsICAiY3J2IjoiUC0yNTYifQ==","sealed":"eyJhbGciOiJBMjU2R0NNS1cifQ.a.b.c.d","created_at":"2026-11-05T12:30:00Z","published_at":"2026-11-05T12:30:01Z","sign_from":"2026-11-05T13:30:00Z","withdraw_at":"2026-11-05T14:30:00Z","publish_lead":86400,"retire_after":4200,"revoked_at":"2026-11-05T14:00:00Z"},{"kid":"second","alg":"","wire_alg":""}]}`,
 }
 

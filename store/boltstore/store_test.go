@@ -76,6 +76,8 @@ func place(kind store.Kind, key string) (bucket, k []byte) {
 		return bucketRings, []byte(key)
 	case store.KindCredential:
 		return bucketCredentials, []byte(key)
+	case store.KindRevocation:
+		return bucketRevocations, []byte(key)
 	case store.KindInstallation:
 		return bucketGenesis, keyInstallation
 	}

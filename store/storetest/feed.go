@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/marque-auth/marque/authz"
 	"github.com/marque-auth/marque/store"
 )
 
@@ -31,7 +32,7 @@ func changes(t *testing.T, f Fixture) {
 				t.Fatal(err)
 			}
 			mustPut(t, f, s, id, version, "m")
-			want = append(want, store.Change{Kind: s.kind, ID: id})
+			want = append(want, store.Change{Kind: s.kind, ID: s.key(id)})
 		}
 	}
 	head, err := f.Peer.Head(t.Context())
@@ -135,6 +136,13 @@ func foreignCursor(t *testing.T, f, other Fixture) {
 	if _, _, err := f.Store.Entries(t.Context(), place, 10); !errors.Is(err, store.ErrCursor) {
 		t.Errorf("Entries: got error %v, want ErrCursor", err)
 	}
+	_, place, err = other.Store.Latest(t.Context(), "", 1)
+	if err != nil || place == "" {
+		t.Fatalf("Latest: %q, %v", place, err)
+	}
+	if _, _, err := f.Store.Latest(t.Context(), place, 10); !errors.Is(err, authz.ErrCursor) {
+		t.Errorf("Latest: got error %v, want ErrCursor", err)
+	}
 }
 
 // followerSeesPeer: once a write has returned, a pass of any server's follower applies it.
@@ -156,13 +164,14 @@ func followerSeesPeer(t *testing.T, f Fixture) {
 	if err := follower.Start(t.Context()); err != nil {
 		t.Fatalf("Start: %v", err)
 	}
-	for i := range 5 {
-		id := fmt.Sprint(i)
-		mustPut(t, f, subjects()[i%3], id, 0, "m")
+	all := subjects()
+	for i := range 2 * len(all) {
+		id, s := fmt.Sprint(i), all[i%len(all)]
+		mustPut(t, f, s, id, 0, "m")
 		if err := follower.CatchUp(t.Context()); err != nil {
 			t.Fatalf("CatchUp: %v", err)
 		}
-		if !seen[id] {
+		if !seen[s.key(id)] {
 			t.Errorf("write %d was acknowledged and is unknown to the peer", i)
 		}
 	}

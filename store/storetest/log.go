@@ -4,11 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/marque-auth/marque/authz"
 	"github.com/marque-auth/marque/authz/audit"
 	"github.com/marque-auth/marque/store"
 )
@@ -113,5 +115,60 @@ func kindsStandApart(t *testing.T, f Fixture) {
 	}
 	for _, s := range subjects() {
 		wantRecord(t, f, s, "same", 1, string(s.kind))
+	}
+}
+
+// auditLogBackwards: newest first, page by page, is the log in reverse, with the same IDs, each its own;
+// what is written meanwhile moves nothing.
+func auditLogBackwards(t *testing.T, f Fixture) {
+	if got, next, err := f.Store.Latest(t.Context(), "", 10); err != nil || len(got) != 0 || next != "" {
+		t.Errorf("empty log: got %v, %q, %v", got, next, err)
+	}
+	const written = 11
+	for i := range written {
+		mustPut(t, f, subjects()[0], fmt.Sprint(i), 0, "m")
+	}
+	want := walkLog(t, f.Peer, "", 100)
+	slices.Reverse(want)
+	ids := map[string]bool{}
+	for _, e := range want {
+		if e.ID == "" || ids[e.ID] {
+			t.Errorf("entry of %s: ID %q is empty or another's", e.Target, e.ID)
+		}
+		ids[e.ID] = true
+	}
+	for i, limit := range []int{1, 3, written - 1, written, written + 1} {
+		var got []audit.Entry
+		place := ""
+		for {
+			page, next, err := f.Peer.Latest(t.Context(), place, limit)
+			if err != nil {
+				t.Fatalf("Latest: %v", err)
+			}
+			if len(page) > limit || len(page) < limit && next != "" {
+				t.Fatalf("Latest: got %d, limit %d, next %q", len(page), limit, next)
+			}
+			if got = append(got, page...); next == "" {
+				break
+			}
+			if len(got) == limit { // after the first page
+				mustPut(t, f, subjects()[0], fmt.Sprint("meanwhile-", i), 0, "m")
+			}
+			place = next
+		}
+		if d := Diff(got, want); d != "" {
+			t.Errorf("limit %d (-want +got):\n%s", limit, d)
+		}
+		want = walkLog(t, f.Peer, "", 100)
+		slices.Reverse(want)
+	}
+	_, place, err := f.Store.Latest(t.Context(), "", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, bad := range []string{"0", ".", "nonsense", place + "x", " " + place, strings.Repeat("9", 400)} {
+		if got, _, err := f.Store.Latest(t.Context(), bad, 10); !errors.Is(err, store.ErrCursor) || !errors.Is(err, authz.ErrCursor) {
+			t.Errorf("cursor %.20q: got %v, %v, want ErrCursor", bad, got, err)
+		}
 	}
 }

@@ -195,7 +195,10 @@ func listLimits(t *testing.T, f Fixture) {
 		_, err2 := f.Store.ListResources(t.Context(), "", limit)
 		_, _, err3 := f.Store.Changes(t.Context(), head, limit)
 		_, _, err4 := f.Store.Entries(t.Context(), "", limit)
-		for i, err := range []error{err1, err2, err3, err4} {
+		_, err5 := f.Store.ListRevocations(t.Context(), "", limit)
+		_, _, err6 := f.Store.Latest(t.Context(), "", limit)
+		_, err7 := f.Store.ListClients(t.Context(), authz.ClientQuery{Limit: limit, Text: "x"})
+		for i, err := range []error{err1, err2, err3, err4, err5, err6, err7} {
 			if err == nil || errors.Is(err, store.ErrCursor) {
 				t.Errorf("limit %d, method %d: got error %v, want one about the limit", limit, i, err)
 			}

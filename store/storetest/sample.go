@@ -81,7 +81,7 @@ func FullRevocation(subject token.Subject) authz.Revocation {
 			Subject: subject,
 			Since:   at.Add(-time.Hour),
 			Before:  at.Add(time.Second),
-			Until:   at.Add(time.Second + token.RevocationKept),
+			Until:   at.AddDate(100, 0, 0), // no driver's clock has passed that
 		},
 		Client:    "acme",
 		Actor:     audit.Actor{Kind: audit.ActorClient, ID: "ops: é"},

@@ -2,24 +2,35 @@ package storetest
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/marque-auth/marque/authz"
 	"github.com/marque-auth/marque/authz/audit"
+	"github.com/marque-auth/marque/authz/token"
 	"github.com/marque-auth/marque/keys"
 	"github.com/marque-auth/marque/keys/jose"
 	"github.com/marque-auth/marque/store"
 )
 
-// subject is what the three kinds of record have in common: an identifier, a version, and a mark,
-// which is one of their fields.
+// subject is what the kinds of record have in common: an identifier, a version, and a mark, which is
+// one of their fields.
 type subject struct {
 	kind     store.Kind
+	prefix   string // comes before the identifier in the storage key
 	notFound error
 	conflict error
 	put      func(ctx context.Context, s store.Store, id string, version uint64, mark string, e audit.Entry) (uint64, error)
 	get      func(ctx context.Context, s store.Store, id string) (version uint64, mark string, err error)
 	list     func(ctx context.Context, s store.Store) error
+}
+
+// key is the storage key of a record, which also names it in changes and in errors.
+func (s subject) key(id string) string { return s.prefix + id }
+
+// revocationOf is the subject that stands for an identifier where revocations are one of the subjects.
+func revocationOf(id string) token.Subject {
+	return token.Subject{Kind: token.RevokedClient, Value: id}
 }
 
 func subjects() []subject {
@@ -81,8 +92,37 @@ func subjects() []subject {
 				return err
 			},
 		},
+		{
+			kind: store.KindRevocation, prefix: "client:", notFound: errNoRevocation, conflict: authz.ErrConflict,
+			put: func(ctx context.Context, s store.Store, id string, version uint64, mark string, e audit.Entry) (uint64, error) {
+				r, err := s.PutRevocation(ctx, authz.Revocation{
+					Revocation: token.Revocation{Subject: revocationOf(id)}, Reason: mark, Version: version,
+				}, e)
+				return r.Version, err
+			},
+			get: func(ctx context.Context, s store.Store, id string) (uint64, string, error) {
+				if id == "" {
+					return 0, "", errNoRevocation // asking for it is a mistake: see revocationQuestions
+				}
+				found, err := s.Revocations(ctx, []token.Subject{revocationOf(id)})
+				if err != nil {
+					return 0, "", err
+				}
+				for _, r := range found {
+					return r.Version, r.Reason, nil
+				}
+				return 0, "", errNoRevocation
+			},
+			list: func(ctx context.Context, s store.Store) error {
+				_, err := s.ListRevocations(ctx, "", 1000)
+				return err
+			},
+		},
 	}
 }
+
+// errNoRevocation stands for the empty answer by which the contract says that there is none.
+var errNoRevocation = errors.New("no revocation")
 
 // at is when everything in this suite happens.
 var at = time.Date(2026, 11, 5, 12, 30, 0, 0, time.UTC)

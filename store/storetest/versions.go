@@ -70,7 +70,7 @@ func versions(t *testing.T, f Fixture, s subject) {
 func oddIdentifiers(t *testing.T, f Fixture, s subject) {
 	ids := []string{
 		"a", "A", "a:b", "a/b", "a/", "/a", "a\x00b", "a\nb", "..", ".", "*", "{a}", "é", "e\u0301", "日本", " ", "a ",
-		"https://fulfilment.example/orders?x=1&y=%20", strings.Repeat("long", 1000), strings.Repeat("x", store.MaxIDLength),
+		"https://fulfilment.example/orders?x=1&y=%20", strings.Repeat("long", 1000), strings.Repeat("x", store.MaxIDLength-len(s.prefix)),
 	}
 	for _, id := range ids {
 		mustPut(t, f, s, id, 0, id)
@@ -131,9 +131,11 @@ func endedContext(t *testing.T, f Fixture, s subject) {
 		_, _, changesErr := f.Store.Changes(ctx, head, 1)
 		_, _, entriesErr := f.Store.Entries(ctx, "", 1)
 		_, ownerErr := f.Store.ClientOf(ctx, "k")
+		_, _, latestErr := f.Store.Latest(ctx, "", 1)
+		_, versionErr := f.Store.ClientVersion(ctx, "k")
 		for name, err := range map[string]error{
 			"put": putErr, "get": getErr, "list": s.list(ctx, f.Store), "Head": headErr,
-			"Changes": changesErr, "Entries": entriesErr, "ClientOf": ownerErr,
+			"Changes": changesErr, "Entries": entriesErr, "ClientOf": ownerErr, "Latest": latestErr, "ClientVersion": versionErr,
 		} {
 			if !errors.Is(err, context.Canceled) {
 				t.Errorf("%s: got error %v, want context.Canceled", name, err)
