@@ -15,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/marque-auth/marque/authz"
 )
 
 // Whoever cannot be named gets nothing, not even the knowledge of which paths exist.
@@ -23,7 +25,10 @@ func TestActor_UnknownIsRefused(t *testing.T) {
 		"no ConnContext": nil, "over TCP": ConnContext,
 	} {
 		t.Run(name, func(t *testing.T) {
-			h, err := New(Config{Registry: broken{}, Keys: nobody{}, Log: slog.New(slog.DiscardHandler)})
+			h, err := New(Config{
+				Registry: broken{}, Tokens: &authz.Server{}, Keys: nobody{}, Refusals: authz.NewRefusals(), Log: slog.New(slog.DiscardHandler),
+				Doctor: func(context.Context) ([]Finding, error) { panic("must not be asked") },
+			})
 			if err != nil {
 				t.Fatal(err)
 			}

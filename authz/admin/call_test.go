@@ -140,6 +140,7 @@ func TestLog_NothingIsForged(t *testing.T) {
 func TestLog_AfterAPanic(t *testing.T) {
 	log := &logBuffer{}
 	h := &handler{log: slog.New(slog.NewJSONHandler(log, nil)), operations: operations(), mux: http.NewServeMux()}
+	h.caller = h.peer
 	h.mux.HandleFunc("POST /admin/v1/clients/{client_id}/disable", func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusOK)
 		panic("late")

@@ -11,6 +11,7 @@ import (
 
 	"github.com/marque-auth/marque/authz"
 	"github.com/marque-auth/marque/authz/admin/internal/api"
+	"github.com/marque-auth/marque/authz/audit"
 )
 
 // Registry is what the handler needs of the domain: an *authz.Registry. Its methods are called
@@ -39,6 +40,16 @@ type Config struct {
 // New returns the handler of the management API for callers on the unix socket. The server that runs
 // it must have [ConnContext] as its ConnContext: a request whose caller is unknown is refused with 403.
 func New(c Config) (http.Handler, error) {
+	h, err := newHandler(c)
+	if err != nil {
+		return nil, err
+	}
+	h.caller = h.peer
+	return h, nil
+}
+
+// newHandler returns a handler that does not know yet how to tell who calls.
+func newHandler(c Config) (*handler, error) {
 	if err := c.validate(); err != nil {
 		return nil, err
 	}
@@ -73,6 +84,9 @@ func (c Config) validate() error {
 
 // handler implements every operation of the document; its fields do not change after New.
 type handler struct {
+	// caller returns who calls. Otherwise it answers, and returns false. Nothing comes before it.
+	caller func(w *reply, r *http.Request) (audit.Actor, bool)
+
 	registry   Registry
 	tokens     Tokens
 	keys       Keys
@@ -93,10 +107,8 @@ func (h *handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	defer h.answered(w, &c) // after recover: what was answered to a panic counts too
 	defer h.recover(w, r)
 
-	actor, err := peerOf(r.Context())
-	if err != nil {
-		h.log.WarnContext(r.Context(), "admin request of an unknown caller", "request_id", requestID(w), "err", err)
-		problem(w, http.StatusForbidden, "the kernel does not say which user is calling; connect to the server's unix socket")
+	actor, ok := h.caller(w, r)
+	if !ok {
 		return
 	}
 	pattern, ok := h.route(w, r)
@@ -108,6 +120,17 @@ func (h *handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	if h.gate(w, &c) {
 		h.mux.ServeHTTP(w, c.r)
 	}
+}
+
+// peer is the caller of a unix socket: the user whom the kernel names.
+func (h *handler) peer(w *reply, r *http.Request) (audit.Actor, bool) {
+	actor, err := peerOf(r.Context())
+	if err != nil {
+		h.log.WarnContext(r.Context(), "admin request of an unknown caller", "request_id", requestID(w), "err", err)
+		problem(w, http.StatusForbidden, "the kernel does not say which user is calling; connect to the server's unix socket")
+		return audit.Actor{}, false
+	}
+	return actor, true
 }
 
 // recover turns a panic into a 500 that says nothing, or drops the connection when an answer has begun.

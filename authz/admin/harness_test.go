@@ -17,42 +17,33 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/getkin/kin-openapi/routers"
 
-	"github.com/marque-auth/marque/authz"
 	"github.com/marque-auth/marque/authz/audit"
-	"github.com/marque-auth/marque/authz/token"
-	"github.com/marque-auth/marque/keys"
-	"github.com/marque-auth/marque/keys/jose"
-	"github.com/marque-auth/marque/store"
-	"github.com/marque-auth/marque/store/boltstore"
 )
 
-// server is the real thing: handler, unix socket, registry, key ring and embedded store.
+// server is the real thing: handler, listener, registry, token server, key ring and embedded store.
 type server struct {
+	*world
 	t      *testing.T
-	socket string
+	socket string // of the unix listener
+	base   string // of URLs
+	bearer string // the access token that every request brings; over TCP
 	http   *http.Client
-	store  *boltstore.Store
-	log    *logBuffer
 	doc    *document
 }
 
 // option changes what a server is made of before it starts.
 type option func(*Config)
 
+// start serves on a unix socket.
 func start(t *testing.T, options ...option) *server {
 	t.Helper()
-	s := &server{t: t, log: &logBuffer{}, doc: loadDocument(t)}
-	registry, ring := s.domain(t.Context())
-	c := Config{
-		Registry: registry, Tokens: withoutTokens{}, Keys: ring, Refusals: authz.NewRefusals(), Log: slog.New(slog.NewJSONHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		Doctor: func(context.Context) ([]Finding, error) { return nil, nil },
-	}
+	w := newWorld(t)
+	c := w.config
 	for _, o := range options {
 		o(&c)
 	}
@@ -60,6 +51,7 @@ func start(t *testing.T, options ...option) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s := &server{world: w, t: t, base: "http://localhost", doc: loadDocument(t)}
 	s.socket = filepath.Join(shortDir(t), "admin.sock")
 	l, err := ListenUnix(s.socket)
 	if err != nil {
@@ -76,64 +68,45 @@ func start(t *testing.T, options ...option) *server {
 	return s
 }
 
+// startTCP serves over TCP on loopback. Nil options leave the defaults: the world's own server judges
+// tokens.
+func startTCP(t *testing.T, w *world, options ...func(*TCPConfig)) *server {
+	t.Helper()
+	over := TCPConfig{Authenticate: w.tokens.Admin, Now: w.now}
+	for _, o := range options {
+		o(&over)
+	}
+	h, err := NewTCP(w.config, over)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	serve(t, l, &http.Server{Handler: h})
+	s := &server{world: w, t: t, base: "http://" + l.Addr().String(), doc: loadDocument(t)}
+	s.http = &http.Client{
+		Transport:     &http.Transport{},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	t.Cleanup(s.http.CloseIdleConnections)
+	return s
+}
+
+// with returns the server as the bearer of a token sees it.
+func (s *server) with(token string) *server {
+	c := *s
+	c.bearer = token
+	return &c
+}
+
 func serve(t *testing.T, l net.Listener, srv *http.Server) {
 	t.Helper()
 	srv.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	done := make(chan struct{})
 	go func() { defer close(done); _ = srv.Serve(l) }()
 	t.Cleanup(func() { _ = srv.Close(); <-done })
-}
-
-const issuer = "https://issuer.example"
-
-func (s *server) domain(ctx context.Context) (*authz.Registry, *keys.Ring) {
-	t := s.t
-	t.Helper()
-	db, err := boltstore.OpenDB(boltstore.Config{Path: filepath.Join(t.TempDir(), "marque.db"), Namespace: "test"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
-	env, err := store.NewEnvelope(secretBytes(), "test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if s.store, err = boltstore.New(db, env); err != nil {
-		t.Fatal(err)
-	}
-	ring, err := keys.NewRing(keys.Config{
-		Rings: s.store, KEKs: []*jose.KEK{jose.NewKEK(secretBytes())}, Installation: "test",
-		JWKSMaxAge: 2 * time.Second, RefreshInterval: time.Second, PublishLead: 4 * time.Second,
-		StoreOutage: time.Minute, Leeway: time.Second, FirstKeyAtOnce: true,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := ring.Step(ctx, time.Now()); err != nil {
-		t.Fatal(err)
-	}
-	applied := func(context.Context) error { return nil }
-	revoker, err := authz.NewRevoker(authz.RevokerConfig{
-		Records: s.store, Index: token.NewIndex(), Applied: applied, PerClient: authz.DefaultTokenRevocations, Now: time.Now,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	registry, err := authz.NewRegistry(authz.RegistryConfig{
-		Issuer: issuer, Pepper: secretBytes(), Clients: s.store, Resources: s.store,
-		Revocations: s.store, Log: s.store, Revoker: revoker,
-		ClaimNamespaces: []string{"https://claims.example/"},
-		EnsureKeys: func(ctx context.Context, alg jose.Algorithm, by audit.Origin) error {
-			_, err := ring.Ensure(ctx, alg, by)
-			return err
-		},
-		Applied: applied,
-		Now:     time.Now,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return registry, ring
 }
 
 func secretBytes() (b [32]byte) {
@@ -156,11 +129,11 @@ func shortDir(t *testing.T) string {
 }
 
 // entries returns the audit log.
-func (s *server) entries() []audit.Entry {
-	s.t.Helper()
-	entries, _, err := s.store.Entries(s.t.Context(), "", 1000)
+func (w *world) entries() []audit.Entry {
+	w.t.Helper()
+	entries, _, err := w.store.Entries(w.t.Context(), "", 1000)
 	if err != nil {
-		s.t.Fatal(err)
+		w.t.Fatal(err)
 	}
 	return entries
 }
@@ -201,12 +174,15 @@ func (s *server) do(method, path string, body any, more ...header) answer {
 			s.t.Fatal(err)
 		}
 	}
-	req, err := http.NewRequestWithContext(s.t.Context(), method, "http://localhost"+path, bytes.NewReader(raw))
+	req, err := http.NewRequestWithContext(s.t.Context(), method, s.base+path, bytes.NewReader(raw))
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
+	}
+	if s.bearer != "" {
+		req.Header.Set("Authorization", "Bearer "+s.bearer)
 	}
 	for _, h := range more {
 		for name, value := range h {
@@ -389,10 +365,4 @@ func (b *logBuffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.buf.String()
-}
-
-type withoutTokens struct{}
-
-func (withoutTokens) RevokeToken(context.Context, audit.Origin, string) (authz.Revocation, error) {
-	return authz.Revocation{}, authz.ErrNotFound
 }

@@ -15,6 +15,12 @@ func peer(r *http.Request) netip.Addr {
 	return at.Addr().Unmap().WithZone("")
 }
 
+// CallerAddress returns who sent a request, as the networks of trusted proxies tell it; invalid for a
+// unix socket.
+func CallerAddress(r *http.Request, trusted []netip.Prefix) netip.Addr {
+	return callerAddress(r, peer(r), trusted)
+}
+
 // callerAddress returns who sent the request: the peer, or behind trusted proxies the last address
 // in X-Forwarded-For that is not one of theirs. What stands to the left of that address was written
 // by a stranger and is never looked at; nor is the field when the peer is not trusted (TOK-53).

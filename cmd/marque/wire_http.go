@@ -91,10 +91,7 @@ func readCertificate(c configs.Config) (tls.Certificate, error) {
 
 // serveAdmin answers local commands on the socket in the data folder.
 func (s *server) serveAdmin(context.Context) error {
-	h, err := admin.New(admin.Config{
-		Registry: s.registry, Tokens: s.tokens, Keys: s.ring, Refusals: authz.NewRefusals(), Log: s.log,
-		Doctor: func(context.Context) ([]admin.Finding, error) { return nil, errors.ErrUnsupported },
-	})
+	h, err := admin.New(s.adminConfig())
 	if err != nil {
 		return err
 	}
@@ -123,12 +120,31 @@ func (s *server) serveAdminTCP(context.Context) error {
 	if s.admin == nil {
 		return nil
 	}
-	h, err := admin.NewTCP(admin.TCPConfig{Hosts: adminHosts(s.config.Admin, s.issuer)})
+	proxies, err := networks(s.config.TrustedProxies)
+	if err != nil {
+		return err
+	}
+	h, err := admin.NewTCP(s.adminConfig(), admin.TCPConfig{
+		Hosts:        adminHosts(s.config.Admin, s.issuer),
+		Authenticate: s.tokens.Admin,
+		Failures:     s.config.Limits.Failures,
+		Refused:      s.refusals.Add,
+		Metrics:      s.metrics,
+		OpenMetrics:  isLoopback(s.admin),
+		Address:      func(r *http.Request) netip.Addr { return endpoint.CallerAddress(r, proxies) },
+		Now:          s.now,
+	})
 	if err != nil {
 		return err
 	}
 	s.serveTCP("the admin listener", h, s.admin)
 	return nil
+}
+
+// isLoopback reports whether nobody on another machine can reach a listener.
+func isLoopback(l net.Listener) bool {
+	at, err := netip.ParseAddrPort(l.Addr().String())
+	return err == nil && at.Addr().IsLoopback()
 }
 
 // adminHosts are the names that the admin listener goes by: those that are set, the issuer's, which is

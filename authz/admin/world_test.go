@@ -1,0 +1,178 @@
+package admin
+
+import (
+	"context"
+	"log/slog"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/marque-auth/marque/authz"
+	"github.com/marque-auth/marque/authz/audit"
+	"github.com/marque-auth/marque/authz/token"
+	"github.com/marque-auth/marque/keys"
+	"github.com/marque-auth/marque/keys/jose"
+	"github.com/marque-auth/marque/store"
+	"github.com/marque-auth/marque/store/boltstore"
+)
+
+const issuer = "https://issuer.example"
+
+// world is everything behind the handler, as the program wires it, with a clock of its own.
+type world struct {
+	t        *testing.T
+	offset   atomic.Int64 // of the clock
+	store    *boltstore.Store
+	ring     *keys.Ring
+	index    *token.Index
+	tokens   *authz.Server
+	registry *authz.Registry
+	refusals *authz.Refusals
+	follower *store.Follower
+	findings []Finding
+	log      *logBuffer
+	config   Config
+}
+
+func (w *world) now() time.Time { return time.Now().Add(time.Duration(w.offset.Load())) }
+
+// sleep moves the clock, and lets happen what is due.
+func (w *world) sleep(d time.Duration) {
+	w.t.Helper()
+	w.offset.Add(int64(d))
+	w.must(w.follower.CatchUp(w.t.Context()))
+	w.must(w.ring.Step(w.t.Context(), w.now()))
+}
+
+func (w *world) must(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{t: t, index: token.NewIndex(), refusals: authz.NewRefusals(), log: &logBuffer{}}
+	w.openStore()
+	w.openRing()
+	w.decide()
+	var err error
+	w.follower, err = store.NewFollower(store.FollowerConfig{
+		Changes: w.store, Apply: w.apply, Reload: w.reload, Now: w.now,
+		Confirmed: func(at time.Time) { w.tokens.ConfirmedAt(at); w.ring.ConfirmedAt(at) },
+	})
+	w.must(err)
+	w.must(w.follower.Start(t.Context()))
+	w.config = Config{
+		Registry: w.registry, Tokens: w.tokens, Keys: w.ring, Refusals: w.refusals,
+		Log:    slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Doctor: func(context.Context) ([]Finding, error) { return w.findings, nil },
+	}
+	return w
+}
+
+func (w *world) openStore() {
+	w.t.Helper()
+	db, err := boltstore.OpenDB(boltstore.Config{Path: filepath.Join(w.t.TempDir(), "marque.db"), Namespace: "test"})
+	w.must(err)
+	w.t.Cleanup(func() { _ = db.Close() })
+	env, err := store.NewEnvelope(secretBytes(), "test")
+	w.must(err)
+	w.store, err = boltstore.New(db, env)
+	w.must(err)
+}
+
+func (w *world) openRing() {
+	w.t.Helper()
+	var err error
+	w.ring, err = keys.NewRing(keys.Config{
+		Rings: w.store, KEKs: []*jose.KEK{jose.NewKEK(secretBytes())}, Installation: "test",
+		JWKSMaxAge: 2 * time.Second, RefreshInterval: time.Second, PublishLead: 4 * time.Second,
+		StoreOutage: time.Minute, Leeway: time.Second, FirstKeyAtOnce: true, Now: w.now,
+	})
+	w.must(err)
+	w.must(w.ring.Step(w.t.Context(), w.now()))
+}
+
+func (w *world) decide() {
+	w.t.Helper()
+	applied := func(ctx context.Context) error { return w.follower.CatchUp(ctx) }
+	revoker, err := authz.NewRevoker(authz.RevokerConfig{
+		Records: w.store, Index: w.index, Applied: applied, PerClient: authz.DefaultTokenRevocations, Now: w.now,
+	})
+	w.must(err)
+	pepper := keys.Secret(secretBytes())
+	w.tokens, err = authz.NewServer(authz.Config{
+		Issuer: issuer, Pepper: pepper, Clients: w.store, Resources: w.store, Keys: w.ring,
+		PublicKey: w.ring.Lookup, Revocations: w.store, Index: w.index, Revoker: revoker,
+		ClientCache: 100, StoreOutage: time.Minute, SigningQueue: 100, Now: w.now,
+	})
+	w.must(err)
+	w.registry, err = authz.NewRegistry(authz.RegistryConfig{
+		Issuer: issuer, Pepper: pepper, Clients: w.store, Resources: w.store, Revocations: w.store, Log: w.store, Revoker: revoker,
+		ClaimNamespaces: []string{"https://claims.example/"},
+		EnsureKeys: func(ctx context.Context, alg jose.Algorithm, by audit.Origin) error {
+			_, err := w.ring.Ensure(ctx, alg, by)
+			return err
+		},
+		Applied: applied,
+		Now:     w.now,
+	})
+	w.must(err)
+}
+
+// apply hands changes on to what holds copies.
+func (w *world) apply(ctx context.Context, changes []store.Change) error {
+	for _, c := range changes {
+		switch c.Kind {
+		case store.KindClient:
+			w.tokens.ClientChanged(authz.ClientID(c.ID))
+		case store.KindResource:
+			w.tokens.ResourceChanged(authz.ResourceID(c.ID))
+		}
+	}
+	return w.reload(ctx)
+}
+
+// reload reads every revocation and the key ring: a test has few of them.
+func (w *world) reload(ctx context.Context) error {
+	if err := w.ring.Reload(ctx); err != nil {
+		return err
+	}
+	found, err := w.store.ListRevocations(ctx, "", 1000)
+	if err != nil {
+		return err
+	}
+	all := make([]token.Indexed, len(found))
+	for i, r := range found {
+		all[i] = token.Indexed{Revocation: r.Revocation, Client: string(r.Client)}
+	}
+	w.index.Replace(all)
+	w.index.SetKeys(w.ring.RevokedKeys())
+	w.tokens.AllChanged()
+	return nil
+}
+
+// register makes a client, and returns its secret.
+func (w *world) register(spec authz.ClientSpec) authz.Secret {
+	w.t.Helper()
+	_, secret, _, err := w.registry.CreateClient(w.t.Context(), w.by(), spec)
+	w.must(err)
+	return secret
+}
+
+// issue returns an access token for a client.
+func (w *world) issue(id authz.ClientID, secret authz.Secret, resources ...string) string {
+	w.t.Helper()
+	issued, err := w.tokens.Token(w.t.Context(), authz.Request{
+		GrantType: authz.GrantClientCredentials, Resources: resources,
+		Client: authz.Presented{Method: authz.PresentedBasic, ID: id, Secret: secret},
+	})
+	w.must(err)
+	return issued.AccessToken
+}
+
+// by is who sets a world up.
+func (w *world) by() audit.Origin { return audit.Origin{Actor: audit.System("test")} }
