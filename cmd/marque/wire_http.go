@@ -12,7 +12,6 @@ import (
 	"slices"
 	"syscall"
 
-	"github.com/marque-auth/marque/authz"
 	"github.com/marque-auth/marque/authz/admin"
 	"github.com/marque-auth/marque/authz/endpoint"
 	"github.com/marque-auth/marque/configs"
