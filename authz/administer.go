@@ -3,8 +3,11 @@ package authz
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/marque-auth/marque/authz/audit"
+	"github.com/marque-auth/marque/authz/token"
+	"github.com/marque-auth/marque/keys/jose"
 )
 
 // ScopeAdmin is the scope of tokens for the management API.
@@ -13,8 +16,59 @@ const ScopeAdmin = "marque:admin"
 // AdminResource returns the identifier of the management API of an issuer: the audience of its tokens.
 func AdminResource(issuer string) ResourceID { return ResourceID(issuer + "/admin/v1") }
 
+// BuiltInResource returns the management API as a resource. It is never stored: it cannot be changed
+// or removed, and only Client.Admin grants it.
+func BuiltInResource(issuer string) Resource {
+	return Resource{
+		ID:            AdminResource(issuer),
+		Scopes:        ScopeSet{[]string{ScopeAdmin}},
+		TokenLifetime: DefaultTokenLifetime,
+		Algorithm:     jose.ES256,
+		TokenType:     token.TypeAccessToken,
+	}
+}
+
 // Admin returns who bears an access token for the management API. The error is an *InvalidTokenError,
 // an *UnavailableError, or a fault.
 func (s *Server) Admin(ctx context.Context, compact string) (audit.Actor, error) {
-	return audit.Actor{}, errors.ErrUnsupported
+	v, err := s.bearer(ctx, compact)
+	if err != nil {
+		return audit.Actor{}, err
+	}
+	return audit.Actor{Kind: audit.ActorClient, ID: v.ClientID}, nil
+}
+
+// bearer verifies an access token for the management API: of this server, for that API alone, within
+// its time, not withdrawn as the store says now, and with the scope.
+func (s *Server) bearer(ctx context.Context, compact string) (token.Verified, error) {
+	if compact == "" {
+		return token.Verified{}, &InvalidTokenError{Cause: CauseNoCredentials}
+	}
+	v, err := s.own.verifyAdmin(ctx, compact)
+	if err == nil {
+		err = s.own.live(ctx, &v)
+	}
+	var bad *token.Error
+	var judged *judgedError
+	switch {
+	case errors.As(err, &bad):
+		return token.Verified{}, &InvalidTokenError{Cause: tokenCause(bad.Reason), Client: ClientID(bad.ClientID), Err: bad}
+	case errors.As(err, &judged):
+		return token.Verified{}, &InvalidTokenError{Cause: judged.cause, Client: ClientID(judged.token.ClientID)}
+	case err != nil:
+		return token.Verified{}, err
+	case !hasScope(v.Scope, ScopeAdmin):
+		return token.Verified{}, &InvalidTokenError{Cause: CauseInsufficientScope, Scope: ScopeAdmin, Client: ClientID(v.ClientID)}
+	}
+	return v, nil
+}
+
+// hasScope reports whether a scope string, which was verified, holds a scope token.
+func hasScope(scope, wanted string) bool {
+	for s := range strings.SplitSeq(scope, " ") {
+		if s == wanted {
+			return true
+		}
+	}
+	return false
 }

@@ -52,6 +52,16 @@ func (a *authenticator) authenticate(ctx context.Context, p Presented, from neti
 	return authenticated{}, a.fail(p, from, a.explain(ctx, p, cause), credential)
 }
 
+// confidential is authenticate for callers that must prove who they are: an identifier alone, which
+// anybody may send, is none (RFC 7662, Section 2.1).
+func (a *authenticator) confidential(ctx context.Context, p Presented, from netip.Addr) (authenticated, error) {
+	who, err := a.authenticate(ctx, p, from)
+	if err == nil && who.credential == "" {
+		return authenticated{}, a.fail(p, from, CauseNoCredentials, "")
+	}
+	return who, err
+}
+
 // version is the stored version of a client, if it was read.
 type version struct {
 	n    uint64
@@ -101,13 +111,16 @@ func (a *authenticator) newer(ctx context.Context, id ClientID, c Client, stored
 	return c, err
 }
 
-// verify checks what was presented against c, the zero Client when there is none. It returns the
+// verify checks what was presented against c, the zero Client when there is none. One that was deleted
+// has no credentials, and costs what an unknown one does. It returns the
 // credential that was recognised, and why it does not authenticate: empty when it does.
 func (a *authenticator) verify(p Presented, c Client) (CredentialID, Cause) {
 	matched := a.match(p.ID, string(p.Secret), c)
 	switch {
 	case c.ID == "":
 		return "", CauseUnknownClient
+	case !c.DeletedAt.IsZero():
+		return "", CauseDeletedClient
 	case p.Method == PresentedID && c.AuthMethod == AuthNone && !c.Disabled:
 		return "", ""
 	case p.Method == PresentedID:

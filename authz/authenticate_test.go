@@ -471,7 +471,10 @@ func TestTOK41_EveryCauseHasItsRow(t *testing.T) {
 	// These are answered without a code: throttled, unavailable, or refused before the domain.
 	without := []Cause{
 		CauseBadRequest, CauseCredentialsInURL, CauseSeveralMethods, CauseRateLimited, CauseFailuresLimited,
-		CauseSigningQueueFull, CauseNoSigningKey, CauseStoreUnavailable,
+		CauseSigningQueueFull, CauseNoSigningKey, CauseStoreUnavailable, CauseKeysUnavailable, CauseNotLoaded, CauseBornVoid,
+		CauseClockBehind, CauseUnknownLimited,
+		// Of a Bearer token (RFC 6750), or of a token that is inactive.
+		CauseInsufficientScope, CauseTokenRevoked, CauseTokenNotForCaller,
 	}
 	causes := regexp.MustCompile(`Cause = "([a-z_]+)"`).FindAllStringSubmatch(string(source), -1)
 	if len(causes) < 30 {

@@ -1,6 +1,10 @@
 package authz
 
-import "time"
+import (
+	"time"
+
+	"github.com/marque-auth/marque/authz/token"
+)
 
 // Code is an error code that a client may read: RFC 6749, Section 5.2, and its extensions.
 type Code string
@@ -29,6 +33,7 @@ const (
 	CauseUnsupportedScheme     Cause = "unsupported_scheme"
 	CauseUnsupportedMethod     Cause = "unsupported_method"
 	CauseUnknownClient         Cause = "unknown_client"
+	CauseDeletedClient         Cause = "deleted_client"
 	CauseDisabled              Cause = "disabled"
 	CauseWrongMethod           Cause = "wrong_method"
 	CauseWrongSecret           Cause = "wrong_secret"
@@ -68,7 +73,24 @@ const (
 	CauseSigningQueueFull   Cause = "signing_queue_full"
 	CauseNoSigningKey       Cause = "no_signing_key"
 	CauseStoreUnavailable   Cause = "store_unavailable"
+	CauseKeysUnavailable    Cause = "keys_unavailable" // the server cannot say which keys are its own
+	CauseNotLoaded          Cause = "revocations_not_loaded"
+	CauseBornVoid           Cause = "born_void"          // what would be issued is withdrawn already
+	CauseClockBehind        Cause = "clock_behind"       // a token of ours says that it will be issued later
+	CauseUnknownLimited     Cause = "unknown_limited"    // INT-12
+	CauseInsufficientScope  Cause = "insufficient_scope" // RFC 6750, Section 3.1
 )
+
+// What is wrong with a token that was asked about, or withdrawn, or sent to authenticate its bearer.
+// Beside these, each token.Reason gives one: "token_" and the reason.
+const (
+	CauseTokenRevoked         Cause = "token_revoked"
+	CauseTokenNotForCaller    Cause = "token_not_for_caller"    // INT-06
+	CauseTokenOfAnotherClient Cause = "token_of_another_client" // RVK-07
+)
+
+// tokenCause returns the Cause for a Reason.
+func tokenCause(r token.Reason) Cause { return "token_" + Cause(r) }
 
 // Error is a refusal that the client may read: RFC 6749, Section 5.2. Everything but Code and
 // Description is for the operator and never leaves the server.

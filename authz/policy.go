@@ -28,13 +28,14 @@ type Decision struct {
 // policy decides what an authenticated client may have.
 type policy struct {
 	resources *cache[ResourceID, Resource]
+	admin     Resource // the management API
 	now       func() time.Time
 }
 
 // decide returns the Decision for a request, or a refusal: grant first, then scope and target, then
 // the sender binding (TOK-14).
 func (p *policy) decide(ctx context.Context, a authenticated, r Request) (Decision, error) {
-	c := a.client
+	c := p.granted(a.client)
 	no := func(cause Cause) (Decision, error) { return Decision{}, refuse(cause, c.ID, a.credential) }
 	if cause := grantAllowed(c, r.GrantType); cause != "" {
 		return no(cause)
@@ -63,6 +64,20 @@ func (p *policy) decide(ctx context.Context, a authenticated, r Request) (Decisi
 		return no(CauseDPoPUnsupported)
 	}
 	return p.decision(a, target, scope), nil
+}
+
+// granted returns c with what Admin implies: the management API, its scope, and that as the default
+// where c has no other. The record does not say it, so that nothing but Admin can grant it.
+func (p *policy) granted(c Client) Client {
+	if !c.Admin {
+		return c
+	}
+	c.Resources = append(slices.Clip(c.Resources), p.admin.ID)
+	c.Scopes = c.Scopes.union(p.admin.Scopes)
+	if c.DefaultScopes.Empty() {
+		c.DefaultScopes = p.admin.Scopes
+	}
+	return c
 }
 
 func grantAllowed(c Client, grant string) Cause {
@@ -119,11 +134,14 @@ func (p *policy) decision(a authenticated, t target, scope ScopeSet) Decision {
 
 // resource returns a resource of the client, or the cause why it is none.
 func (p *policy) resource(ctx context.Context, c Client, id ResourceID) (Resource, Cause, error) {
-	if !slices.Contains(c.Resources, id) {
+	switch {
+	case !slices.Contains(c.Resources, id), id == p.admin.ID && !c.Admin:
 		return Resource{}, CauseResourceNotAllowed, nil
+	case id == p.admin.ID:
+		return p.admin, "", nil
 	}
 	r, err := p.resources.get(ctx, id)
-	if errors.Is(err, ErrNotFound) {
+	if errors.Is(err, ErrNotFound) || err == nil && !r.DeletedAt.IsZero() {
 		return Resource{}, CauseResourceUnknown, nil
 	}
 	return r, "", err

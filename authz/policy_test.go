@@ -377,11 +377,13 @@ type lookAlike struct{}
 func TestManager_IssuesNothingOutsideOfACall(t *testing.T) {
 	w := newWorld(t, nil)
 	w.story(t)
-	c := &call{decision: Decision{Client: "acme", Lifetime: time.Minute, Algorithm: jose.ES256}}
+	c := call{issue: &issuance{decision: Decision{Client: "acme", Lifetime: time.Minute, Algorithm: jose.ES256}}}
 	for name, ctx := range map[string]context.Context{
-		"no call":        t.Context(),
-		"another's call": context.WithValue(t.Context(), callKey{}, &call{decision: Decision{Client: "other"}}),
-		"a look-alike":   context.WithValue(t.Context(), lookAlike{}, c),
+		"no call":           t.Context(),
+		"another's call":    context.WithValue(t.Context(), callKey{}, call{issue: &issuance{decision: Decision{Client: "other"}}}),
+		"a look at a token": context.WithValue(t.Context(), callKey{}, call{look: &look{}}),
+		"a removal":         context.WithValue(t.Context(), callKey{}, call{remove: &removal{}}),
+		"a look-alike":      context.WithValue(t.Context(), lookAlike{}, c),
 	} {
 		info, err := w.server.core.manager.GenerateAccessToken(ctx, "client_credentials", &oauth2.TokenGenerateRequest{ClientID: "acme", AccessTokenExp: time.Minute})
 		if err == nil {

@@ -22,6 +22,7 @@ var refusals = map[Cause]refusal{
 	CauseUnsupportedScheme:     invalidClient,
 	CauseUnsupportedMethod:     invalidClient,
 	CauseUnknownClient:         invalidClient,
+	CauseDeletedClient:         invalidClient,
 	CauseDisabled:              invalidClient,
 	CauseWrongMethod:           invalidClient,
 	CauseWrongSecret:           invalidClient,
@@ -50,6 +51,8 @@ var refusals = map[Cause]refusal{
 	CauseResourceNotAllowed: {InvalidTarget, resourceDescription},
 	CauseResourceMissing:    {InvalidTarget, "this client has no resource to address; ask the operator to register one"},
 	CauseResourceAmbiguous:  {InvalidTarget, "the target is ambiguous; send one resource parameter"},
+
+	CauseTokenOfAnotherClient: {InvalidGrant, "this token was issued to another client; a token is revoked by the client that it was issued to, or by the operator"},
 
 	CauseDetailsUnsupported: {InvalidAuthorizationDetails, "authorization_details is not supported; leave it out"},
 	CauseDPoPUnsupported:    {InvalidDPoPProof, "DPoP is not supported; leave the DPoP header field out"},

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 
 	"github.com/marque-auth/marque/authz/audit"
+	"github.com/marque-auth/marque/authz/token"
 )
 
 // RevokeRequest is a revocation request after its syntax was checked (RFC 7009, Section 2.1).
@@ -27,11 +28,67 @@ type Revoked struct {
 // Revoke answers RFC 7009 for the client that is authenticated in this call. It returns nil only
 // after what it changed is durable and applied here (RVK-13). The error is as that of Token.
 func (s *Server) Revoke(ctx context.Context, r RevokeRequest) (Revoked, error) {
-	return Revoked{}, errors.ErrUnsupported
+	who, err := s.authenticator.confidential(ctx, r.Client, r.Address)
+	if err != nil {
+		return Revoked{}, err
+	}
+	id := who.client.ID
+	v, err := s.core.load(ctx, r.Token, func(v *token.Verified) error {
+		if v.ClientID != string(id) {
+			return &judgedError{cause: CauseTokenOfAnotherClient, token: *v}
+		}
+		return nil
+	})
+	var judged *judgedError
+	var bad *token.Error
+	switch {
+	case errors.As(err, &judged) && judged.cause == CauseTokenOfAnotherClient:
+		return Revoked{}, refuse(judged.cause, id, who.credential)
+	case errors.As(err, &judged): // withdrawn before
+		return Revoked{Client: id, JTI: judged.token.JTI}, nil
+	case errors.As(err, &bad) && bad.Reason != token.ReasonNotYetValid: // RFC 7009, Section 2.2: no error
+		return Revoked{Client: id, JTI: bad.JTI}, nil
+	case err != nil:
+		return Revoked{}, unjudged(err)
+	}
+	removal := removal{access: r.Token, token: v, by: audit.Origin{
+		Actor:     audit.Actor{Kind: audit.ActorClient, ID: string(id)},
+		RequestID: r.RequestID,
+	}}
+	if err := s.core.remove(ctx, &removal); err != nil {
+		return Revoked{}, storeFault(ctx, id, err)
+	}
+	return Revoked{Client: id, JTI: v.JTI, Changed: removal.changed, Collapsed: removal.stored.Kind != token.RevokedJTI}, nil
 }
 
-// RevokeToken withdraws a token of this server for an administrator, whoever it was issued to. A
-// string that is no such token, or one that has expired, is ErrNotFound.
+// RevokeToken withdraws a token of this server for an administrator, whoever it was issued to, and
+// returns what withdraws it then. A string that is no such token, or one that has expired, is
+// ErrNotFound. The error is else an *UnavailableError, or what ctx ended with.
 func (s *Server) RevokeToken(ctx context.Context, by audit.Origin, compact string) (Revocation, error) {
-	return Revocation{}, errors.ErrUnsupported
+	v, err := s.core.load(ctx, compact, func(*token.Verified) error { return nil })
+	var judged *judgedError
+	var bad *token.Error
+	switch {
+	case errors.As(err, &judged):
+		return judged.by, nil
+	case errors.As(err, &bad) && bad.Reason != token.ReasonNotYetValid:
+		return Revocation{}, ErrNotFound
+	case err != nil:
+		return Revocation{}, unjudged(err)
+	}
+	removal := removal{access: compact, token: v, by: by}
+	if err := s.core.remove(ctx, &removal); err != nil {
+		return Revocation{}, storeFault(ctx, ClientID(v.ClientID), err)
+	}
+	return removal.stored, nil
+}
+
+// unjudged makes an outage of a token that this server signed and that says that it will be issued
+// later: the clock was set back. To call that done would leave a token that is good once its time comes.
+func unjudged(err error) error {
+	var bad *token.Error
+	if errors.As(err, &bad) {
+		return &UnavailableError{Cause: CauseClockBehind, Client: ClientID(bad.ClientID), RetryAfter: retryAfter, Err: bad}
+	}
+	return err
 }

@@ -71,6 +71,13 @@ func (s ScopeSet) Contains(o ScopeSet) bool {
 	return true
 }
 
+// union returns the tokens of s and o.
+func (s ScopeSet) union(o ScopeSet) ScopeSet {
+	tokens := slices.Concat(s.tokens, o.tokens)
+	slices.Sort(tokens)
+	return ScopeSet{slices.Compact(tokens)}
+}
+
 // Intersects reports whether s and o share a token.
 func (s ScopeSet) Intersects(o ScopeSet) bool { return slices.ContainsFunc(o.tokens, s.Has) }
 

@@ -71,10 +71,15 @@ func (c Config) validate() error {
 	need(c.Clients != nil, "Clients")
 	need(c.Resources != nil, "Resources")
 	need(c.Keys != nil, "Keys")
+	need(c.PublicKey != nil, "PublicKey")
+	need(c.Revocations != nil, "Revocations")
+	need(c.Index != nil, "Index")
+	need(c.Revoker != nil, "Revoker")
 	need(c.ClientCache > 0, "ClientCache")
 	need(c.StoreOutage > 0, "StoreOutage")
 	need(c.ClientRate >= 0, "ClientRate")
 	need(c.Failures >= 0, "Failures")
+	need(c.Unknown >= 0, "Unknown")
 	need(c.SigningQueue >= 0, "SigningQueue")
 	need(c.Now != nil, "Now")
 	return errors.Join(errs...)
@@ -86,6 +91,9 @@ type Server struct {
 	authenticator authenticator
 	policy        policy
 	rate          *limiters[ClientID]
+	unknown       *limiters[ClientID]
+	own           *ownTokens
+	mint          *mint
 	core          core
 	fresh         *freshness
 }
@@ -112,7 +120,18 @@ func NewServer(c Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	mint := &mint{issuer: c.Issuer, keys: c.Keys, queue: newSigning(2*runtime.GOMAXPROCS(0), c.SigningQueue)}
+	unknown, err := newLimiters[ClientID](c.Unknown/60, max(1, int(c.Unknown)), c.ClientCache, c.Now)
+	if err != nil {
+		return nil, err
+	}
+	own, err := newOwnTokens(c)
+	if err != nil {
+		return nil, err
+	}
+	mint := &mint{
+		issuer: c.Issuer, keys: c.Keys, queue: newSigning(2*runtime.GOMAXPROCS(0), c.SigningQueue),
+		index: c.Index, revoker: c.Revoker, now: c.Now,
+	}
 	return &Server{
 		authenticator: authenticator{
 			hash:     newHasher(c.Pepper),
@@ -121,10 +140,13 @@ func NewServer(c Config) (*Server, error) {
 			failures: failures,
 			now:      c.Now,
 		},
-		policy: policy{resources: resources, now: c.Now},
-		rate:   perClient,
-		core:   newCore(mint),
-		fresh:  fresh,
+		policy:  policy{resources: resources, admin: BuiltInResource(c.Issuer), now: c.Now},
+		rate:    perClient,
+		unknown: unknown,
+		own:     own,
+		mint:    mint,
+		core:    newCore(mint, own, c.Revoker),
+		fresh:   fresh,
 	}, nil
 }
 
@@ -147,8 +169,8 @@ func (s *Server) Token(ctx context.Context, r Request) (Issued, error) {
 
 // issue turns a Decision into a token: nothing is decided any more.
 func (s *Server) issue(ctx context.Context, d Decision) (Issued, error) {
-	c := &call{decision: d}
-	access, err := s.core.generate(ctx, c)
+	i := &issuance{decision: d}
+	access, err := s.core.generate(ctx, i)
 	if err != nil {
 		return Issued{}, err
 	}
@@ -159,8 +181,8 @@ func (s *Server) issue(ctx context.Context, d Decision) (Issued, error) {
 		Scope:       d.Scope.String(),
 		Client:      d.Client,
 		Credential:  d.Credential,
-		JTI:         c.jti,
-		KeyID:       c.keyID,
+		JTI:         i.jti,
+		KeyID:       i.keyID,
 	}, nil
 }
 

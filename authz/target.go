@@ -42,6 +42,10 @@ func (p *policy) named(ctx context.Context, c Client, requested []string) (targe
 			return nil, CauseResourceAmbiguous, nil
 		}
 	}
+	// A token for the management API is for nobody else: whoever else received it could manage with it.
+	if len(t) > 1 && slices.ContainsFunc(t, func(r Resource) bool { return r.ID == p.admin.ID }) {
+		return nil, CauseResourceAmbiguous, nil
+	}
 	return t, "", nil
 }
 
