@@ -47,6 +47,8 @@ type stack struct {
 	ring     *keys.Ring
 	server   *authz.Server
 	registry *authz.Registry
+	revoker  *authz.Revoker
+	index    *token.Index
 	follower *store.Follower
 	secret   string          // of client c1
 	db       string          // the file
@@ -90,9 +92,16 @@ func newStack(t testing.TB, edits ...func(*settings)) *stack {
 	check(t, err)
 	check(t, s.ring.Step(t.Context(), s.clock.Now()))
 
+	s.index = token.NewIndex()
+	s.revoker, err = authz.NewRevoker(authz.RevokerConfig{
+		Records: s.gate, Index: s.index, PerClient: authz.DefaultTokenRevocations, Now: s.clock.Now,
+		Applied: func(ctx context.Context) error { return s.follower.CatchUp(ctx) },
+	})
+	check(t, err)
 	c := settings{
 		authz: authz.Config{
 			Pepper: s.pepper, Clients: s.gate, Resources: s.gate, Keys: s.ring, ClientCache: 100, StoreOutage: 5 * time.Minute,
+			PublicKey: s.ring.Lookup, Revocations: s.gate, Index: s.index, Revoker: s.revoker,
 			SigningQueue: 1000, Now: s.clock.Now,
 		},
 		endpoint: endpoint.Config{Keys: s.ring, Log: log},
@@ -124,34 +133,61 @@ func newStack(t testing.TB, edits ...func(*settings)) *stack {
 }
 
 func (s *stack) follow(st store.Store) {
+	// indexed reads what a change names again: the store says what holds now.
+	indexed := func(ctx context.Context, text string) error {
+		subject, err := token.ParseSubject(text)
+		if err != nil {
+			return err
+		}
+		found, err := st.Revocations(ctx, []token.Subject{subject})
+		if err != nil {
+			return err
+		}
+		s.index.Remove(subject)
+		for _, r := range found {
+			s.index.Set(token.Indexed{Revocation: r.Revocation, Client: string(r.Client)})
+		}
+		return nil
+	}
+	reload := func(ctx context.Context) error {
+		s.server.AllChanged()
+		found, err := st.ListRevocations(ctx, "", 1000)
+		var all []token.Indexed
+		for _, r := range found {
+			all = append(all, token.Indexed{Revocation: r.Revocation, Client: string(r.Client)})
+		}
+		s.index.Replace(all)
+		return err
+	}
 	var err error
 	s.follower, err = store.NewFollower(store.FollowerConfig{
 		Changes: s.gate, Now: s.clock.Now, Confirmed: s.server.ConfirmedAt,
-		Apply: func(_ context.Context, changes []store.Change) error {
+		Apply: func(ctx context.Context, changes []store.Change) error {
 			for _, c := range changes {
 				switch c.Kind {
 				case store.KindClient:
 					s.server.ClientChanged(authz.ClientID(c.ID))
 				case store.KindResource:
 					s.server.ResourceChanged(authz.ResourceID(c.ID))
+				case store.KindRevocation:
+					if err := indexed(ctx, c.ID); err != nil {
+						return err
+					}
 				}
 			}
 			return nil
 		},
-		Reload: func(context.Context) error { s.server.AllChanged(); return nil },
+		Reload: reload,
 	})
 	check(s.t, err)
 	check(s.t, s.follower.Start(s.t.Context()))
 }
 
 func (s *stack) register(st store.Store) {
-	revoker, err := authz.NewRevoker(authz.RevokerConfig{
-		Records: st, Index: token.NewIndex(), Applied: s.follower.CatchUp, PerClient: authz.DefaultTokenRevocations, Now: s.clock.Now,
-	})
-	check(s.t, err)
+	var err error
 	s.registry, err = authz.NewRegistry(authz.RegistryConfig{
-		Issuer: s.issuer, Pepper: s.pepper, Clients: st, Resources: st, Applied: s.follower.CatchUp, Now: s.clock.Now,
-		Revocations: st, Log: st, Revoker: revoker,
+		Issuer: s.issuer, Pepper: s.pepper, Clients: st, Resources: st, Revocations: st, Log: st, Revoker: s.revoker,
+		Applied: s.follower.CatchUp, Now: s.clock.Now,
 		EnsureKeys: func(ctx context.Context, alg jose.Algorithm, by audit.Origin) error {
 			_, err := s.ring.Ensure(ctx, alg, by)
 			return err
@@ -275,6 +311,13 @@ func (g *gate) ClientVersion(ctx context.Context, id authz.ClientID) (uint64, er
 		return 0, err
 	}
 	return g.Store.ClientVersion(ctx, id)
+}
+
+func (g *gate) Revocations(ctx context.Context, subjects []token.Subject) ([]authz.Revocation, error) {
+	if err := g.pass(); err != nil {
+		return nil, err
+	}
+	return g.Store.Revocations(ctx, subjects)
 }
 
 func (g *gate) ClientOf(ctx context.Context, id authz.CredentialID) (authz.ClientID, error) {

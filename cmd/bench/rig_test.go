@@ -68,22 +68,24 @@ func newRig(tb testing.TB, clients int) *rig {
 	})
 	must(err)
 	must(r.ring.Step(ctx, time.Now()))
+	index := token.NewIndex()
+	index.Replace(nil)
+	applied := func(context.Context) error { return nil } // nothing is withdrawn here
+	revoker, err := authz.NewRevoker(authz.RevokerConfig{
+		Records: records, Index: index, Applied: applied, PerClient: authz.DefaultTokenRevocations, Now: time.Now,
+	})
+	must(err)
 	r.tokens, err = authz.NewServer(authz.Config{
 		Issuer: rigIssuer, Pepper: secrets.Pepper, Clients: records, Resources: records, Keys: r.ring,
+		PublicKey: r.ring.Lookup, Revocations: records, Index: index, Revoker: revoker,
 		ClientCache: authz.DefaultClientCache, StoreOutage: time.Hour,
 		ClientRate: 0, // one client sends everything
 		Failures:   authz.DefaultFailures, SigningQueue: authz.DefaultSigningQueue, Now: time.Now,
 	})
 	must(err)
 	r.tokens.ConfirmedAt(time.Now())
-	applied := func(context.Context) error { return nil }
-	revoker, err := authz.NewRevoker(authz.RevokerConfig{
-		Records: records, Index: token.NewIndex(), Applied: applied, PerClient: authz.DefaultTokenRevocations, Now: time.Now,
-	})
-	must(err)
 	registry, err := authz.NewRegistry(authz.RegistryConfig{
-		Issuer: rigIssuer, Pepper: secrets.Pepper, Clients: records, Resources: records,
-		Revocations: records, Log: records, Revoker: revoker,
+		Issuer: rigIssuer, Pepper: secrets.Pepper, Clients: records, Resources: records, Revocations: records, Log: records, Revoker: revoker,
 		EnsureKeys: func(ctx context.Context, a jose.Algorithm, by audit.Origin) error {
 			_, err := r.ring.Ensure(ctx, a, by)
 			return err
