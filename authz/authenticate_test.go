@@ -475,6 +475,8 @@ func TestTOK41_EveryCauseHasItsRow(t *testing.T) {
 		CauseClockBehind, CauseUnknownLimited,
 		// Of a Bearer token (RFC 6750), or of a token that is inactive.
 		CauseInsufficientScope, CauseTokenRevoked, CauseTokenNotForCaller,
+		CauseTokenMalformed, CauseTokenHeader, CauseTokenType, CauseTokenAlgorithm, CauseTokenUnknownKey, CauseTokenSignature,
+		CauseTokenClaims, CauseTokenIssuer, CauseTokenAudience, CauseTokenExpired, CauseTokenNotYetValid, CauseTokenConfirmation,
 	}
 	causes := regexp.MustCompile(`Cause = "([a-z_]+)"`).FindAllStringSubmatch(string(source), -1)
 	if len(causes) < 30 {

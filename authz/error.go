@@ -82,14 +82,27 @@ const (
 )
 
 // What is wrong with a token that was asked about, or withdrawn, or sent to authenticate its bearer.
-// Beside these, each token.Reason gives one: "token_" and the reason.
+// Beside the first three they are those of token.Reason.
 const (
 	CauseTokenRevoked         Cause = "token_revoked"
 	CauseTokenNotForCaller    Cause = "token_not_for_caller"    // INT-06
 	CauseTokenOfAnotherClient Cause = "token_of_another_client" // RVK-07
+
+	CauseTokenMalformed    Cause = "token_malformed"
+	CauseTokenHeader       Cause = "token_header"
+	CauseTokenType         Cause = "token_type"
+	CauseTokenAlgorithm    Cause = "token_algorithm"
+	CauseTokenUnknownKey   Cause = "token_unknown_key"
+	CauseTokenSignature    Cause = "token_signature"
+	CauseTokenClaims       Cause = "token_claims"
+	CauseTokenIssuer       Cause = "token_issuer"
+	CauseTokenAudience     Cause = "token_audience"
+	CauseTokenExpired      Cause = "token_expired"
+	CauseTokenNotYetValid  Cause = "token_not_yet_valid"
+	CauseTokenConfirmation Cause = "token_confirmation"
 )
 
-// tokenCause returns the Cause for a Reason.
+// tokenCause returns the Cause for a Reason: one of those above.
 func tokenCause(r token.Reason) Cause { return "token_" + Cause(r) }
 
 // Error is a refusal that the client may read: RFC 6749, Section 5.2. Everything but Code and
