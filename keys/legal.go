@@ -19,43 +19,119 @@ func illegal(k Key, why string) error {
 
 // legal is the last look at a ring before it is stored. It knows the rules of the timeline and
 // nothing of the plans, so that no plan, and no fault in one, can publish too late, sign too early,
-// withdraw too soon, or leave a ring without a signer.
+// withdraw too soon, let a revoked key come back, or leave a ring without a signer.
 func legal(from, to RingRecord, now time.Time) error {
 	if err := to.check(); err != nil {
 		return err
 	}
 	for _, k := range from.Keys {
-		if to.index(k.KeyID) < 0 && k.Sealed != "" {
+		switch {
+		case to.index(k.KeyID) >= 0:
+		case k.revoked():
+			return illegal(k, "was revoked, and would be forgotten")
+		case k.Sealed != "":
 			return illegal(k, "dropped before it was withdrawn")
 		}
 	}
+	urgent := vacated(from, to, now)
 	for i, k := range to.Keys {
 		j := from.index(k.KeyID)
 		if j < 0 {
-			if err := legalBirth(from, k); err != nil {
+			if err := legalBirth(from, to, k, urgent, now); err != nil {
 				return err
 			}
 			continue
 		}
-		if err := errors.Join(legalStamps(from.Keys[j], k), legalStart(from, j, to, i, now), legalEnd(from, j, to, i, now)); err != nil {
+		if a := from.Keys[j]; a.revoked() || k.revoked() {
+			if err := errors.Join(legalStamps(a, k), legalRevocation(a, k, from.state(j, now), now)); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := errors.Join(legalStamps(from.Keys[j], k), legalStart(from, j, to, i, urgent, now), legalEnd(from, j, to, i, now)); err != nil {
 			return err
 		}
 	}
-	if k, ok := from.Signing(now); ok && to.signing(now) < 0 {
+	return legalSuccession(from, to, now)
+}
+
+// vacated reports whether a key is revoked that signs, or that has a turn to come: only then may another
+// one start before verifiers have met it (ROT-07).
+func vacated(from, to RingRecord, now time.Time) bool {
+	return slices.ContainsFunc(from.turnsFrom(now), func(at time.Time) bool {
+		k, ok := from.Signing(at)
+		j := to.index(k.KeyID)
+		return ok && j >= 0 && to.Keys[j].revoked()
+	})
+}
+
+// legalSuccession judges whether somebody signs, now and at each turn to come: ROT-04.
+func legalSuccession(from, to RingRecord, now time.Time) error {
+	for _, at := range to.turnsFrom(now) {
+		k, ok := from.Signing(at)
+		if !ok || to.signing(at) >= 0 || from.skewed(to, at) {
+			continue
+		}
 		return illegal(k, "signs, and no key would take over")
+	}
+	if i := from.pending(now); i >= 0 && to.signing(now) < 0 && to.pending(now) < 0 {
+		return illegal(from.Keys[i], "is awaited, and no key would come")
+	}
+	return nil
+}
+
+// skewed reports whether nobody signs at a time in to because a key whose turn came first was revoked by
+// a node whose clock is ahead. A key that started before it would have to stop then; nodes whose clocks
+// are behind wait for it.
+func (r RingRecord) skewed(to RingRecord, at time.Time) bool {
+	i := to.pending(at)
+	return i >= 0 && slices.ContainsFunc(r.Keys, func(k Key) bool {
+		return k.revoked() && k.SignFrom.After(at) && !k.SignFrom.Before(to.Keys[i].SignFrom)
+	})
+}
+
+// legalRevocation judges a key that is revoked before or after: from any state, at once, and for ever.
+func legalRevocation(a, b Key, state State, now time.Time) error {
+	switch {
+	case !b.revoked():
+		return illegal(a, "is revoked and cannot come back")
+	case a.revoked():
+		if !a.RevokedAt.Equal(b.RevokedAt) || !a.SignFrom.Equal(b.SignFrom) || !a.WithdrawAt.Equal(b.WithdrawAt) {
+			return illegal(a, "is revoked, and its stamps would change")
+		}
+	case b.Sealed != "":
+		return illegal(a, "would be revoked and keep its private part")
+	case !b.RevokedAt.Equal(floor(now)):
+		return illegal(a, "would be revoked at another time than now")
+	case !b.SignFrom.Equal(a.SignFrom) && (!b.SignFrom.IsZero() || state != StateNext):
+		return illegal(a, "would be revoked and forget when it signed")
+	case !b.WithdrawAt.Equal(a.WithdrawAt) && !b.WithdrawAt.IsZero():
+		return illegal(a, "would be revoked and withdrawn")
 	}
 	return nil
 }
 
 // legalBirth judges a key that is new to the ring.
-func legalBirth(from RingRecord, k Key) error {
+func legalBirth(from, to RingRecord, k Key, urgent bool, now time.Time) error {
+	first := len(from.Keys) == 0
 	switch {
+	case k.revoked():
+		return illegal(k, "revoked as it is made")
 	case !k.WithdrawAt.IsZero():
 		return illegal(k, "withdrawn as it is made")
-	case !k.SignFrom.IsZero() && len(from.Keys) > 0:
-		return illegal(k, "signs without having been published beside the key before it")
-	case k.SignFrom.IsZero() && len(from.Keys) == 0:
+	case k.SignFrom.IsZero() && first:
 		return illegal(k, "is the ring's first and would never sign")
+	case k.SignFrom.IsZero() || first:
+		return nil
+	case !urgent:
+		return illegal(k, "signs without having been published beside the key before it")
+	case k.SignFrom.Before(floor(now)):
+		return illegal(k, "would have signed in the past")
+	}
+	for j, other := range from.Keys {
+		if i := to.index(other.KeyID); from.state(j, now) == StateNext && i >= 0 && !to.Keys[i].revoked() {
+			return illegal(k, "signs although verifiers know "+other.KeyID)
+		}
 	}
 	return nil
 }
@@ -75,7 +151,7 @@ func legalStamps(a, b Key) error {
 }
 
 // legalStart judges SignFrom: ROT-02.
-func legalStart(from RingRecord, i int, to RingRecord, j int, now time.Time) error {
+func legalStart(from RingRecord, i int, to RingRecord, j int, urgent bool, now time.Time) error {
 	a, b := from.Keys[i], to.Keys[j]
 	if a.SignFrom.Equal(b.SignFrom) {
 		return nil
@@ -85,7 +161,7 @@ func legalStart(from RingRecord, i int, to RingRecord, j int, now time.Time) err
 		return illegal(a, "has signed, or is withdrawn, and cannot start again")
 	case b.SignFrom.IsZero() && !b.withdrawn(now):
 		return illegal(a, "its turn would be cancelled, but it stays")
-	case !b.SignFrom.IsZero() && b.SignFrom.Before(b.PublishedAt.Add(b.Windows.PublishLead)):
+	case !urgent && !b.SignFrom.IsZero() && b.SignFrom.Before(b.PublishedAt.Add(b.Windows.PublishLead)):
 		return illegal(a, "would sign before verifiers have met it")
 	case !b.SignFrom.IsZero() && b.SignFrom.Before(floor(now)):
 		return illegal(a, "would have signed in the past")
@@ -110,7 +186,7 @@ func legalEnd(from RingRecord, i int, to RingRecord, j int, now time.Time) error
 			return illegal(a, "would be withdrawn later although it never signed")
 		}
 	case b.WithdrawAt.IsZero():
-		if state != StateActive || to.pending(now) >= 0 {
+		if state != StateActive && state != StateNext || to.successor(j).Before(never) {
 			return illegal(a, "would stay for ever beside its successor")
 		}
 	case b.WithdrawAt.Before(a.WithdrawAt):
@@ -121,10 +197,13 @@ func legalEnd(from RingRecord, i int, to RingRecord, j int, now time.Time) error
 	return nil
 }
 
-// successor returns the SignFrom of the key that takes over from the one at place i; a time in the
-// far future if there is none.
+// never is later than any stamp.
+var never = time.Unix(1<<40, 0)
+
+// successor returns the SignFrom of the key that took over, or will, from the one at place i; never if
+// there is none. A key that was revoked after its turn began has taken over all the same.
 func (r RingRecord) successor(i int) time.Time {
-	next := time.Unix(1<<40, 0)
+	next := never
 	for _, k := range r.Keys {
 		if k.SignFrom.After(r.Keys[i].SignFrom) && k.SignFrom.Before(next) {
 			next = k.SignFrom
@@ -139,7 +218,7 @@ func (r RingRecord) check() error {
 	if alg, err := jose.ParseAlgorithm(string(r.Algorithm)); err != nil || alg != r.Algorithm {
 		return fmt.Errorf("keys: ring %q: not the canonical name of an algorithm", r.Algorithm)
 	}
-	kids, starts := map[string]bool{}, map[int64]bool{}
+	kids, starts := map[string]bool{}, map[int64]bool{} // starts: of keys that may sign
 	for _, k := range r.Keys {
 		switch {
 		case k.KeyID == "" || kids[k.KeyID]:
@@ -148,12 +227,17 @@ func (r RingRecord) check() error {
 			return fmt.Errorf("keys: ring %s: key %q is for %q", r.Algorithm, k.KeyID, k.Algorithm)
 		case k.CreatedAt.IsZero() || k.PublishedAt.IsZero():
 			return fmt.Errorf("keys: ring %s: key %q: a stamp is missing", r.Algorithm, k.KeyID)
-		case !k.SignFrom.IsZero() && starts[k.SignFrom.Unix()]:
+		case !k.revoked() && !k.SignFrom.IsZero() && starts[k.SignFrom.Unix()]:
 			return fmt.Errorf("keys: ring %s: key %q starts together with another one", r.Algorithm, k.KeyID)
-		case k.Sealed == "" && k.WithdrawAt.IsZero():
+		case k.revoked() && k.Sealed != "":
+			return fmt.Errorf("keys: ring %s: key %q is revoked but has its private part", r.Algorithm, k.KeyID)
+		case !k.revoked() && k.Sealed == "" && k.WithdrawAt.IsZero():
 			return fmt.Errorf("keys: ring %s: key %q is published but has no private part", r.Algorithm, k.KeyID)
 		}
-		kids[k.KeyID], starts[k.SignFrom.Unix()] = true, true
+		kids[k.KeyID] = true
+		if !k.revoked() {
+			starts[k.SignFrom.Unix()] = true
+		}
 	}
 	return nil
 }

@@ -16,10 +16,12 @@ const (
 	ActionRotate   = "key.rotate"   // SignFrom stamped, and the predecessor's WithdrawAt
 	ActionWithdraw = "key.withdraw" // out of the JWKS; the private part is gone
 	ActionLengthen = "key.lengthen" // windows stamped earlier grew with the settings
+	ActionRevoke   = "key.revoke"   // useless at once; SignFrom of its successor is stamped
 )
 
 // keptWithdrawn is how many withdrawn keys a ring remembers, for those who ask what signed an old
-// token. A withdrawn key cannot come back: identifiers are thumbprints of fresh keys.
+// token. A withdrawn key cannot come back: identifiers are thumbprints of fresh keys. Revoked keys
+// are not among them: somebody else may have one, so they are remembered for ever.
 const keptWithdrawn = 32
 
 // step is one commit to come: the record as it will be, and what the audit entry says.
@@ -75,12 +77,35 @@ func (r RingRecord) promote(next int, now time.Time, w Windows) *step {
 // that signs now keeps doing so.
 func (r RingRecord) discard(i int, now time.Time) *step {
 	n := r.clone()
+	n.cancel(i, now)
 	k := &n.Keys[i]
-	if active := n.signing(now); active >= 0 && k.SignFrom.After(now) {
-		n.Keys[active].WithdrawAt = time.Time{}
-	}
-	k.SignFrom, k.WithdrawAt, k.Sealed = time.Time{}, floor(now), ""
+	k.WithdrawAt, k.Sealed = floor(now), ""
 	return &step{ring: n.pruned(), action: ActionWithdraw, target: k.KeyID}
+}
+
+// cancel takes the key at place i, which has not signed, out of its turn if it has one. Whoever was to
+// sign before it goes on until the turn after it; for ever if there is none.
+func (r RingRecord) cancel(i int, now time.Time) {
+	from := r.Keys[i].SignFrom
+	r.Keys[i].SignFrom = time.Time{}
+	if from.IsZero() {
+		return
+	}
+	before := -1
+	for j, k := range r.Keys {
+		if !k.SignFrom.IsZero() && k.SignFrom.Before(from) && (before < 0 || byStart(k, r.Keys[before]) > 0) {
+			before = j
+		}
+	}
+	if before < 0 || r.Keys[before].withdrawn(now) {
+		return
+	}
+	k := &r.Keys[before]
+	if after := r.successor(before); after.Before(never) {
+		k.WithdrawAt = latest(k.WithdrawAt, after.Add(k.Windows.RetireAfter))
+	} else {
+		k.WithdrawAt = time.Time{}
+	}
 }
 
 // bury drops the private part of the first withdrawn key that still has one, and the memory of keys
@@ -127,15 +152,16 @@ func (r RingRecord) lengthen(now time.Time, w Windows) *step {
 
 // pruned returns r without the oldest of the buried keys that are too many.
 func (r RingRecord) pruned() RingRecord {
+	buried := func(k Key) bool { return k.Sealed == "" && !k.revoked() }
 	excess := -keptWithdrawn
 	for _, k := range r.Keys {
-		if k.Sealed == "" {
+		if buried(k) {
 			excess++
 		}
 	}
 	kept := r.Keys[:0:0]
 	for _, k := range r.Keys {
-		if excess > 0 && k.Sealed == "" {
+		if excess > 0 && buried(k) {
 			excess--
 			continue
 		}

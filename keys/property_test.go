@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -16,7 +17,8 @@ import (
 
 // The model: a few nodes with clocks that differ by up to their leeway, on one store; verifiers that
 // keep a JWKS document for its full max-age; tokens that live. Anything may happen in any order:
-// rotations, withdrawals, nodes that restart with other settings or lose the store for a while.
+// rotations, withdrawals, revocations, nodes that restart with other settings or lose the store for a
+// while.
 
 const modelLeeway = time.Second
 
@@ -41,6 +43,7 @@ type modelNode struct {
 	settings settings
 	stepped  time.Time // by the model's clock
 	cutOff   time.Time // does not reach the store until then
+	heard    int       // how many of the voided it has heard of
 	store    *gate
 }
 
@@ -68,6 +71,9 @@ type model struct {
 	first  string               // the ring's first key, which signs before caches have expired
 	born   time.Time            // when it starts
 	signed map[string]bool      // kids that were seen to sign
+	urgent map[string]int       // kids that took over from a revoked one, before caches have expired: how many were voided then
+	dark   time.Time            // when the last of them starts, by the clock of the node that revoked
+	voided []string             // kids that were revoked, in this order
 }
 
 func (m *model) now() time.Time { return m.clock.Now() }
@@ -95,7 +101,7 @@ func (m *model) step(n *modelNode) {
 	if err := n.Step(bg, m.now().Add(n.skew)); err != nil {
 		m.t.Fatalf("Step: %v", err)
 	}
-	n.stepped = m.now()
+	n.stepped, n.heard = m.now(), len(m.voided)
 }
 
 // tick lets a second pass: nodes do their round, verifiers fetch, tokens are signed.
@@ -166,15 +172,21 @@ func (m *model) parse(d Document) *jose.Set {
 func (m *model) issue() {
 	for _, n := range m.nodes {
 		signer, err := n.Signer(jose.ES256, m.now().Add(n.skew))
-		if errors.Is(err, ErrStale) && n.store.closed || errors.Is(err, ErrNoSigner) && m.young() {
+		if errors.Is(err, ErrStale) && n.store.closed || errors.Is(err, ErrNoSigner) && (m.young() || m.behind(n)) {
 			continue
 		}
 		if err != nil {
-			m.t.Fatalf("Signer: %v", err)
+			m.t.Fatalf("Signer: %v at %s, a node %s ahead: %+v; dark until %s", err, m.now(), n.skew, n.List(), m.dark)
 		}
 		kid := signer.KeyID()
+		if i := slices.Index(m.voided, kid); i >= 0 {
+			if i < n.heard {
+				m.t.Fatalf("ROT-07: %q signs at a node that knows that it is revoked", kid)
+			}
+			continue // what it signs is void
+		}
 		for _, c := range m.caches {
-			if _, known := c.set.Lookup(kid); !known && kid != m.first {
+			if _, known := c.set.Lookup(kid); !known && kid != m.first && m.urgent[kid] == 0 {
 				m.t.Fatalf("ROT-02: %q signs and a verifier that keeps its document until %s does not know it", kid, c.until)
 			}
 		}
@@ -183,6 +195,54 @@ func (m *model) issue() {
 			m.verify(n, signer)
 		}
 		m.tokens[kid] = m.now().Add(n.skew + MaxTokenLifetime) // the last one is the one to watch
+	}
+}
+
+// behind reports whether a node's clock has yet to reach the time at which the key starts that took over
+// from a revoked one on a node whose clock is ahead.
+func (m *model) behind(n *modelNode) bool {
+	now := m.now().Add(n.skew)
+	return now.Before(m.dark) && m.dark.Sub(now) <= modelLeeway
+}
+
+// revoke revokes a key at a node, and keeps what the others may not know yet.
+func (m *model) revoke(n *modelNode, v View) {
+	was := m.store.ring(jose.ES256)
+	r, err := n.Revoke(bg, v.KeyID, admin)
+	if n.store.closed {
+		if err == nil {
+			m.t.Fatal("revoked without a store")
+		}
+		return
+	}
+	if errors.Is(err, ErrNotFound) && was.index(v.KeyID) < 0 {
+		return // the node's list was an old one
+	}
+	if err != nil {
+		m.t.Fatalf("Revoke at %s: %v: %+v", m.now().Add(n.skew), err, n.List())
+	}
+	again, err := n.Revoke(bg, v.KeyID, admin)
+	if err != nil || again != r {
+		m.t.Fatalf("Revoke: %+v, and again: %+v, error %v", r, again, err)
+	}
+	first := !slices.Contains(m.voided, v.KeyID)
+	if first {
+		m.voided = append(m.voided, v.KeyID)
+	}
+	n.heard = len(m.voided)
+	delete(m.tokens, v.KeyID)
+	ring := m.store.ring(jose.ES256)
+	for _, k := range ring.Keys {
+		i := was.index(k.KeyID)
+		if !k.SignFrom.IsZero() && (i < 0 || !was.Keys[i].SignFrom.Equal(k.SignFrom)) {
+			m.urgent[k.KeyID] = len(m.voided)
+			m.dark = latest(m.dark, k.SignFrom)
+		}
+	}
+	if first && r.Was == StateActive {
+		if k := ring.Keys[ring.index(r.Successor)]; k.SignFrom.After(m.now().Add(modelLeeway)) || k.RevokedAt != (time.Time{}) {
+			m.t.Fatalf("EVT-05: %q takes over at %s, revoked at %s", k.KeyID, k.SignFrom, m.now().Add(n.skew))
+		}
 	}
 }
 
@@ -213,6 +273,11 @@ func (m *model) check() {
 		// At the time of the fastest clock: a node that has it may have made the next key already.
 		counts[ring.State(k.KeyID, m.now().Add(modelLeeway))]++
 	}
+	for _, kid := range m.voided {
+		if k := ring.Keys[ring.index(kid)]; k.RevokedAt.IsZero() || k.Sealed != "" {
+			m.t.Fatalf("ROT-07: %q was revoked, and is stored as %+v", kid, k)
+		}
+	}
 	if counts[StateActive] != 1 && !m.young() {
 		m.t.Fatalf("ROT-04: %d keys are active: %v", counts[StateActive], counts)
 	}
@@ -232,7 +297,18 @@ func (m *model) check() {
 			continue // verifiers that ask it may have to ask again: JWK-14
 		}
 		set := m.parse(d)
+		for _, kid := range m.voided[:n.heard] {
+			if _, err := n.Lookup(kid); !errors.Is(err, jose.ErrUnknownKey) {
+				m.t.Fatalf("ROT-07: %q is found although it is revoked: %v", kid, err)
+			}
+			if _, ok := set.Lookup(kid); ok || !slices.Contains(n.RevokedKeys(), kid) {
+				m.t.Fatalf("ROT-07: %q is published, or not among the revoked", kid)
+			}
+		}
 		for kid, until := range m.tokens {
+			if slices.Contains(m.voided, kid) || n.heard < m.urgent[kid] {
+				continue
+			}
 			if _, ok := set.Lookup(kid); !ok {
 				m.t.Fatalf("ROT-03, JWK-10: a token that expires at %s has no key %q at %s", until, kid, m.now())
 			}
@@ -254,12 +330,12 @@ func (g *gate) PutRing(ctx context.Context, r RingRecord, e audit.Entry) (RingRe
 	return g.fakeRings.PutRing(ctx, r, e)
 }
 
-func TestROT02_ROT03_ROT04_ROT05_AnyHistory(t *testing.T) {
+func TestROT02_ROT03_ROT04_ROT05_ROT07_AnyHistory(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := &model{
 			t: t, clock: newClock(), store: newFakeRings(),
 			jwk: map[string]string{}, signed: map[string]bool{},
-			tokens: map[string]time.Time{}, sets: map[string]*jose.Set{},
+			tokens: map[string]time.Time{}, sets: map[string]*jose.Set{}, urgent: map[string]int{},
 			nodes: make([]*modelNode, 3),
 		}
 		for i := range m.nodes {
@@ -292,6 +368,21 @@ func TestROT02_ROT03_ROT04_ROT05_AnyHistory(t *testing.T) {
 						if err := n.Withdraw(bg, v.KeyID, admin); err != nil && !n.store.closed && !errors.Is(err, ErrIllegalStep) {
 							t.Fatalf("Withdraw: %v", err)
 						}
+					}
+				}
+			},
+			"revoke": func(t *rapid.T) {
+				n := m.nodes[node.Draw(t, "node")]
+				list := n.List()
+				for range rapid.IntRange(1, 3).Draw(t, "keys") { // several emergencies within one second, too
+					m.revoke(n, list[rapid.IntRange(0, len(list)-1).Draw(t, "key")])
+				}
+			},
+			"revoke what signs": func(t *rapid.T) {
+				n := m.nodes[node.Draw(t, "node")]
+				for _, v := range n.List() {
+					if v.State == StateActive {
+						m.revoke(n, v)
 					}
 				}
 			},

@@ -120,10 +120,11 @@ type View struct {
 	PublishedAt time.Time
 	SignFrom    time.Time // zero: not stamped
 	WithdrawAt  time.Time // zero: not stamped
+	RevokedAt   time.Time // zero: not revoked
 }
 
-// List returns every key that is remembered, withdrawn ones too, with its state now, ordered by
-// algorithm and making. It is empty before the rings were read, and shows what was read last when
+// List returns every key that is remembered, withdrawn and revoked ones too, with its state now,
+// ordered by algorithm and making. It is empty before the rings were read, and shows what was read last when
 // the store does not answer: it is for people, not for decisions.
 func (r *Ring) List() []View {
 	s, now := r.current.Load(), r.config.Now()
@@ -134,10 +135,15 @@ func (r *Ring) List() []View {
 	for _, alg := range slices.Sorted(maps.Keys(s.rings)) {
 		ring := s.rings[alg]
 		for i, k := range ring.Keys {
-			views = append(views, View{
+			v := View{
 				KeyID: k.KeyID, Algorithm: k.Algorithm, State: ring.state(i, now),
 				CreatedAt: k.CreatedAt, PublishedAt: k.PublishedAt, SignFrom: k.SignFrom, WithdrawAt: k.WithdrawAt,
-			})
+				RevokedAt: k.RevokedAt,
+			}
+			if k.revoked() && (v.WithdrawAt.IsZero() || v.WithdrawAt.After(k.RevokedAt)) {
+				v.WithdrawAt = k.RevokedAt // that is when it left the JWKS
+			}
+			views = append(views, v)
 		}
 	}
 	return views
@@ -181,8 +187,12 @@ func (r *Ring) load(ctx context.Context, now time.Time) error {
 	before := r.current.Load()
 	if before != nil {
 		for alg, held := range before.rings {
-			if rec, ok := rings[alg]; !ok || rec.Version < held.Version {
+			rec, ok := rings[alg]
+			if !ok || rec.Version < held.Version {
 				return fmt.Errorf("%w: ring %s had version %d, now %d", ErrRegressed, alg, held.Version, rec.Version)
+			}
+			if kid, ok := rec.forgets(held); ok { // restored, and written to since
+				return fmt.Errorf("%w: key %q was revoked, and is no longer", ErrRegressed, kid)
 			}
 		}
 	}

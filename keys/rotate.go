@@ -82,6 +82,9 @@ func (r *Ring) rotate(ctx context.Context, alg jose.Algorithm, intended string, 
 	err := r.advance(ctx, alg, now, by, func(rec RingRecord) (*step, error) {
 		if i := rec.index(intended); i >= 0 && !rec.Keys[i].SignFrom.IsZero() {
 			chosen = rec.Keys[i]
+			if k, ok := rec.Signing(now); ok && chosen.revoked() {
+				chosen = k // it took over, and was revoked since: what was asked for has been done twice
+			}
 			return nil, nil
 		}
 		i := rec.next(now)
@@ -158,7 +161,7 @@ func (r *Ring) ensure(ctx context.Context, alg jose.Algorithm, by audit.Origin) 
 // in its place; the active key stays as it is (ROT-12), even if the withdrawn key's SignFrom was
 // stamped. A key that signs or has signed is ErrIllegalStep, and so is one so close to its SignFrom
 // that a node cut off from the store could sign with it, unaware. An unknown key is ErrNotFound; a
-// key that is withdrawn already is no error.
+// key that is withdrawn or revoked already is no error.
 func (r *Ring) Withdraw(ctx context.Context, kid string, by audit.Origin) error {
 	if err := r.enter(ctx); err != nil {
 		return err
@@ -183,7 +186,7 @@ func (r *Ring) Withdraw(ctx context.Context, kid string, by audit.Origin) error 
 
 func (r *Ring) withdrawal(rec RingRecord, kid string, now time.Time) (*step, error) {
 	i := rec.index(kid)
-	if i < 0 || rec.state(i, now) == StateWithdrawn {
+	if i < 0 || rec.Keys[i].withdrawn(now) {
 		return nil, nil
 	}
 	k := rec.Keys[i]

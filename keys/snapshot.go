@@ -1,7 +1,6 @@
 package keys
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -87,16 +86,15 @@ func (n *snapshot) reopen(s sealer, ring jose.Algorithm, k Key) (*material, erro
 	return s.open(ring, k)
 }
 
-// turnsOf lists who signs when, the latest first. Withdrawn keys are in it too, without material: the
-// key before one must not sign in its stead.
+// turnsOf lists who signs when, the latest first. Withdrawn and revoked keys are in it too, without
+// material: the key before one must not sign in its stead.
 func (n *snapshot) turnsOf(r RingRecord) []turn {
 	var list []turn
-	for _, k := range r.Keys {
-		if !k.SignFrom.IsZero() {
-			list = append(list, turn{from: k.SignFrom.Unix(), material: n.keys[k.KeyID]})
-		}
+	started := slices.DeleteFunc(slices.Clone(r.Keys), func(k Key) bool { return k.SignFrom.IsZero() })
+	slices.SortFunc(started, func(a, b Key) int { return byStart(b, a) })
+	for _, k := range started {
+		list = append(list, turn{from: k.SignFrom.Unix(), material: n.keys[k.KeyID]})
 	}
-	slices.SortFunc(list, func(a, b turn) int { return cmp.Compare(b.from, a.from) })
 	return list
 }
 

@@ -9,17 +9,19 @@ import (
 type State string
 
 // The states of a key, in the order in which it goes through them (ROT-01). Only next may skip to
-// withdrawn.
+// withdrawn, and revoked may follow on any other.
 const (
 	StateNext      State = "next"      // published, signs later
 	StateActive    State = "active"    // published, signs
 	StateRetiring  State = "retiring"  // published, signs no more
 	StateWithdrawn State = "withdrawn" // not published
+	StateRevoked   State = "revoked"   // not published, and every token that it signed is void
 )
 
-// Signing returns the key that signs at now: the one with the latest SignFrom that has come. There
-// is none before the first key's SignFrom. There is also none when that key was withdrawn: an older
-// one must not come back, for verifiers are about to forget it.
+// Signing returns the key that signs at now: the one with the latest SignFrom that has come; of two
+// that start together, one is revoked, and the other one signs. There is none before the first key's
+// SignFrom. There is also none when that key was withdrawn or revoked: an older one must not come
+// back, for verifiers are about to forget it.
 func (r RingRecord) Signing(now time.Time) (Key, bool) {
 	if i := r.signing(now); i >= 0 {
 		return r.Keys[i], true
@@ -41,7 +43,7 @@ func (r RingRecord) signing(now time.Time) int {
 		if k.SignFrom.IsZero() || k.SignFrom.After(now) {
 			continue
 		}
-		if latest < 0 || !k.SignFrom.Before(r.Keys[latest].SignFrom) {
+		if latest < 0 || byStart(k, r.Keys[latest]) > 0 {
 			latest = i
 		}
 	}
@@ -51,9 +53,34 @@ func (r RingRecord) signing(now time.Time) int {
 	return latest
 }
 
+// turnsFrom returns now and each time to come at which a key is to take over: the times at which another
+// key signs than before.
+func (r RingRecord) turnsFrom(now time.Time) []time.Time {
+	turns := []time.Time{now}
+	for _, k := range r.Keys {
+		if k.SignFrom.After(now) {
+			turns = append(turns, k.SignFrom)
+		}
+	}
+	return turns
+}
+
+// byStart orders keys by their turns: of two that have started, the greater one signs.
+func byStart(a, b Key) int {
+	if c := a.SignFrom.Compare(b.SignFrom); c != 0 || a.revoked() == b.revoked() {
+		return c
+	}
+	if a.revoked() {
+		return -1
+	}
+	return 1
+}
+
 func (r RingRecord) state(i int, now time.Time) State {
 	k := r.Keys[i]
 	switch {
+	case k.revoked():
+		return StateRevoked
 	case k.withdrawn(now):
 		return StateWithdrawn
 	case k.SignFrom.IsZero() || k.SignFrom.After(now):
@@ -111,10 +138,13 @@ func (r RingRecord) clone() RingRecord {
 	return r
 }
 
+// revoked reports whether k was revoked, whatever this node's clock says of RevokedAt.
+func (k Key) revoked() bool { return !k.RevokedAt.IsZero() }
+
 // withdrawn reports whether k has left the JWKS. A key without its private part has, whatever this
 // node's clock says of WithdrawAt: a node whose clock is ahead has buried it.
 func (k Key) withdrawn(now time.Time) bool {
-	return k.Sealed == "" || k.expired(now)
+	return k.revoked() || k.Sealed == "" || k.expired(now)
 }
 
 // expired reports whether WithdrawAt has come.
