@@ -2,9 +2,7 @@ package main
 
 import (
 	"io"
-	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -12,34 +10,31 @@ import (
 )
 
 func (a *app) clientCommand() *cobra.Command {
-	return group("client", "Register partners' applications, and stop them",
-		a.clientCreate(), a.clientList(), a.clientShow(), a.clientSwitch("disable"), a.clientSwitch("enable"), a.secretCommand())
+	return group("client", "Register partners' applications, change and stop them, and see why they are refused",
+		a.clientCreate(), a.clientList(), a.clientShow(), a.clientUpdate(), a.clientSwitch("disable"), a.clientSwitch("enable"),
+		a.clientDelete(), a.clientRefusals(), a.secretCommand())
 }
 
 func (a *app) clientCreate() *cobra.Command {
 	var (
-		p                         *printer
-		conn                      *connection
-		name, id, defaultResource string
-		scopes, defaultScopes     []string
-		resources, serves         []string
-		lifetime                  time.Duration
+		p      *printer
+		conn   *connection
+		secret *brought
+		id     string
+		flags  clientFlags
 	)
 	cmd := verb("create", "Register a client; its secret is shown once", func(cmd *cobra.Command, _ []string) error {
-		a.noteCommas(append(slices.Clone(scopes), defaultScopes...)...)
-		body := client.ClientMetadata{
-			ClientName:      name,
-			ClientID:        given(id),
-			Scope:           given(strings.Join(scopes, " ")),
-			DefaultScope:    given(strings.Join(defaultScopes, " ")),
-			Resources:       givenList(resources),
-			DefaultResource: given(defaultResource),
-			Serves:          givenList(serves),
-		}
-		var err error
-		if body.TokenLifetime, err = wholeSeconds(cmd, "token-lifetime", lifetime); err != nil {
+		flags.note(a)
+		body, err := flags.metadata(cmd)
+		if err != nil {
 			return err
 		}
+		body.ClientID = given(id)
+		own, err := secret.secret(cmd.Context())
+		if err != nil {
+			return err
+		}
+		body.ClientSecret = revealed(own)
 		api, err := conn.open()
 		if err != nil {
 			return err
@@ -52,36 +47,35 @@ func (a *app) clientCreate() *cobra.Command {
 		if made == nil {
 			return refusedBy(r.ApplicationProblemJSONDefault, r.StatusCode(), newSubject("client", id))
 		}
-		if made.ClientSecret == nil {
+		switch {
+		case r.JSON201 == nil && own == nil:
 			a.note("The client was registered before; its secret is not shown again. For another one: marque client secret add %s", made.ClientID)
+		case r.JSON201 == nil:
+			a.note("The client was registered before, with this secret; nothing has changed.")
 		}
 		a.firstRequest(made, definedScopes(cmd.Context(), api, made))
 		return p.print(made, func(w io.Writer) { clientCard(w, made) })
 	})
-	f := cmd.Flags()
-	f.StringVar(&name, "name", "", "a name for people")
-	f.StringVar(&id, "id", "", "the identifier, 1 to 64 of A-Z a-z 0-9 . _ ~ -; the server makes one when it is not given")
-	f.StringArrayVar(&scopes, "scope", nil, "what it may ask for; repeats, and takes several with spaces between")
-	f.StringArrayVar(&defaultScopes, "default-scope", nil, "what it gets when it asks for no scope; repeats, and takes several")
-	f.StringArrayVar(&resources, "resource", nil, "an API that it may call; repeats")
-	f.StringVar(&defaultResource, "default-resource", "", "the API that its tokens are for when it names none and several fit")
-	f.StringArrayVar(&serves, "serves", nil, "an API that this client is the identity of; repeats")
-	f.Var((*durationFlag)(&lifetime), "token-lifetime", "how long its tokens live at most, 1s to 1h (default what the resource says)")
+	cmd.Flags().StringVar(&id, "id", "", "the identifier, 1 to 64 of A-Z a-z 0-9 . _ ~ -; the server makes one when it is not given")
+	secret = a.bringing(cmd)
+	flags.add(cmd)
 	_ = cmd.MarkFlagRequired("name")
-	p, conn = a.printing(cmd), a.connection(cmd)
+	p, conn = a.printing(cmd), a.changing(cmd)
+	flags.admin.url = &conn.remote.admin
 	return cmd
 }
 
 func (a *app) clientList() *cobra.Command {
 	var p *printer
 	var conn *connection
+	var query string
 	cmd := verb("list", "List clients", func(cmd *cobra.Command, _ []string) error {
 		api, err := conn.open()
 		if err != nil {
 			return err
 		}
 		all, err := pages(func(cursor *string) ([]client.RegisteredClient, *string, error) {
-			r, err := api.ListClientsWithResponse(cmd.Context(), &client.ListClientsParams{Cursor: cursor})
+			r, err := api.ListClientsWithResponse(cmd.Context(), &client.ListClientsParams{Cursor: cursor, Query: given(query)})
 			if err != nil {
 				return nil, nil, conn.failed(err)
 			}
@@ -101,6 +95,7 @@ func (a *app) clientList() *cobra.Command {
 			table(w, []string{"client_id", "client_name", "state", "scope", "resources"}, rows)
 		})
 	})
+	cmd.Flags().StringVar(&query, "query", "", "only those whose identifier or name contains this, in upper or lower case")
 	p, conn = a.printing(cmd), a.connection(cmd)
 	return cmd
 }
@@ -128,9 +123,9 @@ func (a *app) clientShow() *cobra.Command {
 
 // clientSwitch returns the command disable, or enable.
 func (a *app) clientSwitch(name string) *cobra.Command {
-	short := "Issue tokens to a disabled client again"
+	short := "Issue tokens to a disabled client again; those that it had stay void"
 	if name == "disable" {
-		short = "Stop issuing tokens to a client"
+		short = "Stop issuing tokens to a client, and void those that it has"
 	}
 	var p *printer
 	var conn *connection
@@ -148,7 +143,7 @@ func (a *app) clientSwitch(name string) *cobra.Command {
 		}
 		return p.print(now, func(w io.Writer) { clientCard(w, now) })
 	})
-	p, conn = a.printing(cmd), a.connection(cmd)
+	p, conn = a.printing(cmd), a.changing(cmd)
 	return cmd
 }
 
@@ -190,21 +185,10 @@ func clientCard(w io.Writer, c *client.RegisteredClient) {
 		"resources", strings.Join(c.Resources, " "),
 		"default_resource", text(c.DefaultResource),
 		"serves", strings.Join(c.Serves, " "),
+		"admin", onlyTrue(c.Admin),
+		"claims", claimsText(c.Claims),
+		"introspection_signed_response_alg", text((*string)(c.IntrospectionSignedResponseAlg)),
 		"token_lifetime", seconds(c.TokenLifetime),
 		"client_id_issued_at", epoch(c.ClientIDIssuedAt),
 	)
-}
-
-func given(s string) *string {
-	if s == "" {
-		return nil
-	}
-	return &s
-}
-
-func givenList(list []string) *[]string {
-	if len(list) == 0 {
-		return nil
-	}
-	return &list
 }

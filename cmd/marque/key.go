@@ -10,7 +10,7 @@ import (
 )
 
 func (a *app) keyCommand() *cobra.Command {
-	return group("key", "Show and rotate signing keys", a.keyList(), a.keyRotate())
+	return group("key", "Show, rotate and revoke signing keys", a.keyList(), a.keyPlan(), a.keyRotate(), a.keyRevoke())
 }
 
 func (a *app) keyList() *cobra.Command {
@@ -71,7 +71,7 @@ func (a *app) keyRotate() *cobra.Command {
 		})
 	})
 	cmd.Flags().StringVar(&algorithm, "algorithm", "", "the ring to rotate: ES256, RS256, PS256 or Ed25519 (default every ring)")
-	p, conn = a.printing(cmd), a.connection(cmd)
+	p, conn = a.printing(cmd), a.changing(cmd)
 	return cmd
 }
 

@@ -12,6 +12,7 @@ import (
 // subject is what a command is about, for messages about its absence or its double.
 type subject struct {
 	missing string // there is none; says how to find those that are there
+	stale   string // of a change: somebody else was faster
 	taken   string // of creation: there is another one of that name; says how to see it
 }
 
@@ -51,6 +52,8 @@ func refusedBy(p *client.Problem, status int, about subject) error {
 		return brokenRules(*p.Errors)
 	case status == http.StatusNotFound && about.missing != "":
 		return errors.New(clean(about.missing))
+	case status == http.StatusPreconditionFailed && about.stale != "":
+		return errors.New(clean(about.stale))
 	case status == http.StatusConflict && about.taken != "":
 		return errors.New(clean(about.taken))
 	}
@@ -80,7 +83,9 @@ func flagOf(field string) string {
 		"client_id": "--id", "client_name": "--name", "scope": "--scope", "scopes": "--scope", "default_scope": "--default-scope",
 		"resources": "--resource", "default_resource": "--default-resource", "serves": "--serves", "token_lifetime": "--token-lifetime",
 		"algorithm": "--algorithm", "token_type": "--token-type", "resource": "URI", "not_before": "--not-before",
-		"client_secret_expires_at": "--expires",
+		"client_secret_expires_at": "--expires", "claims": "--claim", "admin": "--admin",
+		"introspection_signed_response_alg": "--introspection-signed-response-alg", "client_secret": "the secret",
+		"X-Marque-Reason": "--reason", "kind": "kind", "before": "--before", "since": "--since", "query": "--query",
 	}[name]
 	if !ok {
 		return field

@@ -10,7 +10,6 @@ import (
 	"sync"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/clientcredentials"
 
@@ -53,29 +52,24 @@ func (r *remote) given() bool { return r.admin != "" }
 // adminFlag is --admin of a command for which it is a right of the client that it is about, and with an
 // address, --admin=URL, the other machine.
 type adminFlag struct {
-	right *bool
-	url   *string
-}
-
-// withAdminRight adds --admin to such a command, before its connection is made.
-func withAdminRight(f *pflag.FlagSet, right *bool, url *string, usage string) {
-	f.Var(&adminFlag{right, url}, "admin", usage+"; --admin=URL names another machine's admin listener instead")
-	f.Lookup("admin").NoOptDefVal = "true"
+	right  *bool
+	denied bool // --admin=false
+	url    *string
 }
 
 func (f *adminFlag) String() string { return "" }
 
-func (*adminFlag) Type() string { return "right, or URL" }
+func (*adminFlag) Type() string { return "bool or URL" }
 
 // Set implements pflag.Value.
 func (f *adminFlag) Set(s string) error {
 	switch {
 	case s == "true" || s == "false":
-		*f.right = s == "true"
+		*f.right, f.denied = s == "true", s == "false"
 	case strings.Contains(s, "://"):
 		*f.url = s
 	default:
-		return errors.New("write --admin, --admin=false, or --admin=URL")
+		return errors.New("written --admin, --admin=false, or --admin=URL for another machine")
 	}
 	return nil
 }

@@ -11,39 +11,27 @@ import (
 )
 
 func (a *app) resourceCommand() *cobra.Command {
-	return group("resource", "Register and show the APIs that tokens are for",
-		a.resourceCreate(), a.resourceList(), a.resourceShow())
+	return group("resource", "Register, show and change the APIs that tokens are for",
+		a.resourceCreate(), a.resourceList(), a.resourceShow(), a.resourceUpdate(), a.resourceDelete())
 }
 
 func (a *app) resourceCreate() *cobra.Command {
-	var (
-		p                    *printer
-		conn                 *connection
-		scopes               []string
-		lifetime             time.Duration
-		algorithm, tokenType string
-	)
+	var p *printer
+	var conn *connection
+	var flags resourceFlags
 	cmd := verb("create URI", "Register an API by its identifier, an absolute URI without fragment", func(cmd *cobra.Command, args []string) error {
-		a.noteCommas(scopes...)
-		body := client.ResourceDefinition{Resource: args[0]}
-		if list := strings.Fields(strings.Join(scopes, " ")); len(list) > 0 {
-			body.Scopes = &list
-		}
-		var err error
-		if body.TokenLifetime, err = wholeSeconds(cmd, "token-lifetime", lifetime); err != nil {
+		a.noteCommas(flags.scopes...)
+		var u client.ResourceUpdate
+		if err := flags.apply(cmd, &u); err != nil {
 			return err
-		}
-		if cmd.Flags().Changed("algorithm") {
-			body.Algorithm = new(client.AlgorithmName(algorithm))
-		}
-		if cmd.Flags().Changed("token-type") {
-			body.TokenType = new(client.TokenType(tokenType))
 		}
 		api, err := conn.open()
 		if err != nil {
 			return err
 		}
-		r, err := api.CreateResourceWithResponse(cmd.Context(), nil, body)
+		r, err := api.CreateResourceWithResponse(cmd.Context(), nil, client.ResourceDefinition{
+			Resource: args[0], Scopes: u.Scopes, TokenLifetime: u.TokenLifetime, Algorithm: u.Algorithm, TokenType: u.TokenType,
+		})
 		if err != nil {
 			return conn.failed(err)
 		}
@@ -56,25 +44,23 @@ func (a *app) resourceCreate() *cobra.Command {
 		}
 		return p.print(made, func(w io.Writer) { resourceCard(w, made) })
 	})
-	cmd.Flags().StringArrayVar(&scopes, "scope", nil, "a scope that has a meaning here; repeats, and takes several with spaces between")
-	lifetime = 10 * time.Minute
-	cmd.Flags().Var((*durationFlag)(&lifetime), "token-lifetime", "how long tokens live, 1s to 1h")
-	cmd.Flags().StringVar(&algorithm, "algorithm", "ES256", "what signs tokens: ES256, RS256, PS256 or Ed25519")
-	cmd.Flags().StringVar(&tokenType, "token-type", "at+jwt", "typ of tokens: at+jwt, or JWT for validators that refuse it")
-	p, conn = a.printing(cmd), a.connection(cmd)
+	flags.lifetime, flags.algorithm, flags.tokenType = 10*time.Minute, "ES256", "at+jwt"
+	flags.add(cmd)
+	p, conn = a.printing(cmd), a.changing(cmd)
 	return cmd
 }
 
 func (a *app) resourceList() *cobra.Command {
 	var p *printer
 	var conn *connection
+	var query string
 	cmd := verb("list", "List resources", func(cmd *cobra.Command, _ []string) error {
 		api, err := conn.open()
 		if err != nil {
 			return err
 		}
 		all, err := pages(func(cursor *string) ([]client.Resource, *string, error) {
-			r, err := api.ListResourcesWithResponse(cmd.Context(), &client.ListResourcesParams{Cursor: cursor})
+			r, err := api.ListResourcesWithResponse(cmd.Context(), &client.ListResourcesParams{Cursor: cursor, Query: given(query)})
 			if err != nil {
 				return nil, nil, conn.failed(err)
 			}
@@ -94,6 +80,7 @@ func (a *app) resourceList() *cobra.Command {
 			table(w, []string{"resource", "scopes", "token_lifetime", "algorithm", "token_type"}, rows)
 		})
 	})
+	cmd.Flags().StringVar(&query, "query", "", "only those whose identifier contains this, in upper or lower case")
 	p, conn = a.printing(cmd), a.connection(cmd)
 	return cmd
 }

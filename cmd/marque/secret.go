@@ -19,6 +19,7 @@ func (a *app) secretAdd() *cobra.Command {
 		p                  *printer
 		conn               *connection
 		notBefore, expires time.Time
+		secret             *brought
 	)
 	cmd := verb("add ID", "Make a further secret for a client; it is shown once", func(cmd *cobra.Command, args []string) error {
 		var body client.SecretOptions
@@ -28,6 +29,11 @@ func (a *app) secretAdd() *cobra.Command {
 		if cmd.Flags().Changed("expires") {
 			body.ClientSecretExpiresAt = new(expires.Unix())
 		}
+		own, err := secret.secret(cmd.Context())
+		if err != nil {
+			return err
+		}
+		body.ClientSecret = revealed(own)
 		api, err := conn.open()
 		if err != nil {
 			return err
@@ -40,14 +46,15 @@ func (a *app) secretAdd() *cobra.Command {
 		if made == nil {
 			return refusedBy(r.ApplicationProblemJSONDefault, r.StatusCode(), clientSubject(args[0]))
 		}
-		if made.ClientSecret == nil {
+		if made.ClientSecret == nil && own == nil {
 			a.note("The secret was made, but the answer that showed it was lost. Revoke it (marque client secret revoke %s %s) and add another.", made.ClientID, made.CredentialID)
 		}
 		return p.print(made, func(w io.Writer) { secretCard(w, made) })
 	})
 	cmd.Flags().Var((*timeFlag)(&notBefore), "not-before", "refused before this time (RFC 3339; default valid at once)")
 	cmd.Flags().Var((*timeFlag)(&expires), "expires", "refused from this time on (RFC 3339; default never)")
-	p, conn = a.printing(cmd), a.connection(cmd)
+	secret = a.bringing(cmd)
+	p, conn = a.printing(cmd), a.changing(cmd)
 	return cmd
 }
 
@@ -80,23 +87,40 @@ func (a *app) secretList() *cobra.Command {
 }
 
 func (a *app) secretRevoke() *cobra.Command {
-	var p *printer
-	var conn *connection
+	var (
+		p           *printer
+		conn        *connection
+		compromised bool
+		since       time.Time
+	)
 	cmd := verb("revoke ID CREDENTIAL", "Revoke a secret of a client", func(cmd *cobra.Command, args []string) error {
+		var body client.SecretRevocation
+		body.Compromised = onlyIf(compromised)
+		if cmd.Flags().Changed("since") {
+			if !compromised {
+				return usagef("--since is about what was done with a --compromised secret")
+			}
+			body.Since = &since
+		}
 		api, err := conn.open()
 		if err != nil {
 			return err
 		}
-		r, err := api.RevokeSecretWithResponse(cmd.Context(), args[0], args[1], nil, client.SecretRevocation{})
+		r, err := api.RevokeSecretWithResponse(cmd.Context(), args[0], args[1], nil, body)
 		if err != nil {
 			return conn.failed(err)
 		}
 		if r.JSON200 == nil {
 			return refusedBy(r.ApplicationProblemJSONDefault, r.StatusCode(), credentialSubject(args[0], args[1]))
 		}
+		if !compromised {
+			a.note("Tokens that were obtained with it stay good until they expire; --compromised voids them.")
+		}
 		return p.print(r.JSON200, func(w io.Writer) { secretCard(w, r.JSON200) })
 	})
-	p, conn = a.printing(cmd), a.connection(cmd)
+	cmd.Flags().BoolVar(&compromised, "compromised", false, "somebody else may have it: void the tokens that were obtained with it")
+	cmd.Flags().Var((*timeFlag)(&since), "since", "with --compromised: tokens issued before this time stay good (RFC 3339; default none)")
+	p, conn = a.printing(cmd), a.changing(cmd)
 	return cmd
 }
 

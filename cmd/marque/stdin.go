@@ -15,31 +15,40 @@ import (
 const maxTokenInput = 64 << 10
 
 // readToken reads one token from stdin; white space around it is dropped, and a "Bearer" before it, as
-// it is copied from an Authorization field. From a terminal it reads one line. It ends with ctx: the
-// reader that still waits then ends with the process.
+// it is copied from an Authorization field. From a terminal it reads one line.
 func (a *app) readToken(ctx context.Context) (string, error) {
 	read := io.ReadAll
 	if f, ok := a.stdin.(*os.File); ok && isTerminal(f) {
 		a.note("Reading a token from the terminal; end it with Enter.")
 		read = firstLine
 	}
+	text, err := a.within(ctx, "a token", read, maxTokenInput)
+	if err != nil {
+		return "", err
+	}
+	return tokenIn(text)
+}
+
+// within reads stdin, at most one byte more than most. It ends with ctx: the reader that still waits
+// then ends with the process.
+func (a *app) within(ctx context.Context, what string, read func(io.Reader) ([]byte, error), most int64) ([]byte, error) {
 	type result struct {
 		text []byte
 		err  error
 	}
 	done := make(chan result, 1)
 	go func() {
-		b, err := read(io.LimitReader(a.stdin, maxTokenInput+1))
+		b, err := read(io.LimitReader(a.stdin, most+1))
 		done <- result{b, err}
 	}()
 	select {
 	case <-ctx.Done():
-		return "", errors.New("interrupted before a token came on stdin")
+		return nil, fmt.Errorf("interrupted before %s came on stdin", what)
 	case r := <-done:
 		if r.err != nil {
-			return "", fmt.Errorf("read the token from stdin: %w", r.err)
+			return nil, fmt.Errorf("read %s from stdin: %w", what, r.err)
 		}
-		return tokenIn(r.text)
+		return r.text, nil
 	}
 }
 

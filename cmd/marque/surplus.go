@@ -21,10 +21,13 @@ func looksSecret(arg string) bool {
 // surplus is the error of an argument that the command does not take. What looks like a secret is not
 // repeated; whoever typed it is told where it belongs.
 func surplus(cmd *cobra.Command, arg string) error {
+	admin := cmd.Flags().Lookup("admin")
 	switch {
+	case admin != nil && admin.NoOptDefVal != "" && strings.Contains(arg, "://"):
+		return usagef("--admin alone is a right of the client here; another machine is named --admin=URL, with the equals sign")
 	case !looksSecret(arg):
 		return usagef("unexpected argument %q", arg)
-	case cmd.Name() == "inspect" || cmd.Name() == "verify":
+	case cmd.Name() == "inspect" || cmd.Name() == "verify" || (cmd.Name() == "revoke" && cmd.Parent().Name() == "token"):
 		return usagef("an argument is unexpected; the token comes on stdin: %s", cmd.CommandPath()+flagsOf(cmd)+` <<<"$TOKEN"`)
 	case strings.HasPrefix(arg, "eyJ"):
 		return usagef(`an argument is unexpected; tokens come on stdin: marque token inspect <<<"$TOKEN"`)

@@ -12,7 +12,7 @@ import (
 )
 
 func (a *app) tokenCommand() *cobra.Command {
-	return group("token", "Get, read and verify access tokens", a.tokenGet(), a.tokenInspect(), a.tokenVerify())
+	return group("token", "Get, read, verify and revoke access tokens", a.tokenGet(), a.tokenInspect(), a.tokenVerify(), a.tokenRevoke())
 }
 
 // callTimeout bounds what is asked of an issuer.

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/marque-auth/marque/authz/admin/client"
+)
+
+func (a *app) auditCommand() *cobra.Command {
+	return group("audit", "Show who changed what, when and why", a.auditList())
+}
+
+// defaultAudit is how many entries are shown without --limit: a screen or two.
+const defaultAudit = 50
+
+func (a *app) auditList() *cobra.Command {
+	var (
+		p                     *printer
+		conn                  *connection
+		actor, action, target string
+		since                 time.Time
+		limit                 int
+	)
+	cmd := verb("list", "Show the audit log, newest first", func(cmd *cobra.Command, _ []string) error {
+		if limit < 0 {
+			return usagef("--limit: a number of entries; 0 is all of them")
+		}
+		q := client.ListAuditParams{Actor: given(actor), Action: given(action), Target: given(target)}
+		if cmd.Flags().Changed("since") {
+			q.Since = &since
+		}
+		api, err := conn.open()
+		if err != nil {
+			return err
+		}
+		all, more, err := auditEntries(cmd, conn, api, q, limit)
+		if err != nil {
+			return err
+		}
+		if more {
+			a.note("There are more; --limit N shows as many, --limit 0 all of them.")
+		}
+		return p.print(all, func(w io.Writer) { auditTable(w, all) })
+	})
+	f := cmd.Flags()
+	f.StringVar(&actor, "actor", "", "only by this actor, such as uid:1000, client:ops or system:keys")
+	f.StringVar(&action, "action", "", "only this action, such as client.create, or all that begin with it, such as client")
+	f.StringVar(&target, "target", "", "only on this client, resource, key, or subject of a revocation such as client:acme")
+	f.Var((*timeFlag)(&since), "since", "nothing older (RFC 3339)")
+	f.IntVar(&limit, "limit", defaultAudit, "how many at most; 0 is all")
+	p, conn = a.printing(cmd), a.connection(cmd)
+	return cmd
+}
+
+// auditEntries reads pages until there are enough entries; more says that there are further ones.
+func auditEntries(cmd *cobra.Command, conn *connection, api *client.ClientWithResponses, q client.ListAuditParams, limit int) (all []client.AuditEntry, more bool, err error) {
+	all = []client.AuditEntry{}
+	for {
+		if limit > 0 {
+			q.Limit = new(min(limit-len(all)+1, maxPage)) // one more than wanted tells whether there is one
+		}
+		r, err := api.ListAuditWithResponse(cmd.Context(), &q)
+		if err != nil {
+			return nil, false, conn.failed(err)
+		}
+		if r.JSON200 == nil {
+			return nil, false, refusedBy(r.ApplicationProblemJSONDefault, r.StatusCode(), subject{})
+		}
+		all = append(all, r.JSON200.Entries...)
+		if limit > 0 && len(all) > limit {
+			return all[:limit], true, nil
+		}
+		if r.JSON200.Next == nil || (q.Cursor != nil && *q.Cursor == *r.JSON200.Next) {
+			return all, false, nil
+		}
+		q.Cursor = r.JSON200.Next
+	}
+}
+
+// maxPage is how many entries a page of the management API has at most.
+const maxPage = 1000
+
+// auditTable writes entries, and under each one that changed a record what became of it.
+func auditTable(w io.Writer, all []client.AuditEntry) {
+	var rows [][]string
+	for _, e := range all {
+		rows = append(rows, []string{instant(&e.Time), e.Actor, e.Action, e.Target, string(e.Result), text(e.Reason), changeOf(&e)})
+	}
+	table(w, []string{"time", "actor", "action", "target", "result", "reason", "before -> after"}, rows)
+}
+
+// longestChange is how much of a change a table shows, in characters; --json has the rest.
+const longestChange = 160
+
+func changeOf(e *client.AuditEntry) string {
+	if e.Before == nil && e.After == nil {
+		return ""
+	}
+	s := []rune(fmt.Sprintf("%s -> %s", compact(e.Before), compact(e.After)))
+	if len(s) > longestChange {
+		s = append(s[:longestChange], '…')
+	}
+	return string(s)
+}
+
+func compact(r *client.AuditRecord) string {
+	if r == nil {
+		return "nothing"
+	}
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(*r); err != nil {
+		return "?"
+	}
+	return string(bytes.TrimSpace(b.Bytes()))
+}

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+func (a *app) keyPlan() *cobra.Command {
+	var p *printer
+	var conn *connection
+	cmd := verb("plan", "Show what will happen to signing keys by itself, soonest first", func(cmd *cobra.Command, _ []string) error {
+		api, err := conn.open()
+		if err != nil {
+			return err
+		}
+		r, err := api.PlanKeysWithResponse(cmd.Context())
+		if err != nil {
+			return conn.failed(err)
+		}
+		if r.JSON200 == nil {
+			return refusedBy(r.ApplicationProblemJSONDefault, r.StatusCode(), subject{})
+		}
+		all := nonNil(r.JSON200.Steps)
+		return p.print(all, func(w io.Writer) {
+			var rows [][]string
+			for _, s := range all {
+				rows = append(rows, []string{dated(s.At), string(s.Algorithm), s.KID, string(s.State)})
+			}
+			table(w, []string{"at", "algorithm", "kid", "state"}, rows)
+		})
+	})
+	p, conn = a.printing(cmd), a.connection(cmd)
+	return cmd
+}
+
+func (a *app) keyRevoke() *cobra.Command {
+	var p *printer
+	var conn *connection
+	var sure *confirmation
+	cmd := verb("revoke KID", "End a signing key that others may have: every token that it signed is void at once", func(cmd *cobra.Command, args []string) error {
+		if err := sure.ask("This voids every token that the key %s signed, for ever; if it signs now, the next key takes over at once.", args[0]); err != nil {
+			return err
+		}
+		api, err := conn.open()
+		if err != nil {
+			return err
+		}
+		r, err := api.RevokeKeyWithResponse(cmd.Context(), args[0], nil)
+		if err != nil {
+			return conn.failed(err)
+		}
+		if r.JSON200 == nil {
+			return refusedBy(r.ApplicationProblemJSONDefault, r.StatusCode(), subject{missing: fmt.Sprintf("no key %q; see marque key list", args[0])})
+		}
+		k := r.JSON200
+		a.note("Services that verify by themselves may take its tokens for up to %s more, until the keys that they have fetched expire.", shortDuration(time.Duration(k.JWKSMaxAge)*time.Second))
+		return p.print(k, func(w io.Writer) {
+			card(w,
+				"kid", k.KID,
+				"algorithm", string(k.Algorithm),
+				"was", string(k.Was),
+				"successor", text(k.Successor),
+				"sign_from", instant(k.SignFrom),
+				"jwks_max_age", seconds(&k.JWKSMaxAge),
+			)
+		})
+	})
+	p, sure, conn = a.printing(cmd), a.confirming(cmd), a.changing(cmd)
+	return cmd
+}
