@@ -23,6 +23,9 @@ func (a *app) clientUpdate() *cobra.Command {
 			"introspection-signed-response-alg", "revoke-tokens") && !*flags.admin.right && !flags.admin.denied {
 			return usagef("say what to change: --name, --scope, --resource, …")
 		}
+		if err := flags.apply(cmd, &client.ClientUpdate{}); err != nil { // before anything is touched
+			return err
+		}
 		api, err := conn.open()
 		if err != nil {
 			return err

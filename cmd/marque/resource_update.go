@@ -57,6 +57,9 @@ func (a *app) resourceUpdate() *cobra.Command {
 		if !anyChanged(cmd, "scope", "token-lifetime", "algorithm", "token-type", "revoke-tokens") {
 			return usagef("say what to change: --scope, --token-lifetime, --algorithm, --token-type")
 		}
+		if err := flags.apply(cmd, &client.ResourceUpdate{}); err != nil { // before anything is touched
+			return err
+		}
 		api, err := conn.open()
 		if err != nil {
 			return err
