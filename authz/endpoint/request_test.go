@@ -223,17 +223,23 @@ type errorBody struct {
 
 const challenge = `Basic realm="marque", charset="UTF-8"`
 
-// wantError checks everything that every refusal of the token endpoint has in common.
+// wantError checks everything that every refusal has in common.
 func (s *stack) wantError(r reply, status int, code authz.Code) errorBody {
+	s.t.Helper()
+	if status == 401 {
+		return s.wantErrorWith(r, status, code, challenge)
+	}
+	return s.wantErrorWith(r, status, code, "")
+}
+
+// wantErrorWith is wantError with the challenge that the answer must carry, its lines joined.
+func (s *stack) wantErrorWith(r reply, status int, code authz.Code, challenge string) errorBody {
 	s.t.Helper()
 	var e errorBody
 	if r.status != status {
 		s.t.Errorf("status %d %s, want %d", r.status, r.body, status)
 	}
-	want := map[string]string{"Cache-Control": "no-store", "Location": "", "Access-Control-Allow-Origin": "", "Www-Authenticate": "", "Set-Cookie": ""}
-	if status == 401 {
-		want["Www-Authenticate"] = challenge
-	}
+	want := map[string]string{"Cache-Control": "no-store", "Location": "", "Access-Control-Allow-Origin": "", "Www-Authenticate": challenge, "Set-Cookie": "", "Vary": ""}
 	for name, value := range want {
 		if got := strings.Join(r.header[name], "|"); got != value {
 			s.t.Errorf("%s: %q, want %q", name, got, value)
