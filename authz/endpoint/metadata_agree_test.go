@@ -77,7 +77,7 @@ func TestMET27_DocumentAndBehaviourAgree(t *testing.T) {
 			s.wantMembers(a, m)
 			s.wantCaching(a, r)
 			tokens := path(strings.TrimPrefix(m["token_endpoint"].(string), s.ts.URL))
-			s.wantMethods(m, tokens)
+			s.wantMethods(m)
 			s.wantGrants(m, tokens)
 			s.wantAlgorithms(a, m, tokens)
 			s.wantSameElsewhere(a, r)
@@ -143,11 +143,36 @@ func (s *stack) wantCaching(a agreement, r reply) {
 	}
 }
 
-// wantMethods tries every registered client authentication method, each with a client whose record asks
-// for it and with credentials made as its specification says: what is listed works, and nothing else.
-func (s *stack) wantMethods(m map[string]any, tokens change) {
+// wantMethods tries every registered client authentication method, and an administrator's access token, at
+// every endpoint that authenticates its caller: what is listed works, and nothing else.
+func (s *stack) wantMethods(m map[string]any) {
 	s.t.Helper()
-	listed := m["token_endpoint_auth_methods_supported"].([]any)
+	tried := s.everyMethod()
+	for _, endpoint := range []string{"token", "introspection", "revocation"} {
+		at := path(strings.TrimPrefix(m[endpoint+"_endpoint"].(string), s.ts.URL))
+		listed := m[endpoint+"_endpoint_auth_methods_supported"].([]any)
+		for method, present := range tried {
+			r := s.send(at, with("token", "x"), present)
+			if works := r.status == 200; works != slices.Contains(listed, any(method)) {
+				s.t.Errorf("%s, %s: listed %v, answer %d %s", endpoint, method, listed, r.status, r.body)
+			}
+			if r.status != 200 && r.status != 400 && r.status != 401 {
+				s.t.Errorf("%s, %s: %d", endpoint, method, r.status)
+			}
+		}
+		for _, name := range listed {
+			if tried[name.(string)] == nil {
+				s.t.Errorf("%s: %v is listed, and not tried", endpoint, name)
+			}
+		}
+	}
+}
+
+// everyMethod registers a client for every registered authentication method, whose record asks for it, and
+// returns credentials for each, made as its specification says.
+func (s *stack) everyMethod() map[string]change {
+	s.t.Helper()
+	tried := map[string]change{}
 	for _, method := range []authz.AuthMethod{
 		"client_secret_basic", "client_secret_post", "client_secret_jwt", "private_key_jwt", "none",
 		"tls_client_auth", "self_signed_tls_client_auth", "attest_jwt_client_auth",
@@ -176,19 +201,12 @@ func (s *stack) wantMethods(m map[string]any, tokens change) {
 		default:
 			present = all(anonymous, with("client_id", string(id)))
 		}
-		r := s.send(tokens, present)
-		if works := r.status == 200; works != slices.Contains(listed, any(string(method))) {
-			s.t.Errorf("%s: listed %v, answer %d %s", method, listed, r.status, r.body)
-		}
-		if r.status != 200 && r.status != 400 && r.status != 401 {
-			s.t.Errorf("%s: %d", method, r.status)
-		}
+		tried[string(method)] = present
 	}
-	for _, name := range listed {
-		if name != "client_secret_basic" && name != "client_secret_post" {
-			s.t.Errorf("%v is listed, and not tried above", name)
-		}
-	}
+	boss := as("boss", s.client(authz.ClientSpec{ID: "boss", Admin: true}))
+	tokens := path(strings.TrimPrefix(s.issuer, s.ts.URL) + "/oauth2/token")
+	tried["Bearer"] = field("Authorization", "Bearer "+s.token(tokens, boss, without("scope", "resource")))
+	return tried
 }
 
 // assertion makes a client assertion (RFC 7523, Section 3) that a server which knows the key would take.
@@ -259,6 +277,7 @@ func (s *stack) wantAlgorithms(a agreement, m map[string]any, tokens change) {
 	}
 	got, _ := s.issued(tokens)
 	s.wantAnnounced(a, m, got.AccessToken, jose.ES256)
+	s.wantSignedAnswers(a, m, tokens)
 	published := map[string]bool{}
 	for _, k := range s.listedKeys(m) {
 		published[k.Algorithm] = true
@@ -285,6 +304,28 @@ func (s *stack) wantAnnounced(a agreement, m map[string]any, compact string, alg
 	announced := object(s.t, s.get(a.path+aliasPath))["id_token_signing_alg_values_supported"].([]any)
 	if !slices.Contains(announced, any(header.Algorithm)) {
 		s.t.Errorf("a token of %s, announced %v", header.Algorithm, announced)
+	}
+}
+
+// wantSignedAnswers registers an API for every algorithm that the document lists for signed introspections,
+// and wants an answer signed by it.
+func (s *stack) wantSignedAnswers(a agreement, m map[string]any, tokens change) {
+	s.t.Helper()
+	at := path(strings.TrimPrefix(m["introspection_endpoint"].(string), s.ts.URL))
+	compact := s.token(tokens)
+	for _, listed := range m["introspection_signing_alg_values_supported"].([]any) {
+		alg := jose.Algorithm(listed.(string))
+		if alg == a.ed25519 {
+			alg = jose.Ed25519
+		}
+		if alg != jose.ES256 && !slices.Contains(a.algorithms, alg) {
+			continue // making such a key takes long
+		}
+		id := "api-" + strings.ToLower(string(alg))
+		mine := as(id, s.client(authz.ClientSpec{ID: id, Serves: []string{api}, IntrospectionAlgorithm: string(alg)}))
+		if header, _ := s.signedAnswer(s.introspect(compact, at, mine, wantSigned)); header["alg"] != listed {
+			s.t.Errorf("%v is listed, %v signed", listed, header["alg"])
+		}
 	}
 }
 

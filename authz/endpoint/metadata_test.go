@@ -177,6 +177,39 @@ func TestMET11_AuthMethodsAreExplicitAndTrue(t *testing.T) {
 	s.refused(401, authz.InvalidClient, anonymous, with("client_id", "c1"))
 }
 
+// What the document lists works at the endpoint that it names, and what it does not list fails there.
+func TestMET13_MET14_EndpointsAndMethodsAreTrue(t *testing.T) {
+	for _, p := range []string{"", "/t1"} {
+		s := newStack(t, issuerPath(p))
+		m := object(t, s.get(metadataPath+p))
+		if m["introspection_endpoint"] != s.issuer+"/oauth2/introspect" || m["revocation_endpoint"] != s.issuer+"/oauth2/revoke" {
+			t.Errorf("%v", m)
+		}
+		both := []any{"client_secret_basic", "client_secret_post"}
+		if d := cmp.Diff(m["revocation_endpoint_auth_methods_supported"], any(both)); d != "" {
+			t.Error(d)
+		}
+		if d := cmp.Diff(m["introspection_endpoint_auth_methods_supported"], any(append(both, "Bearer"))); d != "" {
+			t.Error(d)
+		}
+		s.wantMethods(m)
+	}
+}
+
+func TestMET21_INT20_WhatSignsIntrospections(t *testing.T) {
+	s := newStack(t)
+	m := object(t, s.get(metadataPath))
+	if d := cmp.Diff(m["introspection_signing_alg_values_supported"], any([]any{"ES256", "RS256", "PS256", "EdDSA"})); d != "" {
+		t.Error(d)
+	}
+	for _, absent := range []string{"introspection_encryption_alg_values_supported", "introspection_encryption_enc_values_supported"} {
+		if _, ok := m[absent]; ok { // answers are never encrypted
+			t.Errorf("%s is there", absent)
+		}
+	}
+	s.wantSignedAnswers(agreement{ed25519: jose.EdDSA, algorithms: []jose.Algorithm{jose.Ed25519}}, m, all())
+}
+
 func TestMET26_NoEmptyMembers(t *testing.T) {
 	s := newStack(t)
 	for _, p := range []string{metadataPath, aliasPath} {

@@ -602,4 +602,3 @@ func TestTOK44_NothingOfTheStoryIsLogged(t *testing.T) {
 	}
 	s.nothingLeaked(t, log)
 }
-
