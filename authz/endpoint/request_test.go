@@ -183,22 +183,27 @@ func (s *stack) accept(r reply) (success, token.Claims) {
 // claims verifies a token's signature with the published keys, and returns what it says.
 func (s *stack) claims(compact string) token.Claims {
 	s.t.Helper()
-	set, err := jose.ParseSet([]byte(s.get(s.jwksPath()).body))
-	check(s.t, err)
 	_, payload, err := jose.Verify(compact, jose.VerifyOptions{
 		Types: []string{token.TypeAccessToken, token.TypeJWT}, Algorithms: []jose.Algorithm{jose.ES256, jose.RS256, jose.PS256, jose.Ed25519},
-		Key: func(h jose.Header) (*jose.PublicKey, error) {
-			k, ok := set.Lookup(h.KeyID)
-			if !ok {
-				return nil, jose.ErrUnknownKey
-			}
-			return k, nil
-		},
+		Key: s.publishedKey,
 	})
 	check(s.t, err)
 	parsed, err := token.Parse(payload)
 	check(s.t, err)
 	return parsed.Claims
+}
+
+// publishedKey looks a key up in the published set.
+func (s *stack) publishedKey(h jose.Header) (*jose.PublicKey, error) {
+	set, err := jose.ParseSet([]byte(s.get(s.jwksPath()).body))
+	if err != nil {
+		return nil, err
+	}
+	k, ok := set.Lookup(h.KeyID)
+	if !ok {
+		return nil, jose.ErrUnknownKey
+	}
+	return k, nil
 }
 
 func (s *stack) jwksPath() string {

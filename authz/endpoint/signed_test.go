@@ -13,6 +13,7 @@ import (
 
 	"github.com/marque-auth/marque/authz"
 	"github.com/marque-auth/marque/authz/verifier"
+	"github.com/marque-auth/marque/keys/jose"
 )
 
 const mediaJWT = "application/token-introspection+jwt"
@@ -38,12 +39,19 @@ func (s *stack) signedAnswer(r reply) (header, claims map[string]any) {
 	if r.status != 200 || r.header.Get("Content-Type") != mediaJWT || r.header.Get("Cache-Control") != "no-store" || r.header.Get("Vary") != "Accept" {
 		s.t.Fatalf("%d %v: %s", r.status, r.header, r.body)
 	}
+	check(s.t, json.Unmarshal(segment(s.t, r.body, 0), &header))
+	check(s.t, json.Unmarshal(segment(s.t, r.body, 1), &claims))
+	if header["alg"] == "Ed25519" { // a name that the library does not know
+		_, _, err := jose.Verify(r.body, jose.VerifyOptions{
+			Types: []string{"token-introspection+jwt"}, Algorithms: []jose.Algorithm{jose.Ed25519}, Key: s.publishedKey,
+		})
+		check(s.t, err)
+		return header, claims
+	}
 	set, err := jwk.ParseString(s.get(s.jwksPath()).body)
 	check(s.t, err)
-	payload, err := jws.Verify([]byte(r.body), jws.WithKeySet(set, jws.WithRequireKid(true)))
+	_, err = jws.Verify([]byte(r.body), jws.WithKeySet(set, jws.WithRequireKid(true)))
 	check(s.t, err)
-	check(s.t, json.Unmarshal(segment(s.t, r.body, 0), &header))
-	check(s.t, json.Unmarshal(payload, &claims))
 	return header, claims
 }
 
@@ -154,7 +162,7 @@ func TestINT19_INT20_TheRegisteredAlgorithmSigns(t *testing.T) {
 		}
 	}
 	s.resource(authz.ResourceSpec{ID: "https://eddsa.example", Scopes: []string{"e"}, Algorithm: "Ed25519"})
-	mine := as("eddsa-api", s.client(authz.ClientSpec{ID: "eddsa-api", Serves: []string{"https://eddsa.example", api}}))
+	mine := as("eddsa-api", s.client(authz.ClientSpec{ID: "eddsa-api", Serves: []string{"https://eddsa.example"}}))
 	if header, _ := s.signedAnswer(s.introspect(compact, mine, wantSigned)); header["alg"] != "EdDSA" {
 		t.Errorf("without a choice: signed by %v", header["alg"])
 	}
