@@ -28,6 +28,9 @@ type lab struct {
 	address  string                      // of every server's public listener
 	requests map[jose.Algorithm][][]byte // one of each client
 	secret   string                      // in the first request of every algorithm
+
+	secrets   []string // one of each client
+	apiSecret string
 }
 
 // algorithms are measured in this order.

@@ -24,6 +24,8 @@ type settings struct {
 	window      time.Duration // length of a window
 	tokens      int           // issued before memory is read
 	starts      int           // process starts to the first token
+	withdrawn   int           // tokens that are asked about, and then revoked
+	listed      int           // clients that are registered before pages of them are asked for; 0: none
 }
 
 func main() {
@@ -38,9 +40,11 @@ func main() {
 	flag.DurationVar(&s.window, "window", 600*time.Millisecond, "length of a window")
 	flag.IntVar(&s.tokens, "tokens", 100_000, "tokens issued before memory is read")
 	flag.IntVar(&s.starts, "starts", 7, "process starts to the first token")
+	flag.IntVar(&s.withdrawn, "withdrawn", 5_000, "tokens that are introspected, and then revoked")
+	flag.IntVar(&s.listed, "listed", 100_000, "clients registered before lists are measured; 0 for none")
 	flag.Parse()
-	if flag.NArg() > 0 || s.clients < 1 || s.connections < 1 || s.pairs < 1 || s.window <= 0 || s.tokens < 1 || s.starts < 1 {
-		fmt.Fprintln(os.Stderr, "bench: no arguments, and every number at least 1")
+	if flag.NArg() > 0 || s.clients < 1 || s.connections < 1 || s.pairs < 1 || s.window <= 0 || s.tokens < 1 || s.starts < 1 || s.withdrawn < 1 || s.listed < 0 {
+		fmt.Fprintln(os.Stderr, "bench: no arguments, and every number at least 1 (-listed at least 0)")
 		flag.Usage()
 		os.Exit(2)
 	}
@@ -106,6 +110,9 @@ func (l *lab) measure(ctx context.Context, r *report) error {
 	if err := l.measureSpeed(ctx, server, r); err != nil {
 		return err
 	}
+	if err := l.measureWithdrawal(ctx, server, r); err != nil {
+		return err
+	}
 	used, err := server.memory()
 	if err != nil {
 		return err
@@ -119,5 +126,8 @@ func (l *lab) measure(ctx context.Context, r *report) error {
 	if server, err = l.serve(ctx); err != nil {
 		return err
 	}
-	return l.measureMemory(ctx, server, used, r)
+	if err := l.measureMemory(ctx, server, used, r); err != nil {
+		return err
+	}
+	return l.measureLists(ctx, r)
 }

@@ -28,8 +28,8 @@ func (l *lab) register(ctx context.Context) (time.Duration, error) {
 	l.requests = map[jose.Algorithm][][]byte{}
 	began := time.Now()
 	for i := range l.settings.clients {
-		id := fmt.Sprintf("partner-%06d", i)
-		secret, err := createClient(ctx, api, id, resources)
+		id := clientID(i)
+		secret, err := createClient(ctx, api, client.ClientMetadata{ClientID: &id, ClientName: "Partner " + id, Scope: new(scope), Resources: &resources})
 		if err != nil {
 			return 0, err
 		}
@@ -39,9 +39,16 @@ func (l *lab) register(ctx context.Context) (time.Duration, error) {
 		if i == 0 {
 			l.secret = secret
 		}
+		l.secrets = append(l.secrets, secret)
 	}
-	return time.Since(began), nil
+	took := time.Since(began)
+	l.apiSecret, err = createClient(ctx, api, client.ClientMetadata{
+		ClientID: new(apiID), ClientName: "Fulfilment API", Serves: &[]string{resourceOf(jose.ES256)},
+	})
+	return took, err
 }
+
+func clientID(i int) string { return fmt.Sprintf("partner-%06d", i) }
 
 func createResource(ctx context.Context, api *client.ClientWithResponses, a jose.Algorithm) error {
 	algorithm := client.AlgorithmName(a)
@@ -57,16 +64,14 @@ func createResource(ctx context.Context, api *client.ClientWithResponses, a jose
 	return nil
 }
 
-func createClient(ctx context.Context, api *client.ClientWithResponses, id string, resources []string) (secret string, err error) {
-	granted := scope
-	answer, err := api.CreateClientWithResponse(ctx, nil, client.ClientMetadata{
-		ClientID: &id, ClientName: "Partner " + id, Scope: &granted, Resources: &resources,
-	})
+// createClient registers a client and returns its secret.
+func createClient(ctx context.Context, api *client.ClientWithResponses, wanted client.ClientMetadata) (secret string, err error) {
+	answer, err := api.CreateClientWithResponse(ctx, nil, wanted)
 	if err == nil && (answer.JSON201 == nil || answer.JSON201.ClientSecret == nil) {
 		err = fmt.Errorf("%s", answer.Status()) // without the body: it may hold a secret
 	}
 	if err != nil {
-		return "", fmt.Errorf("create client %s: %w", id, err)
+		return "", fmt.Errorf("create client %s: %w", *wanted.ClientID, err)
 	}
 	return *answer.JSON201.ClientSecret, nil
 }

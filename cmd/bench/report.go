@@ -82,6 +82,34 @@ func (r *report) memory(clients int, m memoryUse) {
 	r.line("  the process measured above   %s   it also registered everything, and made RSA keys", mebibytes(m.used))
 }
 
+func (r *report) withdrawal(w withdrawal) {
+	cpu := spreadOf(w.pairs, func(j judged) float64 { return j.server.perToken() })
+	rate := spreadOf(w.pairs, func(j judged) float64 { return j.server.perSecond() })
+	raw := spreadOf(w.pairs, func(j judged) float64 { return j.raw })
+	ratio := spreadOf(w.pairs, judged.ratio)
+	r.line("")
+	r.line("introspection of %d ES256 tokens in turn", w.tokens)
+	r.line("  CPU µs per call              %.1f (%.1f to %.1f), %.0f per second (%.0f to %.0f)", cpu.median, cpu.least, cpu.most, rate.median, rate.least, rate.most)
+	r.line("  a raw signature check        %.1f (%.1f to %.1f)", raw.median, raw.least, raw.most)
+	r.line("  ratio                        %.2f (%.2f to %.2f)   target: at most 2", ratio.median, ratio.least, ratio.most)
+	r.line("revocation of each of them once, by its client, each on disk before it is answered")
+	r.line("  CPU µs per call              %.1f, %.0f per second", w.revocations.perToken(), w.revocations.perSecond())
+}
+
+func (r *report) lists(l lists) {
+	r.line("")
+	r.line("lists, %d clients registered (in %.0f s)", l.clients, l.registered.Seconds())
+	for _, page := range []struct {
+		name string
+		took times
+	}{
+		{"the first page of 100", l.firstPage}, {"the page of 100 after 1,000", l.laterPage}, {"search for one name", l.oneByName},
+	} {
+		r.line("  %-28s p50 %.1f ms, p95 %.1f ms", page.name,
+			page.took.quantile(0.5).Seconds()*1e3, page.took.quantile(0.95).Seconds()*1e3)
+	}
+}
+
 func mebibytes(r resident) string {
 	text := fmt.Sprintf("%.1f MiB", float64(r.Now)/(1<<20))
 	if r.Peak > 0 {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"strconv"
@@ -27,12 +28,26 @@ func tokenForm(client, secret, resource string) string {
 
 // tokenRequest returns the octets of one token request.
 func tokenRequest(host, client, secret, resource string) []byte {
-	form := tokenForm(client, secret, resource)
-	return []byte("POST /oauth2/token HTTP/1.1\r\n" +
+	return formRequest(host, "/oauth2/token", tokenForm(client, secret, resource))
+}
+
+// formRequest returns the octets of one request with a form.
+func formRequest(host, path, form string) []byte {
+	return []byte("POST " + path + " HTTP/1.1\r\n" +
 		"Host: " + host + "\r\n" +
 		"User-Agent: marque-bench\r\n" +
 		"Content-Type: application/x-www-form-urlencoded\r\n" +
 		"Content-Length: " + strconv.Itoa(len(form)) + "\r\n\r\n" + form)
+}
+
+// tokenIn returns the token of a token answer.
+func tokenIn(body []byte) (string, error) {
+	_, rest, ok := bytes.Cut(body, []byte(answerHead))
+	token, _, ended := bytes.Cut(rest, []byte(`"`))
+	if !ok || !ended {
+		return "", errors.New("the answer has no token")
+	}
+	return string(token), nil
 }
 
 // sample gets one token from the server and takes it apart.

@@ -86,12 +86,18 @@ func (l *lab) alternate(ctx context.Context, floor, server side) ([]pair, error)
 
 // measure puts load on a side for d.
 func (s side) measure(ctx context.Context, d time.Duration) (window, error) {
+	return s.measureUpTo(ctx, math.MaxInt32, d)
+}
+
+// measureUpTo is measure that ends when that many requests were answered. If there are as many, each is
+// sent once.
+func (s side) measureUpTo(ctx context.Context, most int, d time.Duration) (window, error) {
 	cpu, err := s.process.cpu()
 	if err != nil {
 		return window{}, err
 	}
 	began := time.Now()
-	tokens, err := s.load.run(ctx, s.requests, math.MaxInt32, d)
+	tokens, err := s.load.run(ctx, s.requests, most, d)
 	elapsed := time.Since(began)
 	if err != nil {
 		return window{}, s.process.failure(err)
