@@ -40,6 +40,19 @@ func roundedUp(t time.Time) time.Time {
 	return up
 }
 
+// wholeRevocation returns r in whole seconds, so that it withdraws no less.
+func wholeRevocation(r token.Revocation) token.Revocation {
+	r.Since, r.Before, r.Until = whole(r.Since), wholeEnd(r.Before), wholeEnd(r.Until)
+	return r
+}
+
+func wholeEnd(t time.Time) time.Time {
+	if t.IsZero() {
+		return time.Time{}
+	}
+	return roundedUp(t)
+}
+
 func equalRevocations(a, b token.Revocation) bool {
 	return a.Subject == b.Subject && a.Since.Equal(b.Since) && a.Before.Equal(b.Before) && a.Until.Equal(b.Until)
 }

@@ -103,7 +103,7 @@ func (v *Revoker) Revoke(ctx context.Context, by audit.Origin, r token.Revocatio
 	if !r.Valid() {
 		return Revocation{}, false, errors.New("authz: a revocation needs a subject")
 	}
-	w := withdrawal{Revocation: r}
+	w := withdrawal{Revocation: wholeRevocation(r)}
 	if r.Kind == token.RevokedJTI && client != "" {
 		w.client = client
 		release, ok := v.room(r.Subject, client)

@@ -106,7 +106,7 @@ func TestRVK14_ARevocationIsKeptAsLongAsATokenCouldBeUsed(t *testing.T) {
 
 func TestRVK14_WhatMayBeForgottenIsNotStored(t *testing.T) {
 	w := newWorld(t, nil)
-	for _, until := range []time.Time{w.now(), w.now().Add(-time.Second)} {
+	for _, until := range []time.Time{w.now().Truncate(time.Second), w.now().Add(-time.Second)} {
 		r, changed, err := w.revoker.Revoke(t.Context(), admin, token.Revocation{Subject: jtiSubject("a"), Until: until}, "acme")
 		if err != nil || changed || r.Version != 0 {
 			t.Errorf("changed %t, version %d, %v", changed, r.Version, err)
@@ -114,6 +114,10 @@ func TestRVK14_WhatMayBeForgottenIsNotStored(t *testing.T) {
 	}
 	if len(w.entries) != 0 || len(w.revocations) != 0 {
 		t.Errorf("%d entries, %d revocations", len(w.entries), len(w.revocations))
+	}
+	r, changed, err := w.revoker.Revoke(t.Context(), admin, token.Revocation{Subject: jtiSubject("a"), Until: w.now().Add(time.Nanosecond)}, "")
+	if err != nil || !changed || !r.Until.Equal(roundedUp(w.now())) {
+		t.Errorf("a part of a second is kept as a whole one: %v, %t, %v", r.Until, changed, err)
 	}
 	if _, _, err := w.revoker.Revoke(t.Context(), admin, token.Revocation{}, ""); err == nil {
 		t.Error("a revocation of nothing was stored")
@@ -182,7 +186,7 @@ func TestRevoker_TooManyTokensBecomeTheClient(t *testing.T) {
 			t.Errorf("of no client: %+v", r)
 		}
 	}
-	w.advance(time.Hour)
+	w.advance(time.Hour + time.Second)
 	w.index.Sweep(w.now())
 	if r, _ := w.revokeToken(t, "f", "acme"); r.Kind != token.RevokedJTI {
 		t.Errorf("once the others have expired: %+v", r)
