@@ -29,7 +29,7 @@ type doctor struct {
 	now    func() time.Time
 
 	db           *boltstore.DB
-	store        *boltstore.Store
+	store        store.Store
 	keks         []*jose.KEK
 	installation keys.Installation
 	issuer       string
@@ -40,7 +40,7 @@ type doctor struct {
 // examine looks at everything, from inside the server.
 func (s *server) examine(ctx context.Context) []finding {
 	d := &doctor{
-		config: s.config, now: s.now, db: s.db, store: s.store, keks: s.keks,
+		config: withFullPaths(s.config), now: s.now, db: s.db, store: s.store, keks: s.keks,
 		installation: s.installation, issuer: s.issuer, server: s,
 	}
 	d.lookAtFiles()
@@ -74,7 +74,7 @@ func examineFolder(ctx context.Context, c configs.Config) ([]finding, error) {
 	if _, err := os.Lstat(filepath.Join(c.Data, devKEKName)); err == nil && c.Keys.KEKFile == "" && c.Keys.KEK.IsZero() {
 		c.Dev = true
 	}
-	d := &doctor{config: c, now: time.Now}
+	d := &doctor{config: withFullPaths(c), now: time.Now}
 	d.lookAtFiles()
 	if err := d.open(ctx); err != nil {
 		d.lookAtKEK()
@@ -85,6 +85,16 @@ func examineFolder(ctx context.Context, c configs.Config) ([]finding, error) {
 	d.lookAtKEK()
 	d.lookAtRest(ctx)
 	return d.all, nil
+}
+
+// withFullPaths makes findings read the same wherever the reader stands.
+func withFullPaths(c configs.Config) configs.Config {
+	for _, path := range []*string{&c.Data, &c.Keys.KEKFile, &c.TLS.CertFile, &c.TLS.KeyFile} {
+		if abs, err := filepath.Abs(*path); err == nil && *path != "" {
+			*path = abs
+		}
+	}
+	return c
 }
 
 // open takes the lock and opens what the installation record sealed. After an error nothing is open.

@@ -30,6 +30,8 @@ type options struct {
 	log           *slog.Logger     // nil is silence
 	now           func() time.Time // nil is time.Now
 	withoutSample bool             // leaves out the sample that --dev creates
+
+	storeAs func(store.Store) store.Store // puts something between the server and its store; nil is nothing
 }
 
 // server is a running Marque: one issuer. start makes it, Close ends it. Its fields are written
@@ -50,7 +52,8 @@ type server struct {
 	keks         []*jose.KEK // the first seals
 	installation keys.Installation
 	secrets      keys.Secrets
-	store        *boltstore.Store
+	store        store.Store
+	storeAs      func(store.Store) store.Store
 	ring         *keys.Ring
 	tokens       *authz.Server
 	registry     *authz.Registry
@@ -85,7 +88,7 @@ func start(ctx context.Context, c configs.Config, o options) (*server, error) {
 	if o.now == nil {
 		o.now = time.Now
 	}
-	s := &server{config: c, log: o.log, now: o.now, started: time.Now(), failed: make(chan error, 3)}
+	s := &server{config: c, log: o.log, now: o.now, started: time.Now(), storeAs: o.storeAs, failed: make(chan error, 3)}
 	sample := s.sample
 	if !c.Dev || o.withoutSample {
 		sample = func(context.Context) error { return nil }
@@ -204,7 +207,7 @@ func (s *server) decide(context.Context) error {
 		Resources:    s.store,
 		Keys:         s.ring,
 		PublicKey:    s.ring.Lookup,
-		Revocations:  s.store,
+		Revocations:  remembering{s.store, s.index, s.now},
 		Index:        s.index,
 		Revoker:      s.revoker,
 		ClientCache:  s.config.Cache.Clients,

@@ -110,7 +110,9 @@ func (s *server) unseal(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.store, err = boltstore.New(s.db, envelope)
+	if s.store, err = boltstore.New(s.db, envelope); err == nil && s.storeAs != nil {
+		s.store = s.storeAs(s.store)
+	}
 	return err
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/marque-auth/marque/authz"
@@ -122,6 +123,37 @@ func saysLess(stored, held token.Revocation) bool {
 
 func indexed(r authz.Revocation) token.Indexed {
 	return token.Indexed{Revocation: r.Revocation, Client: string(r.Client)}
+}
+
+// remembering is what introspection reads: the store, but not one that has forgotten what this process
+// knows. That is no answer, whatever it says of a token.
+type remembering struct {
+	store authz.Revocations
+	index *token.Index
+	now   func() time.Time
+}
+
+// Revocations implements authz.Revocations.
+func (m remembering) Revocations(ctx context.Context, subjects []token.Subject) ([]authz.Revocation, error) {
+	var held []token.Revocation // as of before the question: the answer cannot be older
+	for _, subject := range subjects {
+		if r, ok := m.index.Stored(subject); ok {
+			held = append(held, r)
+		}
+	}
+	found, err := m.store.Revocations(ctx, subjects)
+	if err != nil || len(held) == 0 {
+		return found, err
+	}
+	now := m.now()
+	for _, h := range held {
+		i := slices.IndexFunc(found, func(r authz.Revocation) bool { return r.Subject == h.Subject })
+		forgotten := !h.Until.IsZero() && !now.Before(h.Until)
+		if !forgotten && (i < 0 || saysLess(found[i].Revocation, h)) {
+			return nil, fmt.Errorf("%w: %s", errRevocationLost, h.Subject)
+		}
+	}
+	return found, nil
 }
 
 // reloadRing reads the signing keys, and tells the index which of them are revoked.
