@@ -59,6 +59,10 @@ type callKey struct{}
 // errNoCall says that something reached an adapter that did not come through core.
 var errNoCall = errors.New("authz: a token outside of a call")
 
+func withCall(ctx context.Context, c call) context.Context {
+	return context.WithValue(ctx, callKey{}, c)
+}
+
 func callFrom(ctx context.Context) call {
 	c, _ := ctx.Value(callKey{}).(call)
 	return c
@@ -79,7 +83,7 @@ func newCore(m *mint, own *ownTokens, revoker *Revoker) core {
 // generate runs one issuance through the Manager. The token's times come from the Decision: the
 // Manager reads the wall clock, which is not ours, and what it notes is thrown away.
 func (m core) generate(ctx context.Context, i *issuance) (string, error) {
-	info, err := m.manager.GenerateAccessToken(context.WithValue(ctx, callKey{}, call{issue: i}), oauth2.ClientCredentials, &oauth2.TokenGenerateRequest{
+	info, err := m.manager.GenerateAccessToken(withCall(ctx, call{issue: i}), oauth2.ClientCredentials, &oauth2.TokenGenerateRequest{
 		ClientID:       string(i.decision.Client),
 		Scope:          i.decision.Scope.String(),
 		AccessTokenExp: i.decision.Lifetime,
@@ -97,7 +101,7 @@ func (m core) load(ctx context.Context, access string, permits func(*token.Verif
 	if access == "" { // the Manager has an error of its own for that
 		return token.Verified{}, &token.Error{Reason: token.ReasonMalformed}
 	}
-	info, err := m.manager.LoadAccessToken(context.WithValue(ctx, callKey{}, call{look: &look{permits}}), access)
+	info, err := m.manager.LoadAccessToken(withCall(ctx, call{look: &look{permits}}), access)
 	if err != nil {
 		return token.Verified{}, err
 	}
@@ -106,7 +110,7 @@ func (m core) load(ctx context.Context, access string, permits func(*token.Verif
 
 // remove withdraws a token that load returned.
 func (m core) remove(ctx context.Context, r *removal) error {
-	return m.manager.RemoveAccessToken(context.WithValue(ctx, callKey{}, call{remove: r}), r.access)
+	return m.manager.RemoveAccessToken(withCall(ctx, call{remove: r}), r.access)
 }
 
 // calledClient is a client store that answers for exactly the client of this call.

@@ -44,7 +44,10 @@ func (s *Server) Revoke(ctx context.Context, r RevokeRequest) (Revoked, error) {
 	switch {
 	case errors.As(err, &judged) && judged.cause == CauseTokenOfAnotherClient:
 		return Revoked{}, refuse(judged.cause, id, who.credential)
-	case errors.As(err, &judged): // withdrawn before
+	case errors.As(err, &judged): // withdrawn before; perhaps by an attempt that was not acknowledged
+		if _, err := s.revoked(ctx, judged); err != nil {
+			return Revoked{}, err
+		}
 		return Revoked{Client: id, JTI: judged.token.JTI}, nil
 	case errors.As(err, &bad) && bad.Reason != token.ReasonNotYetValid: // RFC 7009, Section 2.2: no error
 		return Revoked{Client: id, JTI: bad.JTI}, nil
@@ -70,7 +73,7 @@ func (s *Server) RevokeToken(ctx context.Context, by audit.Origin, compact strin
 	var bad *token.Error
 	switch {
 	case errors.As(err, &judged):
-		return judged.by, nil
+		return s.revoked(ctx, judged)
 	case errors.As(err, &bad) && bad.Reason != token.ReasonNotYetValid:
 		return Revocation{}, ErrNotFound
 	case err != nil:
@@ -81,6 +84,16 @@ func (s *Server) RevokeToken(ctx context.Context, by audit.Origin, compact strin
 		return Revocation{}, storeFault(ctx, ClientID(v.ClientID), err)
 	}
 	return removal.stored, nil
+}
+
+// revoked returns what withdrew a token before, once it is applied here: the store knows it already,
+// this server's memory perhaps not.
+func (s *Server) revoked(ctx context.Context, judged *judgedError) (Revocation, error) {
+	r, _, err := s.mint.revoker.applied(ctx, judged.by, false)
+	if err != nil {
+		return Revocation{}, storeFault(ctx, ClientID(judged.token.ClientID), err)
+	}
+	return r, nil
 }
 
 // unjudged makes an outage of a token that this server signed and that says that it will be issued
