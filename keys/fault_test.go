@@ -70,6 +70,7 @@ func TestStepFaults(t *testing.T) {
 		for name, err := range map[string]error{
 			"Step": w.Step(ctx, start), "Reload": w.Reload(ctx), "Withdraw": w.Withdraw(ctx, "x", admin),
 			"Ensure": second(w.Ensure(ctx, jose.RS256, admin)), "Rotate": second(w.Rotate(ctx, "", admin)),
+			"Revoke": second(w.Revoke(ctx, "x", admin)),
 		} {
 			if !errors.Is(err, context.Canceled) {
 				t.Errorf("%s: error %v, want Canceled", name, err)

@@ -96,6 +96,68 @@ func TestROT01_IllegalStepsAreRefusedBeforeTheyAreStored(t *testing.T) {
 	}
 }
 
+// An emergency may cut the lead short, and nothing else.
+func TestROT07_IllegalRevocationsAreRefusedBeforeTheyAreStored(t *testing.T) {
+	now := start
+	revoke := func(r *RingRecord, i int) { r.Keys[i].RevokedAt, r.Keys[i].Sealed = now, "" }
+	emergency := func(r *RingRecord) { revoke(r, active); r.Keys[next].SignFrom = now }
+	starting := func(from time.Time) Key { k := newborn(now); k.SignFrom = from; return k }
+	withoutNext := func(r *RingRecord) { r.Keys = r.Keys[:next] }
+	revoked := func(r *RingRecord) { revoke(r, retiring); r.Keys[retiring].RevokedAt = now.Add(-time.Hour) }
+	ahead := func(r *RingRecord) { // a node whose clock is ahead revoked next as it signed there
+		revoke(r, next)
+		r.Keys[next].SignFrom, r.Keys[active].WithdrawAt = now.Add(time.Second), now.Add(time.Second+2*time.Hour)
+		r.Keys = append(r.Keys, starting(now.Add(time.Second)))
+	}
+	nothing := func(*RingRecord) {}
+	for name, c := range map[string]struct {
+		before, change func(*RingRecord)
+		legal          bool
+	}{
+		"active, and next takes over":        {nothing, emergency, true},
+		"active, and nobody takes over":      {nothing, func(r *RingRecord) { revoke(r, active) }, false},
+		"active, and next takes over later":  {nothing, func(r *RingRecord) { emergency(r); r.Keys[next].SignFrom = now.Add(time.Minute) }, false},
+		"active, and next took over":         {nothing, func(r *RingRecord) { emergency(r); r.Keys[next].SignFrom = now.Add(-time.Minute) }, false},
+		"active, and retiring signs again":   {nothing, func(r *RingRecord) { revoke(r, active); r.Keys[retiring].SignFrom = now }, false},
+		"active, and both at once":           {nothing, func(r *RingRecord) { emergency(r); r.Keys = append(r.Keys, starting(now)) }, false},
+		"active, past the published next":    {nothing, func(r *RingRecord) { revoke(r, active); r.Keys = append(r.Keys, starting(now)) }, false},
+		"active, without next: a fresh one":  {withoutNext, func(r *RingRecord) { revoke(r, active); r.Keys = append(r.Keys, starting(now)) }, true},
+		"active, a fresh one of the past":    {withoutNext, func(r *RingRecord) { revoke(r, active); r.Keys = append(r.Keys, starting(now.Add(-time.Second))) }, false},
+		"active, both are revoked":           {nothing, func(r *RingRecord) { revoke(r, active); revoke(r, next); r.Keys = append(r.Keys, starting(now)) }, true},
+		"active, its start forgotten":        {nothing, func(r *RingRecord) { emergency(r); r.Keys[active].SignFrom = time.Time{} }, false},
+		"retiring":                           {nothing, func(r *RingRecord) { revoke(r, retiring) }, true},
+		"buried":                             {nothing, func(r *RingRecord) { revoke(r, buried) }, true},
+		"next":                               {nothing, func(r *RingRecord) { revoke(r, next) }, true},
+		"next, and a fresh one starts early": {nothing, func(r *RingRecord) { revoke(r, next); r.Keys = append(r.Keys, starting(now.Add(time.Minute))) }, false},
+		"retiring, and next starts early":    {nothing, func(r *RingRecord) { revoke(r, retiring); r.Keys[next].SignFrom = now }, false},
+		"private part kept":                  {nothing, func(r *RingRecord) { r.Keys[next].RevokedAt = now }, false},
+		"revoked in the future":              {nothing, func(r *RingRecord) { revoke(r, next); r.Keys[next].RevokedAt = now.Add(time.Hour) }, false},
+		"revoked in the past":                {nothing, func(r *RingRecord) { revoke(r, next); r.Keys[next].RevokedAt = now.Add(-time.Hour) }, false},
+		"withdrawn at another time":          {nothing, func(r *RingRecord) { revoke(r, retiring); r.Keys[retiring].WithdrawAt = now }, false},
+		"born revoked":                       {nothing, func(r *RingRecord) { k := newborn(now); k.RevokedAt, k.Sealed = now, ""; r.Keys = append(r.Keys, k) }, false},
+		"revoked stays":                      {revoked, nothing, true},
+		"revoked is forgotten":               {revoked, func(r *RingRecord) { r.Keys = append(r.Keys[:retiring:retiring], r.Keys[retiring+1:]...) }, false},
+		"revoked is pardoned":                {revoked, func(r *RingRecord) { r.Keys[retiring].RevokedAt = time.Time{} }, false},
+		"revoked is pardoned and dug out":    {revoked, func(r *RingRecord) { r.Keys[retiring].RevokedAt, r.Keys[retiring].Sealed = time.Time{}, "s" }, false},
+		"revoked starts again":               {revoked, func(r *RingRecord) { r.Keys[retiring].SignFrom = now }, false},
+		"revoked earlier than it was":        {revoked, func(r *RingRecord) { r.Keys[retiring].RevokedAt = now.Add(-2 * time.Hour) }, false},
+		"a clock behind: before the revoked": {ahead, func(r *RingRecord) { revoke(r, active); r.Keys[next+1].SignFrom = now }, false},
+		"a clock behind: with the revoked":   {ahead, func(r *RingRecord) { revoke(r, active) }, true},
+		"a clock behind: nobody at the turn": {ahead, func(r *RingRecord) { revoke(r, next+1); r.Keys[next+1].SignFrom = time.Time{} }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			from := aging(now)
+			c.before(&from)
+			to := from.clone()
+			c.change(&to)
+			err := legal(from, to, now)
+			if c.legal != (err == nil) {
+				t.Errorf("error %v, want legal %t", err, c.legal)
+			}
+		})
+	}
+}
+
 func newborn(now time.Time) Key {
 	return Key{KeyID: "new", Algorithm: jose.ES256, Public: []byte("n"), Sealed: "s", CreatedAt: now, PublishedAt: now}
 }

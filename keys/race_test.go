@@ -82,6 +82,62 @@ func TestROT04_RotatorsRaceAndOneWins(t *testing.T) {
 	}
 }
 
+// Whoever revokes at once, and whatever else happens at once: each revoked key is revoked once, none of
+// them signs at a node that has read since, and one key does.
+func TestROT04_ROT07_EmergenciesRaceWithEverything(t *testing.T) {
+	for round := range 20 {
+		w := newWorld(t)
+		w.after(DefaultPublishLead)
+		fleet := w.fleet(nodes)
+		now := w.clock.Now()
+		race(fleet, func(_ int, r *Ring) { _ = r.Step(bg, now) })
+		active, next := w.kid(StateActive), w.kid(StateNext)
+		race(fleet, func(i int, r *Ring) {
+			var err error
+			switch i {
+			case 0, 1, 2:
+				_, err = r.Revoke(bg, active, admin)
+			case 3, 4:
+				_, err = r.Revoke(bg, next, admin)
+			case 5:
+				_, err = r.Rotate(bg, jose.ES256, admin)
+			case 6:
+				err = r.Step(bg, now)
+			default:
+				if err = r.Withdraw(bg, next, admin); errors.Is(err, ErrIllegalStep) {
+					err = nil // it signs already
+				}
+			}
+			if err != nil {
+				t.Errorf("node %d: %v", i, err)
+			}
+		})
+		revocations := map[string]int{}
+		for _, e := range w.store.entries {
+			if e.Action == ActionRevoke {
+				revocations[e.Target]++
+			}
+		}
+		if len(revocations) != 2 || revocations[active] != 1 || revocations[next] != 1 {
+			t.Errorf("round %d: revocations stored: %v", round, revocations)
+		}
+		w.clock.Advance(DefaultPublishLead) // a rotation may be pending
+		race(fleet, func(_ int, r *Ring) { _ = r.Step(bg, w.clock.Now()) })
+		w.step()
+		successor := w.kid(StateActive)
+		for i, r := range fleet {
+			if err := r.Reload(bg); err != nil {
+				t.Fatal(err)
+			}
+			gone(t, r, active)
+			gone(t, r, next)
+			if got := signing(r, jose.ES256, w.clock.Now()); got != successor {
+				t.Errorf("round %d: %q signs at node %d, want %q", round, got, i, successor)
+			}
+		}
+	}
+}
+
 func TestROT04_StepsRaceAtBirthAndOneWins(t *testing.T) {
 	w := &world{T: t, clock: newClock(), store: newFakeRings()}
 	fleet := w.fleet(nodes, func(c *Config) { c.Algorithms = uses(jose.Ed25519) })
@@ -153,7 +209,13 @@ func TestEverythingAtOnce(t *testing.T) {
 				if v.State == StateNext {
 					_ = r.Withdraw(bg, v.KeyID, admin) // may come too late
 				}
+				if v.State == StateActive {
+					if _, err := r.Revoke(bg, v.KeyID, admin); err != nil {
+						t.Errorf("node %d: Revoke: %v", i, err)
+					}
+				}
 			}
+			_, _ = r.Plan(), r.RevokedKeys()
 			if err := r.Reload(bg); err != nil {
 				t.Errorf("node %d: Reload: %v", i, err)
 			}

@@ -143,7 +143,12 @@ func (r *Ring) commit(ctx context.Context, from RingRecord, s *step, now time.Ti
 	if by.Reason == "" {
 		by.Reason = s.reason
 	}
-	stored, err := r.config.Rings.PutRing(ctx, s.ring, by.Done(now, s.action, s.target))
+	entry := by.Done(now, s.action, s.target)
+	var err error
+	if entry.Before, entry.After, err = audit.Diff(from.view(s.target, now), s.ring.view(s.target, now)); err != nil {
+		return err
+	}
+	stored, err := r.config.Rings.PutRing(ctx, s.ring, entry)
 	if err != nil {
 		return fmt.Errorf("keys: ring %s: %s: %w", from.Algorithm, s.action, err)
 	}
