@@ -33,9 +33,8 @@ func damaged(kind Kind, key, reason string) error {
 	return &RecordError{Kind: kind, Key: key, Reason: reason, Err: ErrDamaged}
 }
 
+const newerReason = "a newer version of this program wrote it; run that version"
+
 func newer(kind Kind, key string) error {
-	return &RecordError{
-		Kind: kind, Key: key, Err: ErrNewerFormat,
-		Reason: "a newer version of this program wrote it; run that version",
-	}
+	return &RecordError{Kind: kind, Key: key, Reason: newerReason, Err: ErrNewerFormat}
 }

@@ -67,7 +67,7 @@ func (e *Envelope) sealAs(format byte, kind Kind, key string, version uint64, bo
 	b[0] = format
 	binary.BigEndian.PutUint64(b[versionAt:], version)
 	b = append(b, body...)
-	e.mac(e.newMAC(), b[macAt:macAt], kind, []byte(key), b)
+	copy(b[macAt:], e.authenticator().code(kind, []byte(key), b))
 	return b
 }
 
@@ -75,17 +75,16 @@ func (e *Envelope) sealAs(format byte, kind Kind, key string, version uint64, bo
 // error is a *RecordError: ErrNewerFormat for a format this program does not know yet, whose MAC it
 // therefore cannot check, and ErrDamaged for everything else.
 func (e *Envelope) Open(kind Kind, key string, sealed []byte) (version uint64, body []byte, err error) {
-	return e.openWith(e.newMAC(), kind, []byte(key), sealed)
+	return e.openWith(e.authenticator(), kind, []byte(key), sealed)
 }
 
-// openWith is Open with a MAC of newMAC's, which can be used again and again: half of the work of a
-// short MAC is its key.
-func (e *Envelope) openWith(h hash.Hash, kind Kind, key, sealed []byte) (version uint64, body []byte, err error) {
-	if version, err = PeekVersion(kind, string(key), sealed); err != nil {
-		return 0, nil, err
+// openWith is Open with an authenticator that can be used again and again.
+func (e *Envelope) openWith(a *authenticator, kind Kind, key, sealed []byte) (version uint64, body []byte, err error) {
+	version, reason, err := claimedVersion(sealed)
+	if err != nil {
+		return 0, nil, &RecordError{Kind: kind, Key: string(key), Reason: reason, Err: err}
 	}
-	var sum [sha256.Size]byte
-	if !hmac.Equal(sealed[macAt:bodyAt], e.mac(h, sum[:0], kind, key, sealed)) {
+	if !hmac.Equal(sealed[macAt:bodyAt], a.code(kind, key, sealed)) {
 		return 0, nil, damaged(kind, string(key), "its authentication code does not fit: it was altered, moved, or sealed under another record key")
 	}
 	return version, sealed[bodyAt:], nil
@@ -94,40 +93,60 @@ func (e *Envelope) openWith(h hash.Hash, kind Kind, key, sealed []byte) (version
 // PeekVersion returns the version that a stored record claims, without authenticating it: enough to
 // tell that a copy is not current, and for nothing else.
 func PeekVersion(kind Kind, key string, sealed []byte) (uint64, error) {
-	switch {
-	case len(sealed) == 0:
-		return 0, damaged(kind, key, "it is empty")
-	case sealed[0] > Format:
-		return 0, newer(kind, key)
-	case sealed[0] < formatFirst || len(sealed) < bodyAt:
-		return 0, damaged(kind, key, "it is cut off or overwritten")
-	}
-	version := binary.BigEndian.Uint64(sealed[versionAt:])
-	if version == 0 {
-		return 0, damaged(kind, key, "its version is 0")
+	version, reason, err := claimedVersion(sealed)
+	if err != nil {
+		return 0, &RecordError{Kind: kind, Key: key, Reason: reason, Err: err}
 	}
 	return version, nil
 }
 
-func (e *Envelope) newMAC() hash.Hash { return hmac.New(sha256.New, e.recordKey[:]) }
-
-// mac appends the code over everything but itself. Each part is preceded by its length: without
-// that, "a" and "bc" would authenticate "ab" and "c".
-func (e *Envelope) mac(h hash.Hash, to []byte, kind Kind, key, sealed []byte) []byte {
-	h.Reset()
-	var length [8]byte
-	part := func(p []byte) {
-		binary.BigEndian.PutUint64(length[:], uint64(len(p)))
-		h.Write(length[:])
-		h.Write(p)
+// claimedVersion is PeekVersion without the record's name, which only an error needs.
+func claimedVersion(sealed []byte) (version uint64, reason string, err error) {
+	switch {
+	case len(sealed) == 0:
+		return 0, "it is empty", ErrDamaged
+	case sealed[0] > Format:
+		return 0, newerReason, ErrNewerFormat
+	case sealed[0] < formatFirst || len(sealed) < bodyAt:
+		return 0, "it is cut off or overwritten", ErrDamaged
 	}
-	part([]byte(macLabel))
-	part([]byte(e.namespace))
-	part([]byte(kind))
-	part(key)
-	part(sealed[:macAt]) // format and version
-	part(sealed[bodyAt:])
-	return h.Sum(to)
+	if version = binary.BigEndian.Uint64(sealed[versionAt:]); version == 0 {
+		return 0, "its version is 0", ErrDamaged
+	}
+	return version, "", nil
+}
+
+// authenticator computes the codes of one envelope. Half of the work of a short code is its key, which
+// is done once. Not safe for concurrent use.
+type authenticator struct {
+	hash      hash.Hash
+	namespace string
+	head      []byte // scratch
+	sum       [sha256.Size]byte
+}
+
+func (e *Envelope) authenticator() *authenticator {
+	return &authenticator{hash: hmac.New(sha256.New, e.recordKey[:]), namespace: e.namespace}
+}
+
+// code returns the code over everything in sealed but itself; it is gone with the next call. Each part
+// is preceded by its length: without that, "a" and "bc" would authenticate "ab" and "c".
+func (a *authenticator) code(kind Kind, key, sealed []byte) []byte {
+	head := appendPart(a.head[:0], macLabel)
+	head = appendPart(head, a.namespace)
+	head = appendPart(head, kind)
+	head = appendPart(head, key)
+	head = appendPart(head, sealed[:macAt]) // format and version
+	body := sealed[bodyAt:]
+	a.head = binary.BigEndian.AppendUint64(head, uint64(len(body)))
+	a.hash.Reset()
+	a.hash.Write(a.head)
+	a.hash.Write(body)
+	return a.hash.Sum(a.sum[:0])
+}
+
+func appendPart[T ~string | ~[]byte](to []byte, part T) []byte {
+	return append(binary.BigEndian.AppendUint64(to, uint64(len(part))), part...)
 }
 
 // Format keeps the record key out of every verb of package fmt.

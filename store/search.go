@@ -2,7 +2,6 @@ package store
 
 import (
 	"bytes"
-	"hash"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -13,7 +12,7 @@ import (
 // is shown and decodes no more of the others than their beginning. Not safe for concurrent use.
 type ClientSearch struct {
 	env  *Envelope
-	mac  hash.Hash
+	auth *authenticator
 	text []byte // lower case
 	fold []byte // scratch
 }
@@ -21,13 +20,13 @@ type ClientSearch struct {
 // SearchClients returns a search for the clients that are not deleted and whose identifier or name
 // contains text, whatever the case of ASCII letters. The empty text is in all.
 func (e *Envelope) SearchClients(text string) *ClientSearch {
-	return &ClientSearch{env: e, mac: e.newMAC(), text: appendLower(nil, text)}
+	return &ClientSearch{env: e, auth: e.authenticator(), text: appendLower(nil, text)}
 }
 
 // Open returns the client stored under id if it is one of those looked for. The error is a
 // *RecordError, whether or not it is.
 func (s *ClientSearch) Open(id, sealed []byte) (c authz.Client, found bool, err error) {
-	version, body, err := s.env.openWith(s.mac, KindClient, id, sealed)
+	version, body, err := s.env.openWith(s.auth, KindClient, id, sealed)
 	if err != nil {
 		return authz.Client{}, false, err
 	}
