@@ -260,7 +260,7 @@ func (m *memory) Latest(_ context.Context, before string, limit int) ([]audit.En
 	if before != "" {
 		n, err := strconv.Atoi(before)
 		if err != nil || n < 1 || n > len(m.entries) {
-			return nil, "", testError("cursor")
+			return nil, "", ErrCursor
 		}
 		end = n - 1
 	}

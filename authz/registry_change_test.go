@@ -128,7 +128,7 @@ func TestEVT02_ADeletedClientIsGoneForEver(t *testing.T) {
 		"read":    second(w.registry.Client(t.Context(), "acme")),
 		"enable":  second(w.registry.SetClientDisabled(t.Context(), admin, "acme", false)),
 		"update":  second(w.registry.UpdateClient(t.Context(), admin, "acme", anyVersion, storySpec(), false)),
-		"secret":  fourth(w.registry.AddSecret(t.Context(), admin, "acme", SecretSpec{})),
+		"secret":  third(w.registry.AddSecret(t.Context(), admin, "acme", SecretSpec{})),
 		"revoke":  second(w.registry.RevokeSecret(t.Context(), admin, "acme", c.Credentials[0].ID, SecretRevocation{})),
 		"unknown": w.registry.DeleteClient(t.Context(), admin, "nobody", anyVersion),
 	} {
@@ -146,8 +146,7 @@ func TestEVT02_ADeletedClientIsGoneForEver(t *testing.T) {
 	}
 }
 
-func second[T any](_ T, err error) error               { return err }
-func fourth[A, B, C any](_ A, _ B, _ C, e error) error { return e }
+func second[T any](_ T, err error) error { return err }
 
 // The secret dies at once, and with it what it obtained since the suspected time; what the client's other
 // secret obtained stays good. Ordinary rotation withdraws nothing (EVT-03).

@@ -70,10 +70,12 @@ func (r *Registry) CreateClient(ctx context.Context, by audit.Origin, spec Clien
 // existingClient returns the client that is in the way of wanted, if it is what the same call made.
 func (r *Registry) existingClient(ctx context.Context, wanted Client, spec ClientSpec) (Client, error) {
 	c, err := r.config.Clients.Client(ctx, wanted.ID)
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrNotFound): // its credential was in the way
+		return Client{}, fmt.Errorf("authz: client %q: %w", wanted.ID, ErrConflict)
+	case err != nil:
 		return Client{}, err
-	}
-	if !c.DeletedAt.IsZero() {
+	case !c.DeletedAt.IsZero():
 		return Client{}, ErrDeletedClient
 	}
 	if spec.IntrospectionAlgorithm == "" { // the resource that it came from may have another one by now
