@@ -150,7 +150,7 @@ func second[T any](_ T, err error) error { return err }
 
 // The secret dies at once, and with it what it obtained since the suspected time; what the client's other
 // secret obtained stays good. Ordinary rotation withdraws nothing (EVT-03).
-func TestEVT03_ACompromisedSecret(t *testing.T) {
+func TestEVT03_ASecretThatIsCompromised(t *testing.T) {
 	w := newWorld(t, nil)
 	c, first := w.story(t)
 	leaked := c.Credentials[0].ID
