@@ -85,7 +85,7 @@ func TestEVT02_CLA19_ADeletedClientCostsWhatAnUnknownOneDoes(t *testing.T) {
 	}
 }
 
-func TestEVT03_ACompromisedSecret(t *testing.T) {
+func TestEVT03_WhatACompromisedSecretObtained(t *testing.T) {
 	s := at(t, 0)
 	c, next, _, err := s.registry.AddSecret(t.Context(), admin, "acme", SecretSpec{})
 	if err != nil {
