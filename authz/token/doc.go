@@ -6,6 +6,9 @@
 // that the caller cannot honour. Every refusal is one public answer, [ErrToken]; why it happened is
 // a [Reason] from a closed list, for the log only.
 //
-// The package is a leaf above keys/jose. It does no I/O and holds no state: the clock and the lookup
-// of keys are given to it. Everything in it may be used concurrently.
+// Whether a token was withdrawn since is another question, with one answer for everybody who asks it:
+// [Void], over the revocations that a store found or that an [Index] holds in memory.
+//
+// The package is a leaf above keys/jose. It does no I/O, and but for an Index holds no state: the clock
+// and the lookup of keys are given to it. Everything in it may be used concurrently.
 package token

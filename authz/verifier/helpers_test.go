@@ -33,9 +33,12 @@ type issuer struct {
 	requests atomic.Int32
 	down     atomic.Bool
 	now      atomic.Int64 // Unix seconds: the virtual clock
+	asked    atomic.Int32 // introspection requests
 
-	mu      sync.Mutex
-	signers []*jose.Signer // the first signs; all are published
+	mu         sync.Mutex
+	signers    []*jose.Signer   // the first signs; all are published
+	metadata   string           // in place of the right document, where it is not empty
+	introspect http.HandlerFunc // nil: there is no such endpoint
 }
 
 func newIssuer(t testing.TB, algs ...jose.Algorithm) *issuer {
@@ -66,17 +69,38 @@ func newSigner(t testing.TB, alg jose.Algorithm) *jose.Signer {
 	return s
 }
 
+// set changes what the issuer does from now on.
+func (is *issuer) set(f func()) {
+	is.mu.Lock()
+	defer is.mu.Unlock()
+	f()
+}
+
 func (is *issuer) clock() time.Time { return time.Unix(is.now.Load(), 0).UTC() }
 
 func (is *issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	is.requests.Add(1)
 	is.mu.Lock()
+	introspect := is.introspect
+	if r.URL.Path == "/introspect" && introspect != nil {
+		is.mu.Unlock()
+		is.asked.Add(1)
+		introspect(w, r)
+		return
+	}
 	defer is.mu.Unlock()
 	switch {
 	case is.down.Load():
 		w.WriteHeader(http.StatusBadGateway)
 	case strings.HasPrefix(r.URL.Path, "/.well-known/"):
-		io.WriteString(w, `{"issuer":"`+is.URL+`","jwks_uri":"`+is.URL+`/jwks"}`)
+		switch {
+		case is.metadata != "":
+			io.WriteString(w, is.metadata)
+		case introspect != nil:
+			io.WriteString(w, `{"issuer":"`+is.URL+`","jwks_uri":"`+is.URL+`/jwks","introspection_endpoint":"`+is.URL+`/introspect"}`)
+		default:
+			io.WriteString(w, `{"issuer":"`+is.URL+`","jwks_uri":"`+is.URL+`/jwks"}`)
+		}
 	default:
 		w.Header().Set("Cache-Control", "max-age=300")
 		var keys []string

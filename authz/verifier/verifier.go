@@ -18,7 +18,8 @@ import (
 // ErrToken is every refusal of a token. The error is a *token.Error, which has the reason for the log.
 var ErrToken = token.ErrToken
 
-// ErrUnavailable says that the issuer's keys cannot be had, so that the token could not be judged.
+// ErrUnavailable says that the token could not be judged: the issuer's keys cannot be had, or its word
+// on whether the token was withdrawn.
 var ErrUnavailable = remote.ErrUnavailable
 
 // NoLeeway is the Leeway of a service that wants none.
@@ -52,7 +53,17 @@ type Config struct {
 	// withdrawn key verifies until the service is given others.
 	Keys *jose.Set
 
-	// HTTPClient fetches metadata and keys; nil means one of the Verifier's own.
+	// Revoked, if set, is asked about every token that passed all other checks; what token.Void
+	// withdraws by it is refused. It must be safe for concurrent use. If it has a method Loaded() bool,
+	// as a token.Index has, and that is false, the token is not judged: ErrUnavailable.
+	Revoked token.Known
+
+	// Introspect, if set, has the issuer asked about every token that passed all other checks. What
+	// is not active is refused; without an answer the token is not judged: ErrUnavailable.
+	Introspect *Introspection
+
+	// HTTPClient fetches metadata and keys, and carries introspection; nil means clients of the
+	// Verifier's own. Of one that is given, redirects and cookies are not used.
 	HTTPClient *http.Client
 
 	// KeepKeysFor is how long the last keys are good while the issuer cannot be reached; 0 means 24 h.
@@ -73,18 +84,21 @@ type Config struct {
 // Verifier verifies the tokens of one issuer for one audience; a service with several issuers has
 // one Verifier for each, so that no key of one can vouch for another. It is safe for concurrent use.
 type Verifier struct {
-	issuer  string
-	checker *token.Checker
-	keys    *remote.Keys // nil if they were given
-	scopes  []string
-	realm   string
-	log     *slog.Logger
+	issuer     string
+	checker    *token.Checker
+	keys       *remote.Keys  // nil if they were given
+	revoked    token.Known   // may be nil
+	introspect *introspector // may be nil
+	scopes     []string
+	realm      string
+	log        *slog.Logger
 }
 
-// New returns a Verifier after it has fetched the issuer's keys; ctx bounds that and nothing later.
+// New returns a Verifier after it has fetched the issuer's keys, and found where to introspect if that is
+// wanted; ctx bounds that and nothing later.
 // Close it when it is no longer needed.
 func New(ctx context.Context, c Config) (*Verifier, error) {
-	v := &Verifier{issuer: c.Issuer, scopes: slices.Clone(c.Scopes), realm: c.Realm, log: c.Log}
+	v := &Verifier{issuer: c.Issuer, scopes: slices.Clone(c.Scopes), realm: c.Realm, log: c.Log, revoked: c.Revoked}
 	if v.realm == "" {
 		v.realm = c.Audience
 	}
@@ -104,10 +118,15 @@ func New(ctx context.Context, c Config) (*Verifier, error) {
 			return nil, fmt.Errorf("verifier: Scopes: %q is not a scope", s)
 		}
 	}
-	if c.Keys != nil {
-		if c.Keys.Len() == 0 {
-			return nil, errors.New("verifier: Keys is empty")
+	if c.Keys != nil && c.Keys.Len() == 0 {
+		return nil, errors.New("verifier: Keys is empty")
+	}
+	if c.Introspect != nil {
+		if v.introspect, err = newIntrospector(ctx, c); err != nil {
+			return nil, fmt.Errorf("verifier: %w", err)
 		}
+	}
+	if c.Keys != nil {
 		return v, nil
 	}
 	v.keys, err = remote.Discover(ctx, remote.Config{
@@ -116,6 +135,7 @@ func New(ctx context.Context, c Config) (*Verifier, error) {
 		Now: c.Now, Log: c.Log, OnFetch: c.OnFetch,
 	})
 	if err != nil {
+		v.Close()
 		return nil, fmt.Errorf("verifier: %w", err)
 	}
 	return v, nil
@@ -143,6 +163,9 @@ func (v *Verifier) Close() {
 	if v.keys != nil {
 		v.keys.Close()
 	}
+	if v.introspect != nil {
+		v.introspect.release()
+	}
 }
 
 // Status says whether there are keys to verify with, for a readiness check. Keys that were given are
@@ -156,10 +179,13 @@ func (v *Verifier) Status() remote.Status {
 
 // Verify checks an access token and returns what it says. An error that is ErrToken refuses the
 // token and may be shown to its bearer; any other, ErrUnavailable as a rule, means that the token
-// could not be judged: answer 503, never 401. ctx ends a wait for keys.
+// could not be judged: answer 503, never 401. ctx ends a wait for keys, and a question to the issuer.
 func (v *Verifier) Verify(ctx context.Context, accessToken string) (Token, error) {
 	verified, err := v.checker.Verify(ctx, accessToken)
 	if err != nil {
+		return Token{}, err
+	}
+	if err := v.withdrawn(ctx, accessToken, &verified); err != nil {
 		return Token{}, err
 	}
 	return Token{claims: verified.Claims, scopes: v.counting(verified.Claims)}, nil

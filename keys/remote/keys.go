@@ -91,7 +91,7 @@ func Discover(ctx context.Context, c Config) (*Keys, error) {
 	}
 	k.current.Store(&snapshot{})
 	first := k.fetch(ctx, CauseStart)
-	if first.Err != nil && (!c.StartUnready || errors.Is(first.Err, errDocument)) {
+	if first.Err != nil && (!c.StartUnready || errors.Is(first.Err, ErrDocument)) {
 		release()
 		return nil, fmt.Errorf("remote: keys of %q: %w", c.Issuer, first.Err)
 	}

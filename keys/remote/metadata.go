@@ -9,9 +9,9 @@ import (
 	"github.com/marque-auth/marque/keys/jose"
 )
 
-// errDocument says that the issuer answered, and that the answer cannot be right: waiting does not
+// ErrDocument says that the issuer answered, and that the answer cannot be right: waiting does not
 // mend it.
-var errDocument = errors.New("wrong metadata")
+var ErrDocument = errors.New("wrong metadata")
 
 // metadataURL puts the well-known part between host and path, without the path's last slash: RFC
 // 8414, Section 3.1.
@@ -20,23 +20,29 @@ func metadataURL(issuer *url.URL) string {
 	return issuer.Scheme + "://" + issuer.Host + "/.well-known/oauth-authorization-server" + path
 }
 
-// jwksURI reads a metadata document and returns where the keys are. Errors wrap errDocument.
+// jwksURI reads a metadata document and returns where the keys are. Errors wrap ErrDocument.
 func jwksURI(document []byte, issuer *url.URL, identifier string) (string, error) {
-	var m struct {
-		Issuer  string `json:"issuer"`
-		JWKSURI string `json:"jwks_uri"`
-	}
+	return memberURL(document, issuer, identifier, "jwks_uri")
+}
+
+// memberURL returns the URL that a metadata document has under that name. Errors wrap ErrDocument.
+func memberURL(document []byte, issuer *url.URL, identifier, member string) (string, error) {
+	var m map[string]any
 	if err := jose.StrictUnmarshal(document, &m, false); err != nil {
-		return "", fmt.Errorf("%w: %w", errDocument, err)
+		return "", fmt.Errorf("%w: %w", ErrDocument, err)
 	}
 	// RFC 8414, Section 3.3: identical, or the document must not be used. Otherwise any issuer could
 	// speak for any other.
-	if m.Issuer != identifier {
-		return "", fmt.Errorf("%w: the issuer in it is not %q", errDocument, identifier)
+	if m["issuer"] != identifier {
+		return "", fmt.Errorf("%w: the issuer in it is not %q", ErrDocument, identifier)
+	}
+	uri, ok := m[member].(string)
+	if !ok {
+		return "", fmt.Errorf("%w: it has no %s", ErrDocument, member)
 	}
 	// An https issuer is not weakened by InsecureHTTP: its document must not send us to http.
-	if _, err := parseURL(m.JWKSURI, issuer.Scheme == "http"); err != nil {
-		return "", fmt.Errorf("%w: jwks_uri: %w", errDocument, err)
+	if _, err := parseURL(uri, issuer.Scheme == "http"); err != nil {
+		return "", fmt.Errorf("%w: %s: %w", ErrDocument, member, err)
 	}
-	return m.JWKSURI, nil
+	return uri, nil
 }
