@@ -9,18 +9,12 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
-
-	"github.com/getkin/kin-openapi/openapi3"
-	"github.com/getkin/kin-openapi/openapi3filter"
-	"github.com/getkin/kin-openapi/routers"
 
 	"github.com/marque-auth/marque/authz/audit"
 )
@@ -290,63 +284,6 @@ func (a answer) object() (m map[string]any) {
 	a.t.Helper()
 	a.decode(&m)
 	return m
-}
-
-// document is openapi.yaml, and the routes in it.
-type document struct {
-	spec *openapi3.T
-	mux  *http.ServeMux
-}
-
-func loadDocument(t *testing.T) *document {
-	t.Helper()
-	spec, err := openapi3.NewLoader().LoadFromFile("openapi.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	d := &document{spec, http.NewServeMux()}
-	for path, item := range spec.Paths.Map() {
-		for method := range item.Operations() {
-			d.mux.HandleFunc(method+" "+path, func(http.ResponseWriter, *http.Request) {})
-		}
-	}
-	return d
-}
-
-// check compares an answer with what the document says of the operation, and an accepted request too.
-func (d *document) check(t *testing.T, req *http.Request, sent []byte, a answer) {
-	t.Helper()
-	probe := req.Clone(req.Context())
-	probe.Body = io.NopCloser(bytes.NewReader(sent))
-	d.mux.ServeHTTP(httptest.NewRecorder(), probe) // sets Pattern and the path values
-	_, path, ok := strings.Cut(probe.Pattern, " ")
-	if !ok || req.Method == http.MethodHead {
-		return // not in the document; checkManners saw that it is a problem
-	}
-	item := d.spec.Paths.Value(path)
-	in := &openapi3filter.RequestValidationInput{
-		Options: &openapi3filter.Options{AuthenticationFunc: openapi3filter.NoopAuthenticationFunc},
-		Request: probe, PathParams: map[string]string{},
-		Route: &routers.Route{Spec: d.spec, Path: path, PathItem: item, Method: req.Method, Operation: item.GetOperation(req.Method)},
-	}
-	for _, name := range []string{"resource", "client_id", "credential_id"} {
-		if v := probe.PathValue(name); v != "" {
-			in.PathParams[name] = v
-		}
-	}
-	if a.Status < 300 {
-		probe.Body = io.NopCloser(bytes.NewReader(sent))
-		if err := openapi3filter.ValidateRequest(req.Context(), in); err != nil {
-			t.Errorf("%s %s was accepted, but is not in the document: %v", req.Method, req.URL, err)
-		}
-	}
-	err := openapi3filter.ValidateResponse(req.Context(), &openapi3filter.ResponseValidationInput{
-		RequestValidationInput: in, Status: a.Status, Header: a.Header,
-		Body: io.NopCloser(bytes.NewReader(a.Body)), Options: &openapi3filter.Options{IncludeResponseStatus: true},
-	})
-	if err != nil {
-		t.Errorf("answer of %s %s: %v\n%s", req.Method, req.URL, err, a.Body)
-	}
 }
 
 // logBuffer is a log that can be read while it is written.
