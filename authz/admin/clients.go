@@ -92,16 +92,11 @@ func metadata(b api.ClientUpdate) authz.ClientSpec {
 // UpdateClient puts other metadata in place of a client's.
 func (h *handler) UpdateClient(ctx context.Context, req api.UpdateClientRequestObject) (api.UpdateClientResponseObject, error) {
 	id := authz.ClientID(req.ClientID)
-	if req.Body.ClientID != nil && *req.Body.ClientID != req.ClientID {
-		return nil, invalidField("client_id", "must be as in the path, or absent")
-	}
 	match, err := seen(ctx).match(h.clientVersion(ctx, id))
 	if err != nil {
 		return nil, err
 	}
-	spec := metadata(*req.Body)
-	spec.ID = req.ClientID
-	c, err := h.registry.UpdateClient(ctx, origin(ctx), id, match, spec, isTrue(req.Params.RevokeTokens))
+	c, err := h.registry.UpdateClient(ctx, origin(ctx), id, match, metadata(*req.Body), isTrue(req.Params.RevokeTokens))
 	if err != nil {
 		return nil, err
 	}

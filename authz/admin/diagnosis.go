@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -144,6 +145,9 @@ func auditRecord(v jsontext.Value) (*api.AuditRecord, error) {
 	record := api.AuditRecord{}
 	if err := json.Unmarshal(v, &record); err != nil {
 		return nil, err
+	}
+	if record == nil {
+		return nil, errors.New("null is no record")
 	}
 	return &record, nil
 }

@@ -157,7 +157,19 @@ type header map[string]string
 // do sends a request with a body (nil: none) that is marshalled unless it is a string.
 func (s *server) do(method, path string, body any, more ...header) answer {
 	s.t.Helper()
-	var raw []byte
+	req := s.request(method, path, body, more...)
+	raw, err := io.ReadAll(req.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	req.Body = io.NopCloser(bytes.NewReader(raw))
+	return s.send(req, raw)
+}
+
+// request makes a request as do sends it.
+func (s *server) request(method, path string, body any, more ...header) *http.Request {
+	s.t.Helper()
+	raw := []byte{}
 	switch b := body.(type) {
 	case nil:
 	case string:
@@ -183,7 +195,7 @@ func (s *server) do(method, path string, body any, more ...header) answer {
 			req.Header.Set(name, value)
 		}
 	}
-	return s.send(req, raw)
+	return req
 }
 
 // send checks what must hold for every answer, and the answer against the document.

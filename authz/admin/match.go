@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -87,13 +88,13 @@ func (p preconditions) match(current func() (uint64, error)) (authz.Match, error
 		return authz.Match{Version: p.versions[0]}, nil
 	}
 	now, err := current()
-	if err != nil {
-		return authz.Match{}, err
-	}
-	if slices.Contains(p.versions, now) {
+	switch {
+	case err == nil && slices.Contains(p.versions, now):
 		return authz.Match{Version: now}, nil
+	case err == nil || errors.Is(err, authz.ErrNotFound): // perhaps deleted already: the domain says
+		return authz.Match{Version: p.versions[0]}, nil
 	}
-	return authz.Match{Version: p.versions[0]}, nil
+	return authz.Match{}, err
 }
 
 // seen returns what the caller of an operation that needs If-Match has seen; the gate has read it.

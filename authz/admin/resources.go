@@ -59,15 +59,12 @@ func (h *handler) GetResource(ctx context.Context, req api.GetResourceRequestObj
 // UpdateResource puts another definition in place of a resource's.
 func (h *handler) UpdateResource(ctx context.Context, req api.UpdateResourceRequestObject) (api.UpdateResourceResponseObject, error) {
 	id := authz.ResourceID(req.Resource)
-	if req.Body.Resource != nil && *req.Body.Resource != req.Resource {
-		return nil, invalidField("resource", "must be as in the path, or absent")
-	}
 	match, err := seen(ctx).match(h.resourceVersion(ctx, id))
 	if err != nil {
 		return nil, err
 	}
 	r, err := h.registry.UpdateResource(ctx, origin(ctx), id, match, authz.ResourceSpec{
-		ID:            req.Resource,
+		ID:            text(req.Body.Resource),
 		Scopes:        list(req.Body.Scopes),
 		TokenLifetime: lifetime(req.Body.TokenLifetime),
 		Algorithm:     text(req.Body.Algorithm),

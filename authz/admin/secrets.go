@@ -84,9 +84,6 @@ func (h *handler) RevokeSecret(ctx context.Context, req api.RevokeSecretRequestO
 			why.Since = *req.Body.Since
 		}
 	}
-	if !why.Compromised && !why.Since.IsZero() {
-		return nil, invalidField("since", "has a meaning only with compromised")
-	}
 	c, err := h.registry.RevokeSecret(ctx, origin(ctx), id, authz.CredentialID(req.CredentialID), why)
 	if err != nil {
 		return nil, err

@@ -23,6 +23,7 @@ const issuer = "https://issuer.example"
 type world struct {
 	t        *testing.T
 	offset   atomic.Int64 // of the clock
+	db       *boltstore.DB
 	store    *boltstore.Store
 	ring     *keys.Ring
 	index    *token.Index
@@ -80,6 +81,7 @@ func (w *world) openStore() {
 	w.t.Cleanup(func() { _ = db.Close() })
 	env, err := store.NewEnvelope(secretBytes(), "test")
 	w.must(err)
+	w.db = db
 	w.store, err = boltstore.New(db, env)
 	w.must(err)
 }
@@ -168,6 +170,17 @@ func (w *world) issue(id authz.ClientID, secret authz.Secret, resources ...strin
 	w.t.Helper()
 	issued, err := w.tokens.Token(w.t.Context(), authz.Request{
 		GrantType: authz.GrantClientCredentials, Resources: resources,
+		Client: authz.Presented{Method: authz.PresentedBasic, ID: id, Secret: secret},
+	})
+	w.must(err)
+	return issued.AccessToken
+}
+
+// issueScope returns an access token with a scope for a resource.
+func (w *world) issueScope(id authz.ClientID, secret authz.Secret, scope, resource string) string {
+	w.t.Helper()
+	issued, err := w.tokens.Token(w.t.Context(), authz.Request{
+		GrantType: authz.GrantClientCredentials, Scope: scope, Resources: []string{resource},
 		Client: authz.Presented{Method: authz.PresentedBasic, ID: id, Secret: secret},
 	})
 	w.must(err)
