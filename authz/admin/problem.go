@@ -106,6 +106,8 @@ func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 		problem(w, http.StatusNotFound, h.operations[r.Pattern].missing)
 	case errors.Is(err, keys.ErrConflict):
 		problem(w, http.StatusConflict, "the signing keys were changed meanwhile; repeat the request")
+	case errors.Is(err, authz.ErrDeletedClient):
+		problem(w, http.StatusConflict, "a client of this client_id was deleted, and its identifier is not given again; choose another")
 	case errors.Is(err, authz.ErrConflict):
 		problem(w, http.StatusConflict, h.operations[r.Pattern].conflict)
 	case errors.Is(err, authz.ErrTooManySecrets):

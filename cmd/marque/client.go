@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"net/http"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -45,7 +46,11 @@ func (a *app) clientCreate() *cobra.Command {
 		}
 		made := first(r.JSON201, r.JSON200)
 		if made == nil {
-			return refusedBy(r.ApplicationProblemJSONDefault, r.StatusCode(), newSubject("client", id))
+			about := newSubject("client", id)
+			if r.StatusCode() == http.StatusConflict && absent(cmd, api, id) {
+				about.taken = "" // the server says it better: it was of a client that was deleted
+			}
+			return refusedBy(r.ApplicationProblemJSONDefault, r.StatusCode(), about)
 		}
 		switch {
 		case r.JSON201 == nil && own == nil:
@@ -63,6 +68,15 @@ func (a *app) clientCreate() *cobra.Command {
 	p, conn = a.printing(cmd), a.changing(cmd)
 	flags.admin.url = &conn.remote.admin
 	return cmd
+}
+
+// absent reports whether the server says that there is no such client.
+func absent(cmd *cobra.Command, api *client.ClientWithResponses, id string) bool {
+	if id == "" {
+		return false
+	}
+	r, err := api.GetClientWithResponse(cmd.Context(), id)
+	return err == nil && r.StatusCode() == http.StatusNotFound
 }
 
 func (a *app) clientList() *cobra.Command {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"slices"
@@ -34,6 +36,7 @@ func TestScript(t *testing.T) {
 			}
 			env.Setenv("LISTEN", ports[0])
 			env.Setenv("ADMIN", ports[1])
+			env.Setenv("ADMIN_PORT", ports[1][strings.LastIndex(ports[1], ":")+1:])
 			env.Setenv("HOME", env.WorkDir)
 			return nil
 		},
@@ -44,6 +47,8 @@ func TestScript(t *testing.T) {
 			"status": scriptStatus,
 			"shape":  scriptShape,
 			"take":   scriptTake,
+			"active": scriptActive,
+			"alter":  scriptAlter,
 		},
 		RequireExplicitExec: true,
 		Deadline:            time.Now().Add(3 * time.Minute), // a server that should have refused to start ends here
@@ -167,6 +172,33 @@ func scriptShape(ts *testscript.TestScript, _ bool, args []string) {
 	if !slices.Equal(got, want) {
 		ts.Fatalf("members %v, want %v", got, want)
 	}
+}
+
+// active yes|no FILE ADDRESS ID SECRET: introspection there must say so of the token in the file, to the
+// client that asks.
+func scriptActive(ts *testscript.TestScript, _ bool, args []string) {
+	form := url.Values{"token": {strings.TrimSpace(ts.ReadFile(args[1]))}, "client_id": {args[3]}, "client_secret": {args[4]}}
+	resp, err := http.PostForm("http://"+args[2]+"/oauth2/introspect", form)
+	ts.Check(err)
+	defer resp.Body.Close()
+	var answer struct {
+		Active *bool `json:"active"`
+	}
+	ts.Check(json.NewDecoder(resp.Body).Decode(&answer))
+	if answer.Active == nil || *answer.Active != (args[0] == "yes") {
+		ts.Fatalf("introspection answered %s, active %v; want %s", resp.Status, answer.Active, args[0])
+	}
+}
+
+// alter FILE OLD NEW: puts NEW in place of OLD, which is as long, wherever it is in the file.
+func scriptAlter(ts *testscript.TestScript, _ bool, args []string) {
+	file := ts.MkAbs(args[0])
+	text, err := os.ReadFile(file)
+	ts.Check(err)
+	if len(args[1]) != len(args[2]) || !bytes.Contains(text, []byte(args[1])) {
+		ts.Fatalf("%s does not hold %q, or its substitute is of another length", file, args[1])
+	}
+	ts.Check(os.WriteFile(file, bytes.ReplaceAll(text, []byte(args[1]), []byte(args[2])), 0o600))
 }
 
 // take FILE MEMBER VARIABLE: puts a member of a JSON object, or of the first one of an array, into a

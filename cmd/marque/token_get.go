@@ -94,9 +94,31 @@ func (a *app) clientSecret(file, flag string) (configs.Secret, error) {
 	return configs.NewSecret(text), nil
 }
 
-// getToken asks once, and explains a refusal by what the server said of it.
+// askForToken asks again when the server says after how long that helps (503 and 429 with Retry-After).
+func askForToken(ctx context.Context, c clientcredentials.Config) (*oauth2.Token, error) {
+	for attempt := 1; ; attempt++ {
+		t, err := c.Token(ctx)
+		var refusal *oauth2.RetrieveError
+		if !errors.As(err, &refusal) || refusal.Response.Header.Get("Retry-After") == "" || attempt == maxAttempts {
+			return t, err
+		}
+		pause, again := pauseAfter(refusal.Response, nil)
+		if !again {
+			return t, err
+		}
+		wait := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+			wait.Stop()
+			return nil, ctx.Err()
+		case <-wait.C:
+		}
+	}
+}
+
+// getToken asks for a token, and explains a refusal by what the server said of it.
 func getToken(ctx context.Context, c clientcredentials.Config) (issued, error) {
-	t, err := c.Token(ctx)
+	t, err := askForToken(ctx, c)
 	var refusal *oauth2.RetrieveError
 	if errors.As(err, &refusal) && refusal.ErrorCode != "" {
 		message := "refused: " + refusal.ErrorCode

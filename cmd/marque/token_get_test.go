@@ -85,6 +85,18 @@ func TestTokenGet_MET04(t *testing.T) {
 			w.WriteHeader(http.StatusUnauthorized)
 			fmt.Fprint(w, `{"error":"invalid_client","error_description":"no \u001b[2J"}`)
 		}, 1, "invalid_client: no \ufffd[2J (request R1)", 1},
+		{"down for a moment", honest, func() func(http.ResponseWriter) {
+			first := true
+			return func(w http.ResponseWriter) {
+				if first {
+					first = false
+					w.Header().Set("Retry-After", "0")
+					w.WriteHeader(http.StatusServiceUnavailable)
+					return
+				}
+				granted(w)
+			}
+		}(), 0, "", 2},
 		{"down", honest, func(w http.ResponseWriter) { w.WriteHeader(http.StatusServiceUnavailable) }, 1, "503", 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
