@@ -26,13 +26,7 @@ func (a *app) clientRefusals() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return p.print(all, func(w io.Writer) {
-			var rows [][]string
-			for _, r := range all {
-				rows = append(rows, []string{instant(&r.Time), r.Route, r.Cause, text(r.ClientID), text(r.CredentialID), text(r.Address), r.RequestID, text(r.Detail)})
-			}
-			table(w, []string{"time", "route", "cause", "client_id", "credential_id", "address", "request_id", "detail"}, rows)
-		})
+		return p.print(all, func(w io.Writer) { refusalTable(w, all) })
 	})
 	cmd.Use = "refusals [ID]"
 	cmd.Long = "Shows why a client's last requests were refused, newest first: at most 50, since the server started.\n" +
@@ -52,6 +46,14 @@ func (a *app) clientRefusals() *cobra.Command {
 	cmd.Flags().StringVar(&request, "request-id", "", "show this one request instead, whoever sent it")
 	p, conn = a.printing(cmd), a.connection(cmd)
 	return cmd
+}
+
+func refusalTable(w io.Writer, all []client.Refusal) {
+	var rows [][]string
+	for _, r := range all {
+		rows = append(rows, []string{instant(&r.Time), r.Route, r.Cause, text(r.ClientID), text(r.CredentialID), text(r.Address), r.RequestID, text(r.Detail)})
+	}
+	table(w, []string{"time", "route", "cause", "client_id", "credential_id", "address", "request_id", "detail"}, rows)
 }
 
 func refusalsOf(cmd *cobra.Command, conn *connection, api *client.ClientWithResponses, id string) ([]client.Refusal, error) {

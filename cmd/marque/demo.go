@@ -17,7 +17,8 @@ func (a *app) demoCommand() *cobra.Command {
 		return a.demo(cmd.Context(), requireOrders)
 	})
 	cmd.Long = "Runs a server in a fresh folder, registers an API and a partner, fetches tokens as the partner\n" +
-		"and takes them as the API, and checks every outcome. Exit code 0 only if every step held.\n" +
+		"and takes them as the API, withdraws a token, rotates the key, explains a refusal, stops the\n" +
+		"partner, and checks every outcome. Exit code 0 only if every step held.\n" +
 		"Nothing stays behind."
 	return cmd
 }
@@ -37,7 +38,10 @@ type demo struct {
 	guard                  guard  // of the service
 	clientID, clientSecret string // of the partner
 	service                *demoService
-	token                  string // the partner's good token
+	token                  string       // the partner's good token
+	apiID, apiSecret       string       // of the API itself
+	asking                 *demoService // the API once more, asking about every token
+	input                  string       // what the next command reads from its standard input
 }
 
 // demo tells the story on a server of its own and removes everything afterwards.
@@ -56,6 +60,10 @@ func (a *app) demo(ctx context.Context, g guard) (err error) {
 		d.partner,
 		d.protect,
 		d.refuse,
+		d.withdraw,
+		d.rotate,
+		d.explain,
+		d.disable,
 	} {
 		if err := chapter(ctx); err != nil {
 			return fmt.Errorf("the story ends at step %d: %w", d.step, err)
@@ -67,8 +75,10 @@ func (a *app) demo(ctx context.Context, g guard) (err error) {
 
 func (d *demo) close() error {
 	var errs []error
-	if d.service != nil {
-		errs = append(errs, d.service.Close())
+	for _, s := range []*demoService{d.service, d.asking} {
+		if s != nil {
+			errs = append(errs, s.Close())
+		}
 	}
 	if d.server != nil {
 		errs = append(errs, d.server.Close())

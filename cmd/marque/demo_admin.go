@@ -66,7 +66,7 @@ func (d *demo) secretIsGone(ctx context.Context) error {
 }
 
 // admin runs one command of the command line as a user would, and shows it with what it prints for
-// people. answer is a *client.Resource or a *client.RegisteredClient.
+// people. answer is what the command prints with --json.
 func (d *demo) admin(ctx context.Context, answer any, args ...string) error {
 	notes, err := d.run(ctx, answer, args...)
 	d.output(notes)
@@ -79,6 +79,14 @@ func (d *demo) admin(ctx context.Context, answer any, args ...string) error {
 			resourceCard(w, v)
 		case *client.RegisteredClient:
 			clientCard(w, v)
+		case *client.Revocation:
+			revocationCard(w, v)
+		case *[]client.RotatedKey:
+			rotatedTable(w, *v)
+		case *[]client.Refusal:
+			refusalTable(w, *v)
+		case *[]client.AuditEntry:
+			auditTable(w, *v)
 		}
 	})
 	return nil
@@ -97,8 +105,11 @@ func (d *demo) quietly(ctx context.Context, answer any, args ...string) error {
 func (d *demo) run(ctx context.Context, answer any, args ...string) (notes string, err error) {
 	var out, errs bytes.Buffer
 	d.command("marque", args...)
+	if d.input != "" {
+		d.line("   %s", d.paint(dim, "(with the token on its standard input)"))
+	}
 	sub := &app{
-		stdin: strings.NewReader(""), stdout: &out, stderr: &errs,
+		stdin: strings.NewReader(d.input), stdout: &out, stderr: &errs,
 		environ: []string{configs.Variable("data") + "=" + d.server.config.Data},
 	}
 	code := sub.run(ctx, append(args, "--json"))

@@ -143,13 +143,22 @@ func (d *demo) call(ctx context.Context, way wire, page, token string) (status i
 	if token != "" {
 		r.Header.Set("Authorization", "Bearer "+token)
 	}
-	resp, err := (&http.Client{Transport: way, Timeout: 10 * time.Second}).Do(r)
+	resp, body, err := send(way, r)
 	if err != nil {
 		return 0, "", err
 	}
+	return resp.StatusCode, body, nil
+}
+
+// send sends a request by a way, and returns the answer and its body.
+func send(way wire, r *http.Request) (*http.Response, string, error) {
+	resp, err := (&http.Client{Transport: way, Timeout: 10 * time.Second}).Do(r)
+	if err != nil {
+		return nil, "", err
+	}
 	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
-	return resp.StatusCode, string(b), err
+	return resp, string(b), err
 }
 
 type statusError struct {

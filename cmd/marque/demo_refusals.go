@@ -5,11 +5,9 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/marque-auth/marque/authz/admin/client"
 	"github.com/marque-auth/marque/authz/token"
@@ -20,7 +18,7 @@ func (d *demo) protect(ctx context.Context) error {
 	d.chapter("The API verifies tokens by itself", "an ordinary net/http service with authz/verifier: discovery, JWKS, RFC 9068")
 	var err error
 	fetches := &discovery{narrator: d.narrator}
-	if d.service, err = startService(ctx, d.server.Issuer(), fetches, d.guard); err != nil {
+	if d.service, err = startService(ctx, d.server.Issuer(), fetches, d.guard, nil); err != nil {
 		return err
 	}
 	if err := d.discovered(fetches.end()); err != nil {
@@ -75,12 +73,16 @@ func (d *demo) refuse(ctx context.Context) error {
 }
 
 func (d *demo) refused(ctx context.Context, what, bad string, want token.Reason) error {
-	d.service.log.take()
-	status, _, err := d.call(ctx, d.briefly(), d.service.url+"/orders", bad)
+	return d.refusedBy(ctx, d.service, what, bad, want)
+}
+
+func (d *demo) refusedBy(ctx context.Context, s *demoService, what, bad string, want token.Reason) error {
+	s.log.take()
+	status, _, err := d.call(ctx, d.briefly(), s.url+"/orders", bad)
 	if err != nil {
 		return err
 	}
-	reason := d.service.log.take()
+	reason := s.log.take()
 	d.fact("the API's log says", string(reason))
 	return d.check(what+" is refused", status == http.StatusUnauthorized && reason == want, "status %d, reason %q", status, reason)
 }
@@ -123,14 +125,7 @@ func (d *demo) expiredToken(ctx context.Context) (string, error) {
 	if !ok {
 		return "", errors.New("the token has no exp")
 	}
-	wait := max(0, time.Until(exp))
-	d.fact("waiting", fmt.Sprintf("%d ms, until its exp", wait.Milliseconds()))
-	select {
-	case <-time.After(wait):
-		return short, nil
-	case <-ctx.Done():
-		return "", ctx.Err()
-	}
+	return short, d.wait(ctx, "until its exp", exp)
 }
 
 // another registers a client and returns a token of its.

@@ -30,8 +30,9 @@ func requireOrders(v *verifier.Verifier) func(http.Handler) http.Handler {
 	return v.Require("orders:read")
 }
 
-// startService starts the service. Its verifier fetches what it needs to know through fetches.
-func startService(ctx context.Context, issuer string, fetches http.RoundTripper, g guard) (*demoService, error) {
+// startService starts the service. Its verifier fetches what it needs to know through fetches, and asks
+// about every token if introspect says how.
+func startService(ctx context.Context, issuer string, fetches http.RoundTripper, g guard, introspect *verifier.Introspection) (*demoService, error) {
 	s := &demoService{log: &lastRefusal{}, done: make(chan error, 1)}
 	var err error
 	s.verifier, err = verifier.New(ctx, verifier.Config{
@@ -41,6 +42,7 @@ func startService(ctx context.Context, issuer string, fetches http.RoundTripper,
 		InsecureHTTP: true,              // the story runs on loopback
 		HTTPClient:   &http.Client{Transport: fetches},
 		Log:          slog.New(s.log),
+		Introspect:   introspect,
 	})
 	if err != nil {
 		return nil, err

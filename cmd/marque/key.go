@@ -62,17 +62,19 @@ func (a *app) keyRotate() *cobra.Command {
 			return refusedBy(r.ApplicationProblemJSONDefault, r.StatusCode(), ringSubject(algorithm))
 		}
 		all := nonNil(r.JSON200.Keys)
-		return p.print(all, func(w io.Writer) {
-			var rows [][]string
-			for _, k := range all {
-				rows = append(rows, []string{string(k.Algorithm), k.KID, signsFrom(k.SignFrom, time.Now())})
-			}
-			table(w, []string{"algorithm", "kid", "sign_from"}, rows)
-		})
+		return p.print(all, func(w io.Writer) { rotatedTable(w, all) })
 	})
 	cmd.Flags().StringVar(&algorithm, "algorithm", "", "the ring to rotate: ES256, RS256, PS256 or Ed25519 (default every ring)")
 	p, conn = a.printing(cmd), a.changing(cmd)
 	return cmd
+}
+
+func rotatedTable(w io.Writer, all []client.RotatedKey) {
+	var rows [][]string
+	for _, k := range all {
+		rows = append(rows, []string{string(k.Algorithm), k.KID, signsFrom(k.SignFrom, time.Now())})
+	}
+	table(w, []string{"algorithm", "kid", "sign_from"}, rows)
 }
 
 // signsFrom writes when a key takes over: a time, and how far away it is.
