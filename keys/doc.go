@@ -4,14 +4,15 @@
 // The keys of one algorithm are a ring: one [RingRecord], changed as a whole by compare-and-swap. A
 // key carries stamps, and its state follows from the stamps and the clock alone: next is published
 // and does not sign yet, active signs, retiring is published because tokens that it signed still
-// live, withdrawn is gone from the JWKS. Nobody flips a switch when a key takes over: every node
-// compares the same stamps with the time. README.md draws the timeline.
+// live, withdrawn is gone from the JWKS, and revoked is gone for ever, with all that it signed. Nobody
+// flips a switch when a key takes over: every node compares the same stamps with the time. README.md
+// draws the timeline.
 //
 // [Ring.Step] is called at start and once each refresh interval. It reads the rings from the store
 // and does what is due: a first key for an algorithm that came into use, a next key where there is
-// none, the end of the private part of a key that was withdrawn. [Ring.Rotate], [Ring.Withdraw] and
-// [Ring.Ensure] are the acts of people. Each commit is one step of one ring with one audit entry,
-// and whoever loses a race reads again and decides anew.
+// none, the end of the private part of a key that was withdrawn. [Ring.Rotate], [Ring.Withdraw],
+// [Ring.Revoke] and [Ring.Ensure] are the acts of people. Each commit is one step of one ring with
+// one audit entry, and whoever loses a race reads again and decides anew.
 //
 // The token path sees none of this. [Ring.Signer] and [Ring.JWKS] read one immutable snapshot behind
 // an atomic pointer: no lock, no I/O, no allocation. When the store stops answering, the snapshot

@@ -129,7 +129,12 @@ func (r RingRecord) lacksNext(now time.Time) bool {
 }
 
 func (r RingRecord) index(kid string) int {
-	return slices.IndexFunc(r.Keys, func(k Key) bool { return k.KeyID == kid })
+	for i := range r.Keys { // a Key is large, and a ring that was revoked from often has many
+		if r.Keys[i].KeyID == kid {
+			return i
+		}
+	}
+	return -1
 }
 
 // clone returns a record whose stamps can be changed without touching r's.

@@ -103,7 +103,7 @@ func (s *server) serveAdmin(context.Context) error {
 // adminConfig is what the management API is made of, whichever way it is reached.
 func (s *server) adminConfig() admin.Config {
 	return admin.Config{
-		Registry: s.registry, Tokens: s.tokens, Keys: s.ring, Refusals: s.refusals, Log: s.log,
+		Registry: s.registry, Tokens: s.tokens, Keys: indexedRing{s.ring, s.indexKeys}, Refusals: s.refusals, Log: s.log,
 		Doctor: func(ctx context.Context) ([]admin.Finding, error) {
 			var all []admin.Finding
 			for _, f := range s.examine(ctx) {

@@ -342,6 +342,20 @@ func TestEVT05_ARevokedKeyReachesTheIndex(t *testing.T) {
 	wantRevoked(startTest(t, c, options{}))
 }
 
+// Whoever is told that a key is revoked finds it so: the change feed may take its time.
+func TestEVT05_TheIndexKnowsBeforeTheAdminIsAnswered(t *testing.T) {
+	c := devConfig(t)
+	c.Cache.MaxAge = configs.Duration(time.Hour)
+	s := startTest(t, c, options{})
+	kid := activeKey(t, s)
+	if _, err := s.adminConfig().Keys.Revoke(t.Context(), kid, byTest); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := s.index.Revocation(token.Subject{Kind: token.RevokedKey, Value: kid}); !ok {
+		t.Error("the index does not know the revoked key")
+	}
+}
+
 func activeKey(t *testing.T, s *server) string {
 	t.Helper()
 	for _, k := range s.ring.List() {
