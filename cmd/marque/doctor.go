@@ -78,7 +78,11 @@ func examineFolder(ctx context.Context, c configs.Config) ([]finding, error) {
 	d.lookAtFiles()
 	if err := d.open(ctx); err != nil {
 		d.lookAtKEK()
-		d.error("records", c.Data, openFix(err), "%v", err)
+		check := "records"
+		if errors.Is(err, boltstore.ErrLocked) {
+			check = "lock"
+		}
+		d.error(check, c.Data, openFix(err), "%v", err)
 		return d.all, nil
 	}
 	defer d.db.Close()
@@ -141,7 +145,7 @@ func openFix(err error) string {
 	switch {
 	case errors.Is(err, boltstore.ErrLocked):
 		return "a process has the database open and does not answer on the socket: look for it, and end it"
-	case errors.Is(err, keys.ErrKEK), errors.Is(err, os.ErrNotExist):
+	case errors.Is(err, errNoKEK), errors.Is(err, keys.ErrKEK), errors.Is(err, os.ErrNotExist):
 		return "name the key-encryption key: without it no record can be authenticated"
 	}
 	return recordFix(err)

@@ -60,10 +60,23 @@ func openDatabase(c configs.Config, mustExist bool, warn func(text string)) (*bo
 		return nil, fmt.Errorf("%w (looked for the namespace %q)", noInstallation(c.Data), c.Store.Namespace)
 	}
 	if errors.Is(err, boltstore.ErrLocked) {
-		return nil, fmt.Errorf("the data folder %s is in use by another marque process; stop that one, or name another folder with --data", c.Data)
+		return nil, &inUseError{c.Data, err}
 	}
 	return db, err
 }
+
+// inUseError says that another process has the data folder.
+type inUseError struct {
+	dir string
+	err error
+}
+
+func (e *inUseError) Error() string {
+	return fmt.Sprintf("the data folder %s is in use by another marque process; stop that one, or name another folder with --data", e.dir)
+}
+
+// Unwrap returns what the store said.
+func (e *inUseError) Unwrap() error { return e.err }
 
 func noInstallation(dir string) error {
 	return fmt.Errorf("%s holds no installation: run 'marque init --data %s --issuer URL --kek-file F' once, or try things out with --dev", dir, dir)

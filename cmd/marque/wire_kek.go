@@ -38,6 +38,8 @@ func (s *server) keyEncryptionKeys(ctx context.Context) ([]*jose.KEK, error) {
 	return []*jose.KEK{kek}, err
 }
 
+var errNoKEK = errors.New("no key-encryption key: name its file with --kek-file (keys.kek_file), or set " + configs.VariableKEK)
+
 // readKEKs reads the key-encryption keys that the configuration names.
 func readKEKs(c configs.Config) ([]*jose.KEK, error) {
 	var all []*jose.KEK
@@ -49,7 +51,7 @@ func readKEKs(c configs.Config) ([]*jose.KEK, error) {
 		}
 		all = append(all, kek)
 	case c.Keys.KEKFile == "":
-		return nil, fmt.Errorf("no key-encryption key: name its file with --kek-file (keys.kek_file), or set %s", configs.VariableKEK)
+		return nil, errNoKEK
 	default:
 		kek, err := readKEKFile(c, c.Keys.KEKFile)
 		if err != nil {
