@@ -84,7 +84,7 @@ func (r *Ring) revocation(rec RingRecord, kid string, now time.Time) (*step, err
 		// rotates next has to wait for them.
 		k.Windows = k.Windows.longest(r.windows).longest(rec.Keys[i].Windows)
 	}
-	return &step{ring: n, action: ActionRevoke, target: kid, reason: "nobody gave a reason"}, nil
+	return &step{ring: n, action: ActionRevoke, target: kid}, nil
 }
 
 // revoke stamps the key at place i. Which state it had can be read from its other stamps: WithdrawAt
