@@ -303,6 +303,29 @@ func TestOpen_StrictBody(t *testing.T) {
 	}
 }
 
+// What an entry says of before and after reads back as it was given, or is refused with its write.
+func TestEncodeEntry_Refuses(t *testing.T) {
+	for _, bad := range []string{``, ` {}`, `{} `, `{"a": 1}`, `{`, `null`, `[]`, `"{}"`, `1`, `{"a":1,"a":2}`, `{}{}`, "{\"a\":\"\xff\"}"} {
+		before, after := fullEntry(), fullEntry()
+		before.Before, after.After = jsontext.Value(bad), jsontext.Value(bad)
+		for _, e := range []audit.Entry{before, after} {
+			if b, err := store.EncodeEntry(e); err == nil {
+				t.Errorf("%q: got %s, want an error", bad, b)
+			}
+		}
+	}
+	given := jsontext.Value(`{"a":{"b":[1.50,"\u0041",null]}}`)
+	e := fullEntry()
+	e.Before, e.After = given, nil
+	b, err := store.EncodeEntry(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := store.DecodeEntry("1", b); err != nil || string(got.Before) != string(given) || got.After != nil {
+		t.Errorf("got %s and %s, %v", got.Before, got.After, err)
+	}
+}
+
 func TestDecodeEntry_Strict(t *testing.T) {
 	for bad, want := range map[string]error{
 		``: store.ErrDamaged, `{}`: store.ErrDamaged, `null`: store.ErrDamaged, `{"format":"1"}`: store.ErrDamaged,

@@ -43,8 +43,10 @@ type Audit interface {
 
 // Inspector looks at everything that is stored, for marque doctor.
 type Inspector interface {
-	// Inspect reads every record of the namespace, authenticates and decodes it, and checks that each
-	// credential of a client is indexed. It calls damaged with a *RecordError for each one that fails,
-	// and goes on; it returns how many records it read. The error is of the reading itself.
+	// Inspect reads every record of the namespace, audit entries and changes too, authenticates what has
+	// a code, decodes it, and checks what belongs together: each credential of a client and its index
+	// entry, both ways, and that no entry of a log is missing. It calls damaged with a *RecordError for
+	// each one that fails, and goes on; it returns how many records it read. The error is of the reading
+	// itself. It does not hold up writes, and damaged may use the store.
 	Inspect(ctx context.Context, damaged func(err error)) (records int, err error)
 }

@@ -2,6 +2,7 @@ package boltstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -33,7 +34,7 @@ func withManyClients(b *testing.B) *Store {
 				if err != nil {
 					return err
 				}
-				if err := clients.Put([]byte(c.ID), sealed); err != nil {
+				if err := errors.Join(clients.Put([]byte(c.ID), sealed), s.index(tx, c.ID, c.Credentials)); err != nil {
 					return err
 				}
 			}

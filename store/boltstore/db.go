@@ -35,7 +35,8 @@ type Config struct {
 	// Namespace names the issuer's part of the file: see store.CheckNamespace.
 	Namespace string
 	// MustExist makes a missing file or namespace ErrNoInstallation. Nothing is made or written then:
-	// a mistyped name must not become an empty installation.
+	// a mistyped name must not become an empty installation. A file of an earlier format that has the
+	// namespace is upgraded, whether or not it must exist.
 	MustExist bool
 	// Timeout is how long to wait for another process; 0 means DefaultTimeout.
 	Timeout time.Duration
