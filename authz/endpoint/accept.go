@@ -9,6 +9,10 @@ import (
 // mediaIntrospection is the media type of a signed introspection (RFC 9701, Section 4).
 const mediaIntrospection = "application/token-introspection+jwt"
 
+// maxRanges bounds how many media ranges are read, of all fields together: it is done before anyone
+// knows who asks. The rest says nothing.
+const maxRanges = 64
+
 // prefersJWT reports whether the Accept fields ask for the signed form of an introspection: they name
 // its type, and prefer it to JSON (RFC 9110, Section 12.5.1). JSON stays the default for everybody
 // else: for no field, for wildcards alone, for a tie between the two by name, for what cannot be
@@ -16,8 +20,9 @@ const mediaIntrospection = "application/token-introspection+jwt"
 func prefersJWT(fields []string) bool {
 	const none = -1
 	signed, named, wild, wildest := none, none, none, none // thousandths
+	read := 0
 	for _, field := range fields {
-		for element := ""; field != ""; {
+		for element := ""; field != "" && read < maxRanges; read++ {
 			element, field = cutElement(field)
 			media, q, ok := mediaRange(element)
 			if !ok {

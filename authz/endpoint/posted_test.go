@@ -605,6 +605,40 @@ func TestMeter_NothingIsLeftOfTheLastRequest(t *testing.T) {
 	}
 }
 
+// One caller must not be taken for the last one, although the memory is the same.
+func TestBearer_NothingIsLeftOfTheLastCaller(t *testing.T) {
+	var got authz.IntrospectRequest
+	c := testConfig(t)
+	c.Tokens = domain{introspect: func(_ context.Context, r authz.IntrospectRequest) (authz.Introspection, error) {
+		got = r
+		return authz.Introspection{Body: []byte("{}")}, nil
+	}}
+	h, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 50 {
+		for _, field := range []string{"Bearer a.b.c", "", basicField("c1", "s1"), ""} {
+			r := about(introspectionPath, b1)
+			r.Header.Del("Authorization")
+			want := authz.IntrospectRequest{Token: "eyJ.eyJ.sig", Address: netip.MustParseAddr("127.0.0.1")}
+			switch {
+			case strings.HasPrefix(field, "Bearer"):
+				want.Bearer = "a.b.c"
+			case field != "":
+				want.Client = authz.Presented{Method: authz.PresentedBasic, ID: "c1", Secret: "s1"}
+			}
+			if field != "" {
+				r.Header.Set("Authorization", field)
+			}
+			h.ServeHTTP(httptest.NewRecorder(), r)
+			if got != want {
+				t.Fatalf("%q: %+v", field, got)
+			}
+		}
+	}
+}
+
 func TestRefusals_RememberWhatTheLogSays(t *testing.T) {
 	from := netip.MustParseAddr("127.0.0.1")
 	fault := errors.New("x")
