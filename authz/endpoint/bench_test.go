@@ -2,6 +2,7 @@ package endpoint
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -54,6 +55,43 @@ func BenchmarkToken(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		send()
+	}
+}
+
+// counting is a Meter that costs next to nothing.
+type counting struct{ n int }
+
+func (c *counting) Answered(Answered) { c.n++ }
+
+// What the other endpoints, and counting, cost beside Tokens.
+func BenchmarkEndpoints(b *testing.B) {
+	for name, path := range map[string]string{"token": tokenPath, "introspect": introspectionPath, "revoke": revocationPath} {
+		for _, metered := range []bool{false, true} {
+			b.Run(fmt.Sprintf("%s/metered=%v", name, metered), func(b *testing.B) {
+				c := testConfig(b)
+				succeeding(&c)
+				if metered {
+					c.Meter = &counting{}
+				}
+				h, err := New(c)
+				if err != nil {
+					b.Fatal(err)
+				}
+				text, body := b0+"&"+b1, &again{}
+				if path != tokenPath {
+					text = b1
+				}
+				r := about(path, text)
+				r.Body = body
+				w := &discarding{http.Header{}}
+				b.ReportAllocs()
+				for b.Loop() {
+					body.Reset(text)
+					clear(w.header)
+					h.ServeHTTP(w, r)
+				}
+			})
+		}
 	}
 }
 

@@ -150,6 +150,9 @@ var unread = map[string]struct {
 	"no media type":          {"POST", "/oauth2/token", nil},
 	"wrong media type":       {"POST", "/oauth2/token", []string{"content-type", "application/json"}},
 	"compressed":             {"POST", "/oauth2/token", []string{"content-type", "application/x-www-form-urlencoded", "content-encoding", "gzip"}},
+	"introspection by PUT":   {"PUT", "/oauth2/introspect", nil},
+	"revocation, no type":    {"POST", "/oauth2/revoke", nil},
+	"a token in the URL":     {"POST", "/oauth2/revoke?token=x", nil},
 	"two authorizations":     {"POST", "/oauth2/token", []string{"authorization", "Basic YTpi", "authorization", "Basic YTpi"}},
 }
 
@@ -184,7 +187,9 @@ func TestHTTP2_TKE12_TooLargeIsNotDrained(t *testing.T) {
 	// Without times that would end the wait for a body that stands still.
 	s := newStack(t, overHTTP2, func(c *settings) { c.server = func(srv *http.Server) { srv.ReadTimeout, srv.WriteTimeout = 0, 0 } })
 	form := []string{"content-type", "application/x-www-form-urlencoded"}
-	for name, path := range map[string]string{"token endpoint": "/oauth2/token", "wrong path": "/token"} {
+	for name, path := range map[string]string{
+		"token endpoint": "/oauth2/token", "introspection": "/oauth2/introspect", "revocation": "/oauth2/revoke", "wrong path": "/token",
+	} {
 		t.Run(name+", declared", func(t *testing.T) {
 			c := s.in(t).h2()
 			stream := c.open("POST", path, append([]string{"content-length", "65537"}, form...)...)
