@@ -28,6 +28,7 @@ type refused struct {
 	challenge string // of WWW-Authenticate: what follows the realm
 	detail    string
 	cause     authz.Cause
+	failure   authz.Cause // behind CauseFailuresLimited
 	client    authz.ClientID
 	counts    bool // a token was tried: too many of these are 429
 	after     time.Duration
@@ -155,6 +156,7 @@ func (t *tcp) refuse(w *reply, r *http.Request, why refused) {
 	if why.counts {
 		if after, ok := t.failures.take(address); !ok {
 			why.status, why.challenge, why.after = http.StatusTooManyRequests, "", after
+			why.failure, why.cause = why.cause, authz.CauseFailuresLimited
 			why.detail = "too many bad access tokens come from this address; try again later"
 		}
 	}
@@ -165,7 +167,7 @@ func (t *tcp) refuse(w *reply, r *http.Request, why refused) {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="marque-admin"`+why.challenge)
 	}
 	t.note(r.Context(), w, why, authz.Refusal{
-		Time: t.Now().UTC(), RequestID: requestID(w), Route: "admin", Cause: why.cause, Client: why.client, Address: address,
+		Time: t.Now().UTC(), RequestID: requestID(w), Route: "admin", Cause: why.cause, Detail: string(why.failure), Client: why.client, Address: address,
 	})
 	problem(w, why.status, why.detail)
 }
@@ -180,6 +182,9 @@ func (t *tcp) note(ctx context.Context, w *reply, why refused, r authz.Refusal) 
 	attrs := []slog.Attr{
 		slog.String("request_id", r.RequestID), slog.String("cause", string(r.Cause)),
 		slog.String("address", r.Address.String()), slog.Int("status", why.status),
+	}
+	if r.Detail != "" {
+		attrs = append(attrs, slog.String("failure", r.Detail))
 	}
 	if r.Client != "" {
 		attrs = append(attrs, slog.String("client_id", loggable(string(r.Client))))

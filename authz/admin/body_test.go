@@ -155,17 +155,59 @@ func TestCursor_RoundTrip(t *testing.T) {
 	}
 }
 
+// fuzzed is the body of an operation, as the gate and the generated code read it.
+type fuzzed struct {
+	pattern string
+	read    func([]byte) (any, error)
+}
+
+func bodyOf[T any](pattern string) fuzzed {
+	return fuzzed{pattern, func(body []byte) (any, error) {
+		var v T
+		err := json.Unmarshal(body, &v)
+		return v, err
+	}}
+}
+
+// bodies lists every body that there is; TestBodies_AreAllFuzzed sees to that.
+var bodies = []fuzzed{
+	bodyOf[api.ClientMetadata]("POST /admin/v1/clients"),
+	bodyOf[api.ClientUpdate]("PUT /admin/v1/clients/{client_id}"),
+	bodyOf[api.SecretOptions]("POST /admin/v1/clients/{client_id}/secrets"),
+	bodyOf[api.SecretRevocation]("POST /admin/v1/clients/{client_id}/secrets/{credential_id}/revoke"),
+	bodyOf[api.ResourceDefinition]("POST /admin/v1/resources"),
+	bodyOf[api.ResourceUpdate]("PUT /admin/v1/resources/{resource}"),
+	bodyOf[api.RotateOptions]("POST /admin/v1/keys/rotate"),
+	bodyOf[api.RevocationRequest]("POST /admin/v1/revocations"),
+	bodyOf[api.TokenRevocation]("POST /admin/v1/tokens/revoke"),
+}
+
+func TestBodies_AreAllFuzzed(t *testing.T) {
+	for pattern, op := range operations() {
+		known := slices.ContainsFunc(bodies, func(b fuzzed) bool { return b.pattern == pattern })
+		if known != (op.body != nil) {
+			t.Errorf("%s: fuzzed is %v", pattern, known)
+		}
+	}
+}
+
 // FuzzBody: whatever the gate lets pass, the generated reader reads as the same value.
 func FuzzBody(f *testing.F) {
-	for _, seed := range []string{
-		`{"client_name":"N"}`, `{"client_name":"N","resources":["a"],"claims":{"x":{"y":[1,null]}},"token_lifetime":60}`,
-		`{"client_name":"N","client_name":"M"}`, `{"CLIENT_NAME":"N"}`, `{"client_name":"\ud83d\ude00"}`, "{}", "[", `{"client_name":"N"}x`,
-		`{"client_name":"N","token_lifetime":-0}`, "{\"client_name\":\"\xff\"}",
-	} {
-		f.Add([]byte(seed))
+	for i := range bodies {
+		for _, seed := range []string{
+			`{"client_name":"N"}`, `{"client_name":"N","resources":["a"],"claims":{"x":{"y":[1,null]}},"token_lifetime":60,"admin":true}`,
+			`{"client_name":"N","client_name":"M"}`, `{"CLIENT_NAME":"N"}`, `{"client_name":"\ud83d\ude00"}`, "{}", "[", `{"client_name":"N"}x`,
+			`{"client_name":"N","token_lifetime":-0}`, "{\"client_name\":\"\xff\"}", `{"compromised":true,"since":"2026-01-02T15:04:05.5+14:00"}`,
+			`{"kind":"all","value":"x","before":"2026-01-02T24:00:00Z"}`, `{"token":"a.b.c"}`, `{"resource":"urn:x","scopes":[],"algorithm":"EdDSA"}`,
+			`{"not_before":"2026-01-02t15:04:05z","client_secret_expires_at":0,"client_secret":"x"}`,
+		} {
+			f.Add(uint(i), []byte(seed))
+		}
 	}
-	s := shapeOf[api.ClientMetadata]("scope", "default_scope")
-	f.Fuzz(func(t *testing.T, body []byte) {
+	shapes := operations()
+	f.Fuzz(func(t *testing.T, which uint, body []byte) {
+		b := bodies[which%uint(len(bodies))]
+		s := shapes[b.pattern].body
 		if wrong := s.check(body); len(wrong) > 0 {
 			for _, w := range wrong {
 				if w.Field == "" && w.Rule == "" || !utf8.ValidString(w.Field) || len(w.Field) > 200 {
@@ -174,8 +216,8 @@ func FuzzBody(f *testing.F) {
 			}
 			return
 		}
-		var read api.ClientMetadata
-		if err := json.Unmarshal(body, &read); err != nil {
+		read, err := b.read(body)
+		if err != nil {
 			t.Fatalf("passed, but is not read: %v", err)
 		}
 		printed, err := json.Marshal(read)
@@ -185,13 +227,16 @@ func FuzzBody(f *testing.F) {
 		if wrong := s.check(printed); len(wrong) > 0 {
 			t.Fatalf("passed, but printed it does not: %v in %s", wrong, printed)
 		}
-		var members map[string]json.RawMessage
-		if err := json.Unmarshal(body, &members); err != nil {
-			t.Fatal(err)
+		var sent, kept map[string]json.RawMessage
+		if json.Unmarshal(body, &sent) != nil || json.Unmarshal(printed, &kept) != nil {
+			t.Fatalf("%s is no object", body)
 		}
-		for name := range members {
+		for name := range sent {
 			if _, known := s.members[name]; !known {
 				t.Errorf("unknown member %q passed", name)
+			}
+			if _, there := kept[name]; !there {
+				t.Errorf("member %q was lost", name)
 			}
 		}
 	})

@@ -34,41 +34,78 @@ func withTokens(t *testing.T) (*server, authz.Secret) {
 	return s, s.register(authz.ClientSpec{ID: "acme", Name: "Acme", Scopes: []string{"orders:read"}, DefaultScopes: []string{"orders:read"}, Resources: []string{fulfilment}})
 }
 
-// RVK-19: by token identifier, client, credential, key, resource and all, "issued before T".
+// RVK-19: by token identifier, client, credential, key, resource and all, "issued before T". Of three
+// tokens, each kind withdraws exactly those that it names.
 func TestRVK19_CreateRevocation(t *testing.T) {
-	s, _ := withTokens(t)
-	credential := s.secrets("acme")[0].CredentialID
-	kid := s.ring.List()[0].KeyID
-	before := s.now().Add(-time.Minute).UTC().Truncate(time.Second)
-	for kind, value := range map[string]string{"jti": "some-jti", "client": "acme", "credential": credential, "kid": kid, "resource": fulfilment, "all": ""} {
-		body := map[string]any{"kind": kind}
-		if value != "" {
-			body["value"] = value
-		}
-		if kind != "jti" {
-			body["before"] = before.Format(time.RFC3339)
-		}
-		a := s.do("POST", "/admin/v1/revocations", body, header{"X-Marque-Reason": "trial"}).want(200)
-		var got revocationBody
-		a.decode(&got)
-		if got.Kind != kind || got.Value != value || got.Actor != "uid:"+ownUID() || got.Reason != "trial" || got.CreatedAt.IsZero() || got.Until == nil {
-			t.Errorf("%s: %+v", kind, got)
-		}
-		if kind != "jti" && (got.Before == nil || !got.Before.Equal(before)) {
-			t.Errorf("%s: before %v, want %v", kind, got.Before, before)
-		}
-		s.wantLine(a, "INFO", "POST /admin/v1/revocations", kind+":"+value)
-		if e := s.lastEntry("revocation.create"); e.Target != kind+":"+value || e.Reason != "trial" {
-			t.Errorf("%s: audit %+v", kind, e)
-		}
+	const other = "https://other.example"
+	for kind, want := range map[string][3]bool{ // which stay active: acme by its first secret, by its second, beta
+		"jti": {false, true, true}, "client": {false, false, true}, "credential": {false, true, true},
+		"kid": {false, false, true}, "resource": {false, false, true}, "all": {false, false, false},
+	} {
+		t.Run(kind, func(t *testing.T) {
+			s, first := withTokens(t)
+			s.do("POST", "/admin/v1/resources", map[string]any{"resource": other, "algorithm": "Ed25519"}).want(201)
+			beta := s.register(authz.ClientSpec{ID: "beta", Name: "B", Resources: []string{other}})
+			second := authz.Secret(s.do("POST", "/admin/v1/clients/acme/secrets", nil).want(201).object()["client_secret"].(string))
+			tokens := [3]string{s.issue("acme", first), s.issue("acme", second), s.issue("beta", beta)}
+			before := s.now().Add(time.Second).UTC().Truncate(time.Second) // tokens of that very second are meant, too
+			s.sleep(3 * time.Second)
+			var header struct{ KID string }
+			var claims struct{ JTI string }
+			decodeSegment(t, strings.Split(tokens[0], ".")[0], &header)
+			decodeSegment(t, strings.Split(tokens[0], ".")[1], &claims)
+			value := map[string]string{
+				"jti": claims.JTI, "client": "acme", "credential": s.secrets("acme")[0].CredentialID, "kid": header.KID, "resource": fulfilment,
+			}[kind]
+			body := map[string]any{"kind": kind}
+			if value != "" {
+				body["value"] = value
+			}
+			if kind != "jti" {
+				body["before"] = before.Format(time.RFC3339)
+			}
+			a := s.do("POST", "/admin/v1/revocations", body, map[string]string{"X-Marque-Reason": "trial"}).want(200)
+			got := [3]bool{s.active(tokens[0], "acme", first), s.active(tokens[1], "acme", first), s.active(tokens[2], "beta", beta)}
+			if got != want {
+				t.Errorf("active: %v, want %v", got, want)
+			}
+			if again := s.issue("acme", first); !s.active(again, "acme", first) {
+				t.Error("a token issued after T is void")
+			}
+			s.wantRevocation(a, kind, value, before)
+		})
 	}
-	if n := len(s.revocations()); n != 6 {
-		t.Errorf("%d revocations are listed", n)
-	}
+}
+
+// wantRevocation checks what an answer, the log and the audit log say of a revocation.
+func (s *server) wantRevocation(a answer, kind, value string, before time.Time) {
+	s.t.Helper()
 	var got revocationBody
-	s.do("POST", "/admin/v1/revocations", `{"kind":"client","value":"acme"}`).want(200).decode(&got) // now, and no weaker than before
-	if got.Before == nil || got.Before.Before(s.now().Add(-2*time.Second)) {
-		t.Errorf("before %v", got.Before)
+	a.decode(&got)
+	if got.Kind != kind || got.Value != value || got.Actor != "uid:"+ownUID() || got.Reason != "trial" || got.CreatedAt.IsZero() || got.Until == nil {
+		s.t.Errorf("%+v", got)
+	}
+	if kind != "jti" && (got.Before == nil || !got.Before.Equal(before)) {
+		s.t.Errorf("before %v, want %v", got.Before, before)
+	}
+	s.wantLine(a, "INFO", "POST /admin/v1/revocations", kind+":"+value)
+	if e := s.lastEntry("revocation.create"); e.Target != kind+":"+value || e.Reason != "trial" {
+		s.t.Errorf("audit %+v", e)
+	}
+	if list := s.revocations(); len(list) != 1 {
+		s.t.Errorf("%d revocations are listed", len(list))
+	}
+}
+
+// A revocation is never made weaker by another one.
+func TestCreateRevocation_Merges(t *testing.T) {
+	s, _ := withTokens(t)
+	early := s.now().Add(-time.Minute).UTC().Format(time.RFC3339)
+	var now, again revocationBody
+	s.do("POST", "/admin/v1/revocations", `{"kind":"client","value":"acme"}`).want(200).decode(&now)
+	s.do("POST", "/admin/v1/revocations", `{"kind":"client","value":"acme","before":"`+early+`"}`).want(200).decode(&again)
+	if now.Before == nil || now.Before.Before(s.now().Add(-2*time.Second)) || again.Before == nil || !again.Before.Equal(*now.Before) {
+		t.Errorf("before %v, then %v", now.Before, again.Before)
 	}
 }
 
@@ -199,29 +236,39 @@ func TestRevokeToken_FaultThatRepeatsIt(t *testing.T) {
 	}
 }
 
-// EVT-03: a compromised secret takes with it what it obtained, since it was compromised.
+// EVT-03: a compromised secret takes with it what it obtained since it was compromised, and nothing that
+// another secret did. One that is revoked in the ordinary way takes nothing.
 func TestEVT03_RevokeCompromisedSecret(t *testing.T) {
-	s := startWithClient(t)
+	s, first := withTokens(t)
+	second := authz.Secret(s.do("POST", "/admin/v1/clients/acme/secrets", nil).want(201).object()["client_secret"].(string))
+	early := s.issue("acme", first)
+	s.sleep(10 * time.Second)
+	since := s.now().UTC().Truncate(time.Second)
+	late, others := s.issue("acme", first), s.issue("acme", second)
+	check := func(earlyIs, lateIs bool) {
+		t.Helper()
+		got := [3]bool{s.active(early, "acme", second), s.active(late, "acme", second), s.active(others, "acme", second)}
+		if got != [3]bool{earlyIs, lateIs, true} {
+			t.Errorf("active: %v, want %v %v true", got, earlyIs, lateIs)
+		}
+	}
 	id := s.secrets("acme")[0].CredentialID
 	path := "/admin/v1/clients/acme/secrets/" + id + "/revoke"
 	s.do("POST", path, `{"since":"2026-01-01T00:00:00Z"}`).wantFields("since")
 	s.do("POST", path, map[string]any{"compromised": true, "since": s.now().Add(time.Hour)}).wantFields("since")
 	s.do("POST", path, `{"compromised":"yes","since":1,"x":1}`).wantFields("compromised", "since", "x")
 	s.do("POST", path, `{"compromised":false}`).want(200)
-	if list := s.revocations(); len(list) != 0 {
-		t.Errorf("revoked %+v", list)
-	}
-	since := s.now().Add(-time.Hour).UTC().Truncate(time.Second)
+	check(true, true)
 	s.do("POST", path, map[string]any{"compromised": true, "since": since}).want(200) // learnt afterwards
+	check(true, false)
 	list := s.revocations()
 	if len(list) != 1 || list[0].Kind != "credential" || list[0].Value != id || list[0].Since == nil || !list[0].Since.Equal(since) || list[0].Before != nil || list[0].Until != nil {
 		t.Errorf("revoked %+v", list)
 	}
 	s.do("POST", path, `{"compromised":true}`).want(200)
-	if list := s.revocations(); len(list) != 1 || list[0].Since != nil {
-		t.Errorf("revoked %+v", list)
-	}
+	check(false, false)
 	s.do("POST", path, nil).want(200)
+	check(false, false)
 }
 
 func TestKeys_PlanAndRevoke(t *testing.T) {

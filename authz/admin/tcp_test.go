@@ -272,6 +272,9 @@ func TestTCP_FailuresAreLimited(t *testing.T) {
 	if first.Cause != "signature" || first.Route != "admin" || first.RequestID == "" || first.Address != netip.MustParseAddr("192.0.2.1") || !first.Time.Equal(at.Add(-20*time.Second)) {
 		t.Errorf("told %+v", first)
 	}
+	if limited := told[3]; limited.Cause != authz.CauseFailuresLimited || limited.Detail != "signature" {
+		t.Errorf("told %+v", limited)
+	}
 	if len(told) != 19 {
 		t.Errorf("told of %d refusals", len(told))
 	}

@@ -191,13 +191,24 @@ func TestUpdateResource(t *testing.T) {
 
 // EVT-06: with revoke_tokens the change and the revocation are one.
 func TestEVT06_UpdateAndRevoke(t *testing.T) {
-	s := startWithBoth(t)
+	s, secret := withTokens(t)
+	other := s.register(authz.ClientSpec{ID: "other", Name: "O", Scopes: []string{"orders:read"}, DefaultScopes: []string{"orders:read"}, Resources: []string{fulfilment}})
+	acmes, others := s.issue("acme", secret), s.issue("other", other)
 	s.do("PUT", "/admin/v1/clients/acme?revoke_tokens=false", `{"client_name":"A"}`, ifMatch("*")).want(200)
-	if list := s.revocations(); len(list) != 0 {
+	if list := s.revocations(); len(list) != 0 || !s.active(acmes, "acme", secret) {
 		t.Errorf("revoked %v", list)
 	}
 	s.do("PUT", "/admin/v1/clients/acme?revoke_tokens=true", `{"client_name":"B"}`, ifMatch("*")).want(200)
-	s.do("PUT", fulfilmentPath+"?revoke_tokens=true", map[string]any{"token_lifetime": 60}, ifMatch("*")).want(200)
+	if s.active(acmes, "acme", secret) || !s.active(others, "other", other) {
+		t.Error("not exactly the tokens of the client are void")
+	}
+	s.do("PUT", fulfilmentPath+"?revoke_tokens=true", map[string]any{"token_lifetime": 60, "scopes": []string{"orders:read"}}, ifMatch("*")).want(200)
+	if s.active(others, "other", other) {
+		t.Error("a token for the resource is not void")
+	}
+	if again := s.issue("other", other); !s.active(again, "other", other) {
+		t.Error("a token issued afterwards is void")
+	}
 	list := s.revocations()
 	if len(list) != 2 || list[0].Kind != "client" || list[0].Value != "acme" || list[1].Kind != "resource" || list[1].Value != fulfilment {
 		t.Errorf("revoked %+v", list)

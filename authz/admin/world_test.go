@@ -176,6 +176,16 @@ func (w *world) issue(id authz.ClientID, secret authz.Secret, resources ...strin
 	return issued.AccessToken
 }
 
+// active reports whether a token is, as its owner is told.
+func (w *world) active(compact string, id authz.ClientID, secret authz.Secret) bool {
+	w.t.Helper()
+	in, err := w.tokens.Introspect(w.t.Context(), authz.IntrospectRequest{
+		Token: compact, Client: authz.Presented{Method: authz.PresentedBasic, ID: id, Secret: secret},
+	})
+	w.must(err)
+	return in.Active
+}
+
 // issueScope returns an access token with a scope for a resource.
 func (w *world) issueScope(id authz.ClientID, secret authz.Secret, scope, resource string) string {
 	w.t.Helper()
