@@ -175,7 +175,7 @@ func legalEnd(from RingRecord, i int, to RingRecord, j int, now time.Time) error
 	if b.Sealed == "" && a.Sealed != "" && !b.expired(now) {
 		return illegal(a, "would lose its private part while published")
 	}
-	if a.WithdrawAt.Equal(b.WithdrawAt) {
+	if a.WithdrawAt.Equal(b.WithdrawAt) && (b.WithdrawAt.IsZero() || a.Windows.RetireAfter == b.Windows.RetireAfter) {
 		return nil
 	}
 	switch state := from.state(i, now); {

@@ -62,6 +62,7 @@ func TestROT01_IllegalStepsAreRefusedBeforeTheyAreStored(t *testing.T) {
 		"ROT-03 withdraw active at once": {func(r *RingRecord) { r.Keys[active].WithdrawAt = now }, false},
 		"ROT-03 retiring sooner":         {func(r *RingRecord) { r.Keys[retiring].WithdrawAt = now.Add(59 * time.Minute) }, false},
 		"ROT-03 retiring later":          {func(r *RingRecord) { r.Keys[retiring].WithdrawAt = now.Add(2 * time.Hour) }, true},
+		"ROT-03 window longer, end not":  {func(r *RingRecord) { r.Keys[retiring].Windows.RetireAfter += 7 * time.Hour }, false},
 		"ROT-03 retiring for ever":       {func(r *RingRecord) { r.Keys[retiring].WithdrawAt = time.Time{} }, false},
 		"ROT-04 retiring signs again":    {func(r *RingRecord) { r.Keys[retiring].SignFrom = now }, false},
 		"ROT-04 active starts later":     {func(r *RingRecord) { r.Keys[active].SignFrom = now.Add(time.Hour) }, false},

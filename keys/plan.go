@@ -57,11 +57,11 @@ func (r RingRecord) publishFirst(k Key, now time.Time, w Windows, wait time.Dura
 func (r RingRecord) promote(next int, now time.Time, w Windows) *step {
 	n := r.clone()
 	k := &n.Keys[next]
-	k.Windows = k.Windows.longest(w)
+	k.lengthen(w)
 	lead := k.Windows.PublishLead
 	old := n.signing(now)
 	if old >= 0 {
-		n.Keys[old].Windows = n.Keys[old].Windows.longest(w)
+		n.Keys[old].lengthen(w)
 		// What the predecessor was stamped with was in force when this key was published, and
 		// documents fetched just before that may still be in caches for as long as it allowed.
 		lead = max(lead, n.Keys[old].Windows.PublishLead)
@@ -135,10 +135,7 @@ func (r RingRecord) lengthen(now time.Time, w Windows) *step {
 		if k.withdrawn(now) || grown == k.Windows {
 			continue
 		}
-		if !k.WithdrawAt.IsZero() {
-			k.WithdrawAt = k.WithdrawAt.Add(grown.RetireAfter - k.Windows.RetireAfter)
-		}
-		k.Windows = grown
+		k.lengthen(grown)
 		changed = true
 	}
 	if !changed {
@@ -148,6 +145,16 @@ func (r RingRecord) lengthen(now time.Time, w Windows) *step {
 		ring: n, action: ActionLengthen, target: string(r.Algorithm),
 		reason: fmt.Sprintf("settings: publish lead %s, retire after %s", w.PublishLead, w.RetireAfter),
 	}
+}
+
+// lengthen gives k the longer of its windows and w, and moves its withdrawal, if that is stamped,
+// accordingly.
+func (k *Key) lengthen(w Windows) {
+	grown := k.Windows.longest(w)
+	if !k.WithdrawAt.IsZero() {
+		k.WithdrawAt = k.WithdrawAt.Add(grown.RetireAfter - k.Windows.RetireAfter)
+	}
+	k.Windows = grown
 }
 
 // pruned returns r without the oldest of the buried keys that are too many.

@@ -82,7 +82,7 @@ func (r *Ring) revocation(rec RingRecord, kid string, now time.Time) (*step, err
 		k.SignFrom = latest(floor(now), rec.Keys[i].SignFrom, n.lastRevoked())
 		// Documents that were handed out under the windows of the revoked key are still in caches: whoever
 		// rotates next has to wait for them.
-		k.Windows = k.Windows.longest(r.windows).longest(rec.Keys[i].Windows)
+		k.lengthen(r.windows.longest(rec.Keys[i].Windows))
 	}
 	return &step{ring: n, action: ActionRevoke, target: kid}, nil
 }

@@ -417,6 +417,31 @@ func TestROT02_ROT07_ARotationAfterAnEmergencyWaitsForOldDocuments(t *testing.T)
 	}
 }
 
+// A node whose clock is ahead has rotated twice: the key that takes over has its own end stamped already,
+// and that has to grow with the windows that it inherits.
+func TestROT03_ROT07_AnInheritedWindowMovesAStampedEnd(t *testing.T) {
+	w := newWorld(t)
+	rec := aging(start)
+	rec.Keys[active].Windows.RetireAfter = 5 * time.Hour
+	rec.Keys[next].SignFrom = start.Add(time.Second)
+	rec.Keys[active].WithdrawAt = start.Add(time.Second + 5*time.Hour)
+	third := newborn(start)
+	third.SignFrom = start.Add(time.Hour)
+	rec.Keys[next].WithdrawAt = start.Add(3 * time.Hour)
+	rec.Keys = append(rec.Keys, third)
+	s, err := w.revocation(rec, "active", start)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := legal(rec, s.ring, start); err != nil {
+		t.Error(err)
+	}
+	k := s.ring.Keys[next]
+	if want := start.Add(6 * time.Hour); !k.SignFrom.Equal(start) || !k.WithdrawAt.Equal(want) {
+		t.Errorf("the successor signs from %s and leaves at %s, want %s and %s", k.SignFrom, k.WithdrawAt, start, want)
+	}
+}
+
 // An admin who rotates and one who revokes the key that is to take over mean one change between them.
 func TestRotateReportsWhoSignsWhenAnotherNodeRevokedTheKeyMeanwhile(t *testing.T) {
 	w := newWorld(t)
