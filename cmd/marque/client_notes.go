@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/marque-auth/marque/authz/admin/client"
+	"github.com/marque-auth/marque/configs"
 )
 
 // firstRequest says what a token request of a new client must hold beyond its credentials, so that
@@ -13,6 +14,9 @@ import (
 // that is not known.
 func (a *app) firstRequest(c *client.RegisteredClient, defined map[string][]string) {
 	switch {
+	case len(c.Resources) == 0 && c.Admin:
+		a.note("This client manages the server: marque … --admin URL --issuer URL --client-id %s, with its secret in $%s or from a file.", c.ClientID, configs.VariableClientSecret)
+		return
 	case len(c.Resources) == 0:
 		a.note("This client has no --resource, so it gets no tokens.")
 		return

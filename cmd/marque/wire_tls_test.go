@@ -85,3 +85,25 @@ func certificate(t *testing.T, dir string) *x509.CertPool {
 	pool.AddCert(parsed)
 	return pool
 }
+
+// TestTLSOnTheAdminListener: where tokens for the management API arrive, nothing passes in the clear.
+func TestTLSOnTheAdminListener(t *testing.T) {
+	c := devConfig(t)
+	dir := t.TempDir()
+	pool := certificate(t, dir)
+	c.TLS.CertFile, c.TLS.KeyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	s := startTest(t, c, options{})
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}
+	defer transport.CloseIdleConnections()
+	https := &http.Client{Transport: transport}
+	if got := status(t, https, "https://"+s.AdminAddress()+"/admin/v1/clients"); got != http.StatusUnauthorized {
+		t.Errorf("without a token: %d", got)
+	}
+	if got := status(t, https, "https://"+s.AdminAddress()+"/metrics"); got != http.StatusOK {
+		t.Errorf("metrics from this machine: %d", got)
+	}
+	defer http.DefaultClient.CloseIdleConnections()
+	if got := status(t, http.DefaultClient, "http://"+s.AdminAddress()+"/metrics"); got != http.StatusBadRequest {
+		t.Errorf("plain http: %d", got)
+	}
+}

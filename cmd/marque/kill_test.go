@@ -1,0 +1,440 @@
+//go:build linux || darwin
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/marque-auth/marque/authz/admin/client"
+)
+
+// killsEnv says how often TestKill9OfServe kills; defaultKills otherwise.
+const (
+	killsEnv     = "SERVE_KILLS"
+	defaultKills = 50
+)
+
+// lab is an installation whose server is started and killed again and again, and what it has said.
+type lab struct {
+	dir, data, listen string
+	secret            string // of the client lab
+
+	mu           sync.Mutex
+	written      map[string]bool   // by name: asked for
+	acknowledged map[string]bool   // answered 200, 201
+	tokens       map[string]string // the token behind a name that is one's revocation
+	acks         int               // in this life
+}
+
+// TestKill9OfServe kills the real server in the middle of a stream of changes over its API: clients that
+// are made, changed and deleted, revocations by an admin and by a client. What it has acknowledged is
+// there at its next start, with its audit entry.
+func TestKill9OfServe(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts and kills processes")
+	}
+	kills := defaultKills
+	if n, err := strconv.Atoi(os.Getenv(killsEnv)); err == nil {
+		kills = n
+	}
+	l := newLab(t)
+	begun := time.Now()
+	found, lost := 0, 0
+	for life := range kills {
+		server := l.start(t)
+		if life == 0 {
+			l.register(t)
+		}
+		if life > 0 {
+			found, lost = l.count(t, fmt.Sprintf("life%d-", life-1), found, lost)
+		}
+		l.writeUntilKilled(t, server, fmt.Sprintf("life%d-", life), 1+(life*7)%23)
+	}
+	server := l.start(t)
+	found, lost = l.count(t, fmt.Sprintf("life%d-", kills-1), found, lost)
+	l.examine(t)
+	if again, gone := l.count(t, "life", 0, 0); again != found || gone != 0 {
+		t.Errorf("at the end %d writes are found and %d lost; before, %d were found", again, gone, found)
+	}
+	l.end(t, server)
+	t.Logf("%d kills in %v: written %d, acknowledged %d, found %d, lost %d",
+		kills, time.Since(begun).Round(time.Millisecond), len(l.written), len(l.acknowledged), found, lost)
+	if lost != 0 {
+		t.Errorf("%d acknowledged writes are lost", lost)
+	}
+	if len(l.acknowledged) < kills {
+		t.Errorf("only %d writes were acknowledged: this test kills an idle server", len(l.acknowledged))
+	}
+}
+
+func newLab(t *testing.T) *lab {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "mk")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	ports, err := freePorts(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &lab{
+		dir: dir, data: filepath.Join(dir, "d"), listen: ports[0],
+		written: map[string]bool{}, acknowledged: map[string]bool{}, tokens: map[string]string{},
+	}
+	if out, err := l.marque(t, "init", "--data", l.data, "--issuer", "http://"+l.listen, "--kek-file", filepath.Join(dir, "kek"), "--insecure-http").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return l
+}
+
+func (l *lab) marque(t *testing.T, args ...string) *exec.Cmd {
+	c := exec.CommandContext(t.Context(), "marque", args...)
+	c.Env = append(os.Environ(), "HOME="+l.dir)
+	return c
+}
+
+// start starts the server and returns once it is ready.
+func (l *lab) start(t *testing.T) *exec.Cmd {
+	t.Helper()
+	server := l.marque(t, "serve", "--data", l.data, "--kek-file", filepath.Join(l.dir, "kek"), "--insecure-http", "--listen", l.listen, "--admin-listen", "")
+	log := &logBuffer{}
+	server.Stderr = log
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+l.listen+"/readyz", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if resp, err := http.DefaultClient.Do(r); err == nil {
+			resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return server
+			}
+		}
+		select {
+		case <-ctx.Done():
+			_ = server.Process.Kill()
+			t.Fatalf("the server does not start again: %v\n%s", server.Wait(), log)
+		case <-tick.C:
+		}
+	}
+}
+
+// end stops the server as an operator would.
+func (l *lab) end(t *testing.T, server *exec.Cmd) {
+	t.Helper()
+	http.DefaultClient.CloseIdleConnections()
+	if err := server.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Wait(); err != nil {
+		t.Errorf("the server ended with %v", err)
+	}
+}
+
+// api is a client that asks once: what it is told is what the server said.
+func (l *lab) api(t *testing.T) *client.ClientWithResponses {
+	t.Helper()
+	api, err := client.NewUnix(filepath.Join(l.data, socketName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return api
+}
+
+// register makes the client whose tokens are revoked.
+func (l *lab) register(t *testing.T) {
+	t.Helper()
+	api := l.api(t)
+	if r, err := api.CreateResourceWithResponse(t.Context(), nil, client.ResourceDefinition{Resource: "https://a.example", Scopes: &[]string{"read"}}); err != nil || r.JSON201 == nil {
+		t.Fatalf("%v, %s", err, r.Body)
+	}
+	r, err := api.CreateClientWithResponse(t.Context(), nil, client.ClientMetadata{
+		ClientID: new("lab"), ClientName: "Lab", Scope: new("read"), DefaultScope: new("read"), Resources: &[]string{"https://a.example"},
+	})
+	if err != nil || r.JSON201 == nil {
+		t.Fatalf("%v, %s", err, r.Body)
+	}
+	l.secret = *r.JSON201.ClientSecret
+}
+
+// begin notes that something is asked for, acknowledge that the server said it was done.
+func (l *lab) begin(name string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.written[name] = true
+}
+
+func (l *lab) acknowledge(name string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.acknowledged[name] = true
+	l.acks++
+}
+
+func (l *lab) acked() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.acks
+}
+
+// writeUntilKilled lets writers write until the server has acknowledged that much, and kills it.
+func (l *lab) writeUntilKilled(t *testing.T, server *exec.Cmd, prefix string, acks int) {
+	t.Helper()
+	l.acks = 0
+	var writers sync.WaitGroup
+	for i, write := range []func(*testing.T, string) error{l.makeAndChange, l.makeAndDelete, l.revokeJTI, l.revokeToken} {
+		writers.Go(func() {
+			for n := 0; ; n++ {
+				if err := write(t, fmt.Sprintf("%sw%d-%d", prefix, i, n)); err != nil {
+					return // killed
+				}
+			}
+		})
+	}
+	waitFor(t, func() bool { time.Sleep(200 * time.Microsecond); return l.acked() >= acks })
+	if err := server.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = server.Wait()
+	if code := server.ProcessState.ExitCode(); code != -1 {
+		t.Fatalf("the server ended by itself, with %d", code)
+	}
+	writers.Wait()
+	http.DefaultClient.CloseIdleConnections()
+}
+
+var errNotDone = errors.New("not done")
+
+// done notes the answer to a change. Anything but success is the kill.
+func (l *lab) done(name string, status int, err error) error {
+	if err == nil && status/100 == 2 {
+		l.acknowledge(name)
+		return nil
+	}
+	return errors.Join(errNotDone, err)
+}
+
+func (l *lab) create(t *testing.T, id string) error {
+	l.begin("client.create " + id)
+	r, err := l.api(t).CreateClientWithResponse(context.Background(), nil, client.ClientMetadata{ClientID: &id, ClientName: "made", Resources: &[]string{"https://a.example"}})
+	return l.done("client.create "+id, statusOf(r, err), err)
+}
+
+func (l *lab) makeAndChange(t *testing.T, id string) error {
+	if err := l.create(t, id); err != nil {
+		return err
+	}
+	l.begin("client.update " + id)
+	r, err := l.api(t).UpdateClientWithResponse(context.Background(), id, &client.UpdateClientParams{IfMatch: "*"},
+		client.ClientUpdate{ClientName: "changed", Resources: &[]string{"https://a.example"}})
+	return l.done("client.update "+id, statusOf(r, err), err)
+}
+
+func (l *lab) makeAndDelete(t *testing.T, id string) error {
+	if err := l.create(t, id); err != nil {
+		return err
+	}
+	l.begin("client.delete " + id)
+	r, err := l.api(t).DeleteClientWithResponse(context.Background(), id, &client.DeleteClientParams{IfMatch: "*"})
+	return l.done("client.delete "+id, statusOf(r, err), err)
+}
+
+func (l *lab) revokeJTI(t *testing.T, jti string) error {
+	l.begin("revocation.create jti:" + jti)
+	r, err := l.api(t).CreateRevocationWithResponse(context.Background(), nil, client.RevocationRequest{Kind: client.RevocationKindJti, Value: &jti})
+	return l.done("revocation.create jti:"+jti, statusOf(r, err), err)
+}
+
+// revokeToken gets a token and revokes it as the client that it was issued to.
+func (l *lab) revokeToken(_ *testing.T, name string) error {
+	form := url.Values{"grant_type": {"client_credentials"}, "client_id": {"lab"}, "client_secret": {l.secret}}
+	var got issued
+	if err := l.form("/oauth2/token", form, &got); err != nil || got.AccessToken == "" {
+		return errors.Join(errNotDone, err)
+	}
+	name = "token " + name
+	l.mu.Lock()
+	l.tokens[name] = got.AccessToken
+	l.mu.Unlock()
+	l.begin(name)
+	form.Del("grant_type")
+	form.Set("token", got.AccessToken)
+	if err := l.form("/oauth2/revoke", form, nil); err != nil {
+		return err
+	}
+	l.acknowledge(name)
+	return nil
+}
+
+// form posts a form to the public listener and reads the answer, which must be 200.
+func (l *lab) form(path string, form url.Values, into any) error {
+	r, err := http.PostForm("http://"+l.listen+path, form)
+	if err != nil {
+		return err
+	}
+	defer r.Body.Close()
+	if r.StatusCode != http.StatusOK {
+		return fmt.Errorf("%w: %s", errNotDone, r.Status)
+	}
+	if into == nil {
+		return nil
+	}
+	return json.NewDecoder(r.Body).Decode(into)
+}
+
+func statusOf(r interface{ StatusCode() int }, err error) int {
+	if err != nil {
+		return 0
+	}
+	return r.StatusCode()
+}
+
+// count looks for every write of which the name has the prefix: each one is there whole, with one audit
+// entry, or not at all, and it is there if it was acknowledged.
+func (l *lab) count(t *testing.T, prefix string, found, lost int) (int, int) {
+	t.Helper()
+	audited, present := l.audited(t), l.present(t)
+	for name := range l.written {
+		action, target, _ := strings.Cut(name, " ")
+		if !strings.HasPrefix(strings.TrimPrefix(target, "jti:"), prefix) {
+			continue
+		}
+		there := present(action, target)
+		if entries := audited[l.entry(t, name)]; (entries == 1) != there || entries > 1 {
+			t.Errorf("%s: there %v, with %d audit entries", name, there, entries)
+		}
+		if there {
+			found++
+		} else if l.acknowledged[name] {
+			lost++
+			t.Errorf("%s was acknowledged and is lost", name)
+		}
+	}
+	return found, lost
+}
+
+// entry names the audit entry of a write.
+func (l *lab) entry(t *testing.T, name string) string {
+	t.Helper()
+	if compact, ok := l.tokens[name]; ok {
+		return "revocation.create jti:" + jtiOf(t, compact)
+	}
+	return name
+}
+
+// audited counts audit entries by action and target.
+func (l *lab) audited(t *testing.T) map[string]int {
+	t.Helper()
+	n := map[string]int{}
+	api := l.api(t)
+	all, err := pages(func(cursor *string) ([]client.AuditEntry, *string, error) {
+		r, err := api.ListAuditWithResponse(t.Context(), &client.ListAuditParams{Cursor: cursor, Limit: new(1000)})
+		if err != nil || r.JSON200 == nil {
+			return nil, nil, errors.Join(errNotDone, err)
+		}
+		return r.JSON200.Entries, r.JSON200.Next, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range all {
+		n[e.Action+" "+e.Target]++
+	}
+	return n
+}
+
+// present returns what says whether a write has its effect. A client that was deleted was made and
+// changed before.
+func (l *lab) present(t *testing.T) func(action, target string) bool {
+	t.Helper()
+	api := l.api(t)
+	clients := map[string]string{}
+	all, err := pages(func(cursor *string) ([]client.RegisteredClient, *string, error) {
+		r, err := api.ListClientsWithResponse(t.Context(), &client.ListClientsParams{Cursor: cursor, Limit: new(1000)})
+		if err != nil || r.JSON200 == nil {
+			return nil, nil, errors.Join(errNotDone, err)
+		}
+		return r.JSON200.Clients, r.JSON200.Next, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range all {
+		clients[c.ClientID] = c.ClientName
+	}
+	revoked := map[string]bool{}
+	list, err := pages(func(cursor *string) ([]client.Revocation, *string, error) {
+		r, err := api.ListRevocationsWithResponse(t.Context(), &client.ListRevocationsParams{Cursor: cursor, Limit: new(1000)})
+		if err != nil || r.JSON200 == nil {
+			return nil, nil, errors.Join(errNotDone, err)
+		}
+		return r.JSON200.Revocations, r.JSON200.Next, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range list {
+		revoked[string(r.Kind)+":"+text(r.Value)] = true
+	}
+	return func(action, target string) bool {
+		name, exists := clients[target]
+		switch action {
+		case "client.create":
+			return exists || revoked["client:"+target]
+		case "client.update":
+			return name == "changed"
+		case "client.delete":
+			return !exists && revoked["client:"+target]
+		case "token":
+			return revoked["jti:"+jtiOf(t, l.tokens["token "+target])]
+		}
+		return revoked[target]
+	}
+}
+
+// examine asks the server itself: no record is damaged, and the tokens that it let be revoked are void.
+func (l *lab) examine(t *testing.T) {
+	t.Helper()
+	r, err := l.api(t).DoctorWithResponse(t.Context())
+	if err != nil || r.JSON200 == nil {
+		t.Fatalf("doctor: %v", err)
+	}
+	for _, f := range r.JSON200.Findings {
+		if f.Level == client.FindingLevelError {
+			t.Errorf("doctor: %s %s: %s", f.Check, text(f.Subject), text(f.Message))
+		}
+	}
+	for name, compact := range l.tokens {
+		form := url.Values{"client_id": {"lab"}, "client_secret": {l.secret}, "token": {compact}}
+		var answer struct {
+			Active bool `json:"active"`
+		}
+		if err := l.form("/oauth2/introspect", form, &answer); err != nil {
+			t.Fatal(err)
+		}
+		if answer.Active && l.acknowledged[name] {
+			t.Errorf("%s: its revocation was acknowledged, and it is active", name)
+		}
+	}
+}
