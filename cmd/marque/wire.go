@@ -262,6 +262,7 @@ func (s *server) publicHandler() (http.Handler, error) {
 		Log:                      s.log,
 		Refusals:                 s.refusals,
 		Meter:                    s.metrics,
+		Now:                      s.now,
 		Ready:                    s.ready,
 		TrustedProxies:           proxies,
 		SigningAlgorithms:        signingAlgorithms(s.config.Keys.Ed25519Name),
