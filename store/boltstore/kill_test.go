@@ -149,7 +149,7 @@ func TestKill9(t *testing.T) {
 	lost := 0
 	for round := range killRounds {
 		// Each round is killed elsewhere; the first early, while its first writes are under way.
-		k.runAndKill(path, round, 1+round*67%331)
+		k.runAndKill(path, round, 1+round*37%97)
 
 		db, err := OpenDB(Config{Path: path, Namespace: "test"})
 		if err != nil {
