@@ -168,6 +168,11 @@ func (d *doctor) lookAtIssuer(ctx context.Context) {
 		return
 	}
 	d.ok(check, d.issuer, "serves its own metadata")
+	// What answers there may be somebody else, and must not choose what this server asks for next.
+	if u, err := url.Parse(served.JWKSURI); err != nil || u.Scheme != served.from.Scheme || u.Host != served.from.Host {
+		d.error(check, d.issuer, "let the issuer's host and path lead to this server, unchanged", "its metadata names keys on another host: %q", served.JWKSURI)
+		return
+	}
 	d.lookAtServedKeys(ctx, served.JWKSURI)
 }
 
