@@ -122,8 +122,8 @@ func TestRVK12_ARevocationHoldsAtOnce(t *testing.T) {
 	}
 }
 
-// TestEVT01_EVT10_RevocationsOutliveARestart: the index is whole before anything listens.
-func TestEVT01_EVT10_RevocationsOutliveARestart(t *testing.T) {
+// TestEVT10_RevocationsOutliveARestart: the index is whole before anything listens.
+func TestEVT10_RevocationsOutliveARestart(t *testing.T) {
 	c := devConfig(t)
 	c.Issuer = "http://127.0.0.1:1"
 	s := startTest(t, c, options{})
