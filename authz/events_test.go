@@ -1,6 +1,8 @@
 package authz
 
 import (
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -199,6 +201,102 @@ func TestEVT09_TokensThatWereDatedAheadAreCovered(t *testing.T) {
 			mustDo(t)(s.registry.Revoke(t.Context(), admin, RevocationSpec{Subject: subjects[i%len(subjects)]}))
 			s.wantInactive(t, s.first, got.AccessToken, CauseTokenRevoked)
 		}
+	}
+}
+
+// The clock is set back by less than what anybody tolerates: tokens of the time that is to come again are
+// good now, and so they are withdrawn with the others, for good.
+func TestEVT10_AfterTheClockWasSetBack(t *testing.T) {
+	for _, back := range []time.Duration{time.Second, 3 * time.Second, 30 * time.Second, token.MaxAhead} {
+		s := at(t, 300*time.Millisecond)
+		s.advance(time.Minute)
+		s.server.ConfirmedAt(s.now())
+		old := s.issue(t, s.partner, "").AccessToken
+		s.advance(-back)
+		s.wantActive(t, s.first, old)
+		mustDo(t)(s.registry.SetClientDisabled(t.Context(), admin, "acme", true))
+		mustDo(t)(s.registry.SetClientDisabled(t.Context(), admin, "acme", false))
+		s.wantInactive(t, s.first, old, CauseTokenRevoked)
+		s.advance(back + time.Second)
+		s.wantInactive(t, s.first, old, CauseTokenRevoked)
+		s.wantActive(t, s.first, s.issue(t, s.partner, "").AccessToken)
+	}
+}
+
+// Tokens and revocations at the same time: what was issued before a revocation began is void, what is
+// issued after the last one ended is good. In between, either may be first.
+func TestEVT09_RVK12_IssuingWhileRevoking(t *testing.T) {
+	s := at(t, 0)
+	type span struct{ from, to int64 }
+	var tick atomic.Int64
+	var mu sync.Mutex
+	issued, acts := map[string]span{}, []span{}
+	var issuing, revoking sync.WaitGroup
+	stop := make(chan struct{})
+	issue := func() {
+		from := tick.Add(1)
+		got, err := s.server.Token(t.Context(), request(s.partner.id, s.partner.secret))
+		if err != nil {
+			wantUnavailable(t, err, CauseBornVoid)
+			return
+		}
+		mu.Lock()
+		issued[got.AccessToken] = span{from, tick.Add(1)}
+		mu.Unlock()
+	}
+	for range 4 {
+		issuing.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					issue()
+				}
+			}
+		})
+	}
+	subjects := []token.Subject{clientSubject("acme"), resourceSubject(api), {Kind: token.RevokedAll}}
+	for i := range 2 {
+		revoking.Go(func() {
+			for n := range 60 {
+				if n%3 == 0 { // several in one second
+					s.advance(700 * time.Millisecond)
+				}
+				from := tick.Add(1)
+				if _, err := s.registry.Revoke(t.Context(), admin, RevocationSpec{Subject: subjects[(n+i)%len(subjects)]}); err != nil {
+					t.Error(err)
+				}
+				mu.Lock()
+				acts = append(acts, span{from, tick.Add(1)})
+				mu.Unlock()
+			}
+		})
+	}
+	revoking.Wait()
+	close(stop)
+	issuing.Wait()
+	s.advance(time.Second)
+	for range 10 {
+		issue()
+	}
+	void := 0
+	for compact, x := range issued {
+		mustBeVoid, mustBeGood := false, true
+		for _, a := range acts {
+			mustBeVoid = mustBeVoid || x.to < a.from
+			mustBeGood = mustBeGood && a.to < x.from
+		}
+		got := s.ask(t, s.first, compact)
+		if got.Active && mustBeVoid || !got.Active && mustBeGood {
+			t.Errorf("active %t, of a token issued in %v", got.Active, x)
+		}
+		if mustBeVoid {
+			void++
+		}
+	}
+	if void < 10 || len(issued)-void == 0 {
+		t.Errorf("%d of %d were issued before a revocation: nothing was tested", void, len(issued))
 	}
 }
 

@@ -78,8 +78,9 @@ func (v *Revoker) Dated(iat time.Time) {
 func (v *Revoker) now() time.Time {
 	now := roundedUp(v.config.Now())
 	if latest := time.Unix(v.latest.Load(), 0).UTC(); latest.After(now) {
-		// Bounded: a clock that was far ahead for a moment must not stop issuing until it is reached.
-		return earlier(latest, now.Add(maxAhead))
+		// A clock that was set back leaves tokens that are dated ahead. Those that anybody takes now are
+		// covered; one that was far ahead for a moment must not stop issuing until it is reached.
+		return earlier(latest, now.Add(token.MaxAhead))
 	}
 	return now
 }

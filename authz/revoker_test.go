@@ -348,7 +348,7 @@ func TestRevoker_TokensDatedAheadAreCovered(t *testing.T) {
 		t.Errorf("later: %v", got)
 	}
 	w.revoker.Dated(w.now().Add(time.Hour)) // the clock was an hour ahead for a moment
-	if got := w.revoker.now(); got.Sub(w.now()) > maxAhead+time.Second {
+	if got := w.revoker.now(); got.Sub(w.now()) > token.MaxAhead+time.Second {
 		t.Errorf("nothing would be issued until %v", got)
 	}
 }
