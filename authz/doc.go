@@ -17,6 +17,13 @@
 // No step does I/O once client and resources are cached (cache.go): who follows the store's change
 // feed tells the Server what changed, and that nothing did.
 //
+// # Taking it back
+//
+// What is withdrawn is remembered, not what is valid. [Revoker] stores revocations, for clients
+// ([Server.Revoke]), admins and the server itself; token.Void is the one decision about them.
+// [Server.Introspect] asks it over what the store says, verifiers and issuing over the index in memory.
+// A token is verified (own.go) before anything that it says is looked at.
+//
 // # Management
 //
 // [Registry] is every management operation, for every surface: it checks all fields at once, commits
