@@ -16,19 +16,14 @@ func TestIfMatch_Parse(t *testing.T) {
 		`"1"`: {versions: []uint64{1}}, ` "18446744073709551615" `: {versions: []uint64{1<<64 - 1}},
 		`"1", "2"`: {versions: []uint64{1, 2}}, `"2","1","2"`: {versions: []uint64{2, 1}}, `, "1",, "3" ,`: {versions: []uint64{1, 3}},
 		`W/"1"`: {}, `W/"1", "2"`: {versions: []uint64{2}}, // weak tags never match (RFC 9110, Section 8.8.3.2)
-		`"01"`: {}, `"+1"`: {}, `"-1"`: {}, `"1.0"`: {}, `""`: {}, `"1 "`: {}, `"x"`: {}, `"18446744073709551616"`: {}, `"1,2"`: {}, "\"\xff\"": {},
+		`"01"`: {}, `"+1"`: {}, `"-1"`: {}, `"1.0"`: {}, `""`: {}, `"x"`: {}, `"18446744073709551616"`: {}, `"1,2"`: {}, "\"\xff\"": {},
 	} {
-		got, ok := parseIfMatch(value)
-		valid := !strings.ContainsAny(value, "") || true
-		if value == `"1 "` { // a space is no character of a tag
-			valid = false
-		}
-		if ok != valid || ok && (got.any != want.any || !slices.Equal(got.versions, want.versions)) {
+		if got, ok := parseIfMatch(value); !ok || got.any != want.any || !slices.Equal(got.versions, want.versions) {
 			t.Errorf("%s: %+v, %v", value, got, ok)
 		}
 	}
 	for _, bad := range []string{
-		``, ` `, `,`, `, ,`, `1`, `"1`, `1"`, `"1" "2"`, `"1";"2"`, `*, "1"`, `"1", *`, `**`, `w/"1"`, `W/1`, `W/ "1"`, `W/*`, "\"\x00\"", "\"\x7f\"", "\"1\n\"", `""1""`, `'1'`,
+		``, ` `, `,`, `, ,`, `1`, `"1`, `1"`, `"1" "2"`, `"1";"2"`, `*, "1"`, `"1", *`, `**`, `w/"1"`, `W/1`, `W/ "1"`, `W/*`, "\"\x00\"", "\"\x7f\"", "\"1\n\"", `""1""`, `'1'`, `"1 "`,
 		`"` + strings.Repeat("1", 512) + `"`,
 	} {
 		if got, ok := parseIfMatch(bad); ok {
