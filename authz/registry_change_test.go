@@ -396,7 +396,7 @@ func TestRegistry_KeysOfANewAlgorithmComeFirst(t *testing.T) {
 	}
 }
 
-func TestINT16_TheAlgorithmOfIntrospectionAnswers(t *testing.T) {
+func TestINT19_TheAlgorithmThatIsRegistered(t *testing.T) {
 	w := newWorld(t, nil)
 	w.resource(t, ResourceSpec{ID: api, Algorithm: "PS256"})
 	w.resource(t, ResourceSpec{ID: otherAPI, Algorithm: "RS256"})
