@@ -18,11 +18,7 @@ import (
 // agree, as everything that was acknowledged is applied.
 func (w *world) withdrawn(t testing.TB, c token.Claims) bool {
 	t.Helper()
-	return w.judged(t, c, "key")
-}
-
-func (w *world) judged(t testing.TB, c token.Claims, kid string) bool {
-	t.Helper()
+	const kid = "key"
 	stored, err := w.Revocations(t.Context(), token.Subjects(&c, kid))
 	if err != nil {
 		t.Fatal(err)
