@@ -129,5 +129,8 @@ func (l *lab) measure(ctx context.Context, r *report) error {
 	if err := l.measureMemory(ctx, server, used, r); err != nil {
 		return err
 	}
+	if err := l.measureDecision(ctx, r); err != nil {
+		return err
+	}
 	return l.measureLists(ctx, r)
 }

@@ -96,6 +96,23 @@ func (r *report) withdrawal(w withdrawal) {
 	r.line("  CPU µs per call              %.1f, %.0f per second", w.revocations.perToken(), w.revocations.perSecond())
 }
 
+func (r *report) decisions(all []decision, memory int64) {
+	r.line("")
+	r.line("the decision about one token, by live revocations (CPU µs)")
+	r.line("  %-12s %-26s %s", "", "alone", "with the token's check (ES256)")
+	for _, d := range all {
+		r.line("  %-12d %-26s %s", d.revoked, inBrackets(d.alone, 2), inBrackets(d.whole, 1))
+	}
+	r.line("  %-12s %-26s %s   target: at most 1.1", "apart", inBrackets(apart(all, func(d decision) []float64 { return d.alone }), 2),
+		inBrackets(apart(all, func(d decision) []float64 { return d.whole }), 2))
+	r.line("  memory of the last index: %.1f MiB   target: within 128 MiB", float64(memory)/(1<<20))
+}
+
+func inBrackets(n []float64, digits int) string {
+	s := spreadOf(n, func(x float64) float64 { return x })
+	return fmt.Sprintf("%.*f (%.*f to %.*f)", digits, s.median, digits, s.least, digits, s.most)
+}
+
 func (r *report) lists(l lists) {
 	r.line("")
 	r.line("lists, %d clients registered (in %.0f s)", l.clients, l.registered.Seconds())
