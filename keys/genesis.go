@@ -55,7 +55,7 @@ func Found(ctx context.Context, g Genesis, kek *jose.KEK, issuer string, dev boo
 	in, err := g.Installation(ctx)
 	if errors.Is(err, ErrNotFound) {
 		if in, err = newInstallation(kek, issuer, dev, now); err == nil {
-			in, err = g.PutInstallation(ctx, in, by.Done(now, ActionInstall, issuer))
+			in, err = install(ctx, g, in, now, by)
 		}
 	}
 	if err != nil {
@@ -69,6 +69,16 @@ func Found(ctx context.Context, g Genesis, kek *jose.KEK, issuer string, dev boo
 		return Installation{}, Secrets{}, err
 	}
 	return in, secrets, nil
+}
+
+func install(ctx context.Context, g Genesis, in Installation, now time.Time, by audit.Origin) (Installation, error) {
+	e := by.Done(now, ActionInstall, in.Issuer)
+	var err error
+	_, e.After, err = audit.Diff(nil, audit.View{"issuer": in.Issuer, "format": in.Format, "dev": in.Dev, "kek_id": in.KEKID})
+	if err != nil {
+		return Installation{}, err
+	}
+	return g.PutInstallation(ctx, in, e)
 }
 
 func newInstallation(kek *jose.KEK, issuer string, dev bool, now time.Time) (Installation, error) {

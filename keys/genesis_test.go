@@ -52,7 +52,7 @@ func found(t *testing.T, g Genesis) (Installation, Secrets) {
 	return in, s
 }
 
-func TestFoundMakesOnceAndReadsAfterwards(t *testing.T) {
+func TestEVT12_FoundMakesOnceAndReadsAfterwards(t *testing.T) {
 	g := &fakeGenesis{}
 	in, s := found(t, g)
 	if in.Issuer != issuer || in.Format != InstallationFormat || in.Dev || in.KEKID != testKEK(1).ID() ||
@@ -68,6 +68,10 @@ func TestFoundMakesOnceAndReadsAfterwards(t *testing.T) {
 	}
 	if len(g.entries) != 1 || g.entries[0].Action != ActionInstall || g.entries[0].Target != issuer {
 		t.Errorf("audit entries %+v", g.entries)
+	}
+	want := `{"dev":false,"format":1,"issuer":"https://auth.example","kek_id":"` + testKEK(1).ID() + `"}`
+	if e := g.entries[0]; e.Origin != admin || e.Before != nil || string(e.After) != want {
+		t.Errorf("before %s after %s, want nothing and %s", e.Before, e.After, want)
 	}
 	other, s3 := found(t, &fakeGenesis{})
 	if other.ID == in.ID || s3.Pepper == s.Pepper || s3.RecordKey == s.RecordKey {

@@ -49,7 +49,7 @@ func (r *Ring) Revoke(ctx context.Context, kid string, by audit.Origin) (Revoked
 		done := r.held(alg).report(kid)
 		done.MaxAge = r.config.JWKSMaxAge
 		// As in rotate: what was asked for is stored.
-		if err := r.settle(ctx, alg, now, system()); err != nil {
+		if err := r.settle(ctx, alg, now, followUp(by)); err != nil {
 			r.config.Log.WarnContext(ctx, "no next key published yet", "alg", string(alg), "err", err)
 		}
 		return done, nil

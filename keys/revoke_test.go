@@ -257,10 +257,12 @@ func TestEVT12_ROT07_TheEntrySaysWhoAndWhy(t *testing.T) {
 		t.Errorf("entry %+v", e)
 	}
 	at := w.clock.Now().Format(time.RFC3339)
-	if got, want := string(e.Before), `{"state":"active"}`; got != want {
+	if got, want := string(e.Before), `{"keys":[{"kid":"`+r.Successor+`","state":"next"}],"private_key_kept":true,"state":"active"}`; got != want {
 		t.Errorf("before: %s, want %s", got, want)
 	}
-	if got, want := string(e.After), `{"revoked_at":"`+at+`","state":"revoked","successor":"`+r.Successor+`"}`; got != want {
+	want := `{"keys":[{"kid":"` + r.Successor + `","sign_from":"` + at + `","state":"active"}],"private_key_kept":false,` +
+		`"revoked_at":"` + at + `","state":"revoked","successor":"` + r.Successor + `"}`
+	if got := string(e.After); got != want {
 		t.Errorf("after: %s, want %s", got, want)
 	}
 	for _, e := range w.store.entries {

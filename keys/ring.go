@@ -232,3 +232,11 @@ func (r *Ring) adopt(rec RingRecord, now time.Time) error {
 
 // system is the origin of what the timeline does by itself.
 func system() audit.Origin { return audit.Origin{Actor: audit.System("keys")} }
+
+// followUp is the origin of what the timeline does because of what by has just done: the identifier of the
+// request ties the entries together. What each step is for, its own reason says; by's is for by's act.
+func followUp(by audit.Origin) audit.Origin {
+	o := system()
+	o.RequestID = by.RequestID
+	return o
+}

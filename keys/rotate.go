@@ -107,7 +107,7 @@ func (r *Ring) rotate(ctx context.Context, alg jose.Algorithm, intended string, 
 	rotated := Rotated{Algorithm: alg, KeyID: chosen.KeyID, SignFrom: chosen.SignFrom}
 	// The rotation is stored. If this fails, the next Step does it; the caller must not think that
 	// nothing happened.
-	if err := r.settle(ctx, alg, now, system()); err != nil {
+	if err := r.settle(ctx, alg, now, followUp(by)); err != nil {
 		r.config.Log.WarnContext(ctx, "no next key published yet", "alg", string(alg), "err", err)
 	}
 	return rotated, nil
@@ -179,7 +179,7 @@ func (r *Ring) Withdraw(ctx context.Context, kid string, by audit.Origin) error 
 		if err != nil {
 			return fmt.Errorf("keys: withdraw: %w", err)
 		}
-		return r.settle(ctx, alg, now, system())
+		return r.settle(ctx, alg, now, followUp(by))
 	}
 	return fmt.Errorf("keys: withdraw %q: %w", kid, ErrNotFound)
 }

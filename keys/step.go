@@ -145,7 +145,7 @@ func (r *Ring) commit(ctx context.Context, from RingRecord, s *step, now time.Ti
 	}
 	entry := by.Done(now, s.action, s.target)
 	var err error
-	if entry.Before, entry.After, err = audit.Diff(from.view(s.target, now), s.ring.view(s.target, now)); err != nil {
+	if entry.Before, entry.After, err = audit.Diff(views(from, s.ring, s.target, now)); err != nil {
 		return err
 	}
 	stored, err := r.config.Rings.PutRing(ctx, s.ring, entry)

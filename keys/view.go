@@ -1,33 +1,88 @@
 package keys
 
 import (
+	"slices"
 	"time"
 
 	"github.com/marque-auth/marque/authz/audit"
 )
 
-// view shows what a step is about as the audit log does, in the management API's names: a key, or the
-// windows of the ring whose name is the target. Nothing of a key's parts is in it.
-func (r RingRecord) view(target string, now time.Time) audit.View {
-	if target == string(r.Algorithm) {
-		return r.windowsView(now)
+// views shows what a step did to a ring as the audit log does, in the management API's names: the key that
+// is the target, or the windows of the ring whose name is the target, and under keys every other key that
+// the same commit changed. Of a private part it says only whether it is kept.
+func views(from, to RingRecord, target string, now time.Time) (before, after audit.View) {
+	if target == string(from.Algorithm) {
+		before, after = from.windowsView(now), to.windowsView(now)
+	} else {
+		before, after = from.keyView(target, now), to.keyView(target, now)
+		if i := to.index(target); i >= 0 && to.Keys[i].revoked() && to.report(target).Successor != "" {
+			after["successor"] = to.report(target).Successor
+		}
 	}
-	i := r.index(target)
+	for _, kid := range kids(from, to) {
+		if kid == target {
+			continue
+		}
+		was, is := differing(from.keyView(kid, now), to.keyView(kid, now))
+		before, after = withKey(before, kid, was), withKey(after, kid, is)
+	}
+	return before, after
+}
+
+// kids returns the identifier of each key that is in one of the two, in the order of the rings.
+func kids(from, to RingRecord) []string {
+	var all []string
+	seen := map[string]bool{}
+	for _, k := range slices.Concat(from.Keys, to.Keys) {
+		if !seen[k.KeyID] {
+			seen[k.KeyID] = true
+			all = append(all, k.KeyID)
+		}
+	}
+	return all
+}
+
+// differing leaves out of two views what is in both. It changes them.
+func differing(was, is audit.View) (before, after audit.View) {
+	for name, value := range was {
+		if other, ok := is[name]; ok && other == value {
+			delete(was, name)
+			delete(is, name)
+		}
+	}
+	return was, is
+}
+
+// withKey adds to v what there is to say of one more key: nothing if it is not there, or did not change.
+func withKey(v audit.View, kid string, key audit.View) audit.View {
+	if len(key) == 0 {
+		return v
+	}
+	if v == nil {
+		v = audit.View{}
+	}
+	key["kid"] = kid
+	list, _ := v["keys"].([]audit.View)
+	v["keys"] = append(list, key)
+	return v
+}
+
+// keyView shows one key; nil if it is not in r. Its values can be compared.
+func (r RingRecord) keyView(kid string, now time.Time) audit.View {
+	i := r.index(kid)
 	if i < 0 {
 		return nil
 	}
 	k := r.Keys[i]
-	v := audit.View{"algorithm": string(k.Algorithm), "state": string(r.state(i, now))}
+	v := audit.View{
+		"algorithm": string(k.Algorithm), "state": string(r.state(i, now)), "private_key_kept": k.Sealed != "",
+		"publish_lead": int64(k.Windows.PublishLead / time.Second), "retire_after": int64(k.Windows.RetireAfter / time.Second),
+	}
 	for name, at := range map[string]time.Time{
 		"published_at": k.PublishedAt, "sign_from": k.SignFrom, "withdraw_at": k.WithdrawAt, "revoked_at": k.RevokedAt,
 	} {
 		if !at.IsZero() {
 			v[name] = at.UTC().Format(time.RFC3339)
-		}
-	}
-	if k.revoked() {
-		if successor := r.report(target).Successor; successor != "" {
-			v["successor"] = successor
 		}
 	}
 	return v
