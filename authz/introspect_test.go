@@ -202,7 +202,7 @@ func TestINT07_TheMembersAreTheTokens(t *testing.T) {
 	}
 }
 
-func TestINT08_TokenTypeIsBearer(t *testing.T) { // no token is bound to a key: policy refuses DPoP
+func TestIntrospect_TokenTypeIsBearer(t *testing.T) { // INT-08 is not built: no token is bound to a key: policy refuses DPoP
 	s := newScene(t, nil)
 	if got := decoded(t, s.ask(t, s.first, s.issue(t, s.partner, "").AccessToken).Body); got["token_type"] != "Bearer" {
 		t.Errorf("%v", got)

@@ -9,6 +9,10 @@ import (
 	"github.com/marque-auth/marque/authz/token"
 )
 
+// reasonOwnClient is why a token was withdrawn that its client asked to withdraw: a revocation request
+// has no member for a reason.
+const reasonOwnClient = "revoked by its client (RFC 7009)"
+
 // RevokeRequest is a revocation request after its syntax was checked (RFC 7009, Section 2.1).
 type RevokeRequest struct {
 	Token     string // never empty; whatever was sent
@@ -56,6 +60,7 @@ func (s *Server) Revoke(ctx context.Context, r RevokeRequest) (Revoked, error) {
 	}
 	removal := removal{access: r.Token, token: v, by: audit.Origin{
 		Actor:     audit.Actor{Kind: audit.ActorClient, ID: string(id)},
+		Reason:    reasonOwnClient,
 		RequestID: r.RequestID,
 	}}
 	if err := s.core.remove(ctx, &removal); err != nil {

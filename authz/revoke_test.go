@@ -318,7 +318,7 @@ func TestRVK20_EVT12_WhoWhatWhyAndNeverTheToken(t *testing.T) {
 	mine, theirs := s.issue(t, s.partner, ""), s.issue(t, s.partner, "")
 	s.withdraw(t, s.partner, mine.AccessToken)
 	entry := s.journal()[len(s.journal())-1]
-	want := audit.Origin{Actor: audit.Actor{Kind: audit.ActorClient, ID: "acme"}, RequestID: "r7009"}
+	want := audit.Origin{Actor: audit.Actor{Kind: audit.ActorClient, ID: "acme"}, Reason: "revoked by its client (RFC 7009)", RequestID: "r7009"}
 	if entry.Origin != want || entry.Action != "revocation.create" || entry.Target != "jti:"+mine.JTI || entry.Result != audit.ResultDone || !entry.Time.Equal(s.now()) {
 		t.Errorf("%+v", entry)
 	}
@@ -350,7 +350,7 @@ func TestRVK20_EVT12_WhoWhatWhyAndNeverTheToken(t *testing.T) {
 }
 
 // With too many single tokens withdrawn, all of that client's are, and nobody else's.
-func TestRVK20_CapOfOneClient(t *testing.T) {
+func TestRevoke_TooManyTokensBecomeTheClient(t *testing.T) {
 	const most = 5
 	s := newScene(t, nil)
 	s.revoker.config.PerClient = most
@@ -366,7 +366,8 @@ func TestRVK20_CapOfOneClient(t *testing.T) {
 	}
 	s.wantInactive(t, s.first, issued[most+1].AccessToken, CauseTokenRevoked) // never named
 	s.wantActive(t, s.first, rival)
-	if e := s.journal()[len(s.journal())-1]; e.Target != "client:acme" || e.Action != "revocation.create" || e.Actor.String() != "client:acme" {
+	if e := s.journal()[len(s.journal())-1]; e.Target != "client:acme" || e.Action != "revocation.create" || e.Actor.String() != "client:acme" ||
+		!strings.HasPrefix(e.Reason, "revoked by its client (RFC 7009) (") || !strings.Contains(e.Reason, "jti:"+issued[most].JTI) {
 		t.Errorf("%+v", e)
 	}
 	s.wantActive(t, s.first, s.issue(t, s.partner, "").AccessToken)

@@ -434,7 +434,7 @@ func TestRVK18_EVT01_EVT10_DisabledClients(t *testing.T) {
 	s.wantActive(true, s.token(), who.gateway)
 }
 
-func TestRVK20_TheAuditEntryNamesTheJTI(t *testing.T) {
+func TestRVK20_EVT12_TheAuditEntryNamesTheJTI(t *testing.T) {
 	s := newStack(t)
 	got, claims := s.issued()
 	r := s.revoke(got.AccessToken)
@@ -444,7 +444,7 @@ func TestRVK20_TheAuditEntryNamesTheJTI(t *testing.T) {
 		t.Fatalf("%d entries", len(entries))
 	}
 	e := entries[0]
-	if e.Action != "revocation.create" || e.Target != "jti:"+claims.JTI || e.Actor != (audit.Actor{Kind: audit.ActorClient, ID: "c1"}) || e.RequestID != r.header.Get("X-Request-Id") {
+	if e.Action != "revocation.create" || e.Target != "jti:"+claims.JTI || e.Actor != (audit.Actor{Kind: audit.ActorClient, ID: "c1"}) || e.Reason != "revoked by its client (RFC 7009)" || e.RequestID != r.header.Get("X-Request-Id") {
 		t.Errorf("%+v", e)
 	}
 	text, err := json.Marshal(e)
