@@ -110,7 +110,7 @@ func start(ctx context.Context, c configs.Config, o options) (*server, error) {
 		s.servePublic,
 	} {
 		if err := step(ctx); err != nil {
-			return nil, errors.Join(err, s.Close())
+			return nil, errors.Join(withAdvice(err, c.Data), s.Close())
 		}
 	}
 	s.live.Store(true)

@@ -164,6 +164,15 @@ func unreadableInstallation(dir string, err error) error {
 	return err
 }
 
+// withAdvice says of a start that failed over a damaged record what to do.
+func withAdvice(err error, dir string) error {
+	if errors.Is(err, store.ErrDamaged) || errors.Is(err, keys.ErrDamaged) {
+		return fmt.Errorf("%w; to see everything that is damaged, run: marque doctor --data %s; then restore the database from a backup, and find out who can write to it",
+			err, shellQuote(dir))
+	}
+	return err
+}
+
 func errNotDev(dir string) error {
 	return fmt.Errorf("%s holds an installation that was not made by --dev, which would lower its guards; start without --dev, or name another folder with --data", dir)
 }
