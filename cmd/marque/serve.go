@@ -42,7 +42,7 @@ func (a *app) serve(ctx context.Context, c configs.Config) error {
 		return err
 	}
 	if c.Dev {
-		if _, err := io.WriteString(a.stdout, s.samples()); err != nil {
+		if _, err := io.WriteString(a.stdout, s.samples(ctx)); err != nil {
 			return errors.Join(err, s.Close())
 		}
 	}
