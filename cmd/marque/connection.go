@@ -58,6 +58,9 @@ func (c *connection) open() (*client.ClientWithResponses, error) {
 	if c.remote.given() {
 		return c.openRemote()
 	}
+	if err := c.remote.here(); err != nil {
+		return nil, err
+	}
 	if c.data == "" {
 		dir, err := configs.DefaultData(c.app.environ)
 		if err != nil {

@@ -26,11 +26,13 @@ type remote struct {
 	clientID   string
 	secretFile string
 	fileFlag   string // the name of the flag of secretFile
+	cmd        *cobra.Command
 }
 
 // flags adds what names another machine. --admin itself is left out where the command has one of its
 // own, which then takes an address too, and --secret-file where that is about another secret.
 func (r *remote) flags(cmd *cobra.Command) {
+	r.cmd = cmd
 	f := cmd.Flags()
 	if f.Lookup("admin") == nil {
 		f.StringVar(&r.admin, "admin", "", "URL of the admin listener of another machine; needs --issuer and --client-id")
@@ -48,6 +50,29 @@ func (r *remote) flags(cmd *cobra.Command) {
 }
 
 func (r *remote) given() bool { return r.admin != "" }
+
+// here refuses what was meant for another machine when none is named: the server on this one must not
+// get what was meant for that. A flag that is given empty, such as --admin "$UNSET", counts as given.
+func (r *remote) here() error {
+	if r.cmd == nil {
+		return nil
+	}
+	changed := r.cmd.Flags().Changed
+	if changed("admin") && !takesRight(r.cmd) {
+		return usagef("--admin is empty; it takes the URL of an admin listener, such as https://as.example:8081")
+	}
+	if changed("issuer") || changed("client-id") || changed(r.fileFlag) {
+		url := map[bool]string{true: "--admin=URL", false: "--admin URL"}[takesRight(r.cmd)]
+		return usagef("--issuer, --client-id and --%s are for another machine; name its admin listener with %s, or leave them out", r.fileFlag, url)
+	}
+	return nil
+}
+
+// takesRight reports whether --admin of a command is a right of the client that it is about.
+func takesRight(cmd *cobra.Command) bool {
+	f := cmd.Flags().Lookup("admin")
+	return f != nil && f.NoOptDefVal != ""
+}
 
 // adminFlag is --admin of a command for which it is a right of the client that it is about, and with an
 // address, --admin=URL, the other machine.

@@ -21,9 +21,8 @@ func looksSecret(arg string) bool {
 // surplus is the error of an argument that the command does not take. What looks like a secret is not
 // repeated; whoever typed it is told where it belongs.
 func surplus(cmd *cobra.Command, arg string) error {
-	admin := cmd.Flags().Lookup("admin")
 	switch {
-	case admin != nil && admin.NoOptDefVal != "" && strings.Contains(arg, "://"):
+	case takesRight(cmd) && strings.Contains(arg, "://"):
 		return usagef("--admin alone is a right of the client here; another machine is named --admin=URL, with the equals sign")
 	case !looksSecret(arg):
 		return usagef("unexpected argument %q", arg)
