@@ -217,5 +217,9 @@ func storeFault(ctx context.Context, client ClientID, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	return &UnavailableError{Cause: CauseStoreUnavailable, Client: loggable(client), RetryAfter: retryAfter, Err: err}
+	cause := CauseStoreUnavailable
+	if errors.Is(err, ErrDamaged) { // waiting does not help: it is not to look like an outage to whoever is on call
+		cause = CauseRecordDamaged
+	}
+	return &UnavailableError{Cause: cause, Client: loggable(client), RetryAfter: retryAfter, Err: err}
 }

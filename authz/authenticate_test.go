@@ -463,6 +463,19 @@ func TestTOK44_ErrorsHoldNoSecret(t *testing.T) {
 	}
 }
 
+// Waiting does not help against damage: it has a cause of its own, and is no more of an answer than an outage.
+func TestADamagedRecordHasItsOwnCause(t *testing.T) {
+	w := newWorld(t, nil)
+	_, secret := w.story(t)
+	w.server.AllChanged()
+	w.fail(fmt.Errorf("client %q: %w", "acme", ErrDamaged))
+	_, err := w.server.Token(t.Context(), request("acme", secret))
+	wantUnavailable(t, err, CauseRecordDamaged)
+	w.fail(errDown)
+	_, err = w.server.Token(t.Context(), request("acme", secret))
+	wantUnavailable(t, err, CauseStoreUnavailable)
+}
+
 func TestTOK41_EveryCauseHasItsRow(t *testing.T) {
 	source, err := os.ReadFile("error.go")
 	if err != nil {
@@ -471,7 +484,7 @@ func TestTOK41_EveryCauseHasItsRow(t *testing.T) {
 	// These are answered without a code: throttled, unavailable, or refused before the domain.
 	without := []Cause{
 		CauseBadRequest, CauseCredentialsInURL, CauseSeveralMethods, CauseRateLimited, CauseFailuresLimited,
-		CauseSigningQueueFull, CauseNoSigningKey, CauseStoreUnavailable, CauseKeysUnavailable, CauseNotLoaded, CauseBornVoid,
+		CauseSigningQueueFull, CauseNoSigningKey, CauseStoreUnavailable, CauseRecordDamaged, CauseKeysUnavailable, CauseNotLoaded, CauseBornVoid,
 		CauseClockBehind, CauseUnknownLimited,
 		// Of a Bearer token (RFC 6750), or of a token that is inactive.
 		CauseInsufficientScope, CauseTokenRevoked, CauseTokenNotForCaller,

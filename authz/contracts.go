@@ -17,8 +17,13 @@ var ErrConflict = errors.New("changed meanwhile")
 // ErrCursor says that a cursor is not one that was given out, or no longer leads anywhere.
 var ErrCursor = errors.New("unknown cursor")
 
+// ErrDamaged says that one record cannot be authenticated: it was altered, cut off or forged. It is a
+// fault, never an absence, and the other records may be whole.
+var ErrDamaged = errors.New("the record is damaged")
+
 // Clients is what authentication needs of the store. Its methods may be called concurrently. A
-// record that cannot be authenticated, or is of a newer format, is a fault, never ErrNotFound.
+// record that cannot be authenticated is ErrDamaged, and one of a newer format another fault; neither is
+// ErrNotFound. So it is in the other contracts.
 type Clients interface {
 	// Client returns the client with exactly this identifier, or ErrNotFound. One that was deleted is
 	// returned, with its DeletedAt.

@@ -73,6 +73,7 @@ const (
 	CauseSigningQueueFull   Cause = "signing_queue_full"
 	CauseNoSigningKey       Cause = "no_signing_key"
 	CauseStoreUnavailable   Cause = "store_unavailable"
+	CauseRecordDamaged      Cause = "record_damaged"   // of the store: somebody has to mend it
 	CauseKeysUnavailable    Cause = "keys_unavailable" // the server cannot say which keys are its own
 	CauseNotLoaded          Cause = "revocations_not_loaded"
 	CauseBornVoid           Cause = "born_void"          // what would be issued is withdrawn already

@@ -3,6 +3,8 @@ package store
 import (
 	"errors"
 	"strconv"
+
+	"github.com/marque-auth/marque/authz"
 )
 
 // ErrDamaged says that a stored record is not what this installation wrote in that place: it was
@@ -14,7 +16,8 @@ var ErrDamaged = errors.New("damaged record")
 var ErrNewerFormat = errors.New("record of a newer format")
 
 // RecordError says which record cannot be used, and why. It is reached with errors.As; errors.Is
-// finds ErrDamaged or ErrNewerFormat.
+// finds ErrDamaged or ErrNewerFormat. A damaged one is an authz.ErrDamaged as well, which the damage of a
+// whole file is not.
 type RecordError struct {
 	Kind   Kind
 	Key    string // the storage key: an identifier, never a secret
@@ -28,6 +31,11 @@ func (e *RecordError) Error() string {
 
 // Unwrap returns ErrDamaged or ErrNewerFormat.
 func (e *RecordError) Unwrap() error { return e.Err }
+
+// Is tells the domain, which does not know this package, of a damaged record.
+func (e *RecordError) Is(target error) bool {
+	return target == authz.ErrDamaged && errors.Is(e.Err, ErrDamaged)
+}
 
 func damaged(kind Kind, key, reason string) error {
 	return &RecordError{Kind: kind, Key: key, Reason: reason, Err: ErrDamaged}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/marque-auth/marque/authz"
 	"github.com/marque-auth/marque/store"
 )
 
@@ -128,9 +129,15 @@ func TestRecordError(t *testing.T) {
 	if got := err.Error(); !strings.Contains(got, `client "ac\nme": damaged record`) {
 		t.Errorf("the message %q does not name the record on one line", got)
 	}
+	if !errors.Is(err, store.ErrDamaged) || !errors.Is(err, authz.ErrDamaged) {
+		t.Errorf("the domain does not see that %v is damage", err)
+	}
 	_, _, err = env.Open("client", "acme", []byte{store.Format + 1})
 	if got := err.Error(); !strings.Contains(got, "newer version of this program") {
 		t.Errorf("the message %q does not say what to do", got)
+	}
+	if errors.Is(err, store.ErrDamaged) || errors.Is(err, authz.ErrDamaged) {
+		t.Errorf("a record of a newer format passes for damage: %v", err)
 	}
 }
 

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"github.com/marque-auth/marque/authz"
 	"github.com/marque-auth/marque/authz/token"
 	"github.com/marque-auth/marque/keys/jose"
@@ -111,6 +113,7 @@ func TestADamagedRecord(t *testing.T) {
 		change     func(harmed) error  // what an admin cannot do meanwhile
 		timeline   bool                // whether all that is due for signing keys can be done
 		starts     bool
+		counted    map[string]float64 // as damage, by route
 	}{
 		"client": {
 			text:  func(harmed) string { return "Harmed Records" },
@@ -120,6 +123,7 @@ func TestADamagedRecord(t *testing.T) {
 				return err
 			},
 			timeline: true, starts: true,
+			counted: map[string]float64{"token": 1, "introspect": 1},
 		},
 		"resource": {
 			text:  func(harmed) string { return "h:spare" },
@@ -128,6 +132,7 @@ func TestADamagedRecord(t *testing.T) {
 				_, err := h.registry.UpdateResource(h.Context(), byTest, harmedResource, authz.Match{}, authz.ResourceSpec{}, false)
 				return err
 			},
+			counted: map[string]float64{"token": 1},
 		},
 		"revocation": {
 			text:  func(harmed) string { return `"reason":"` + byTest.Reason + `","created_at"` },
@@ -137,6 +142,7 @@ func TestADamagedRecord(t *testing.T) {
 				return err
 			},
 			timeline: true,
+			counted:  map[string]float64{"introspect": 1},
 		},
 		"ring": {
 			text:  func(h harmed) string { return `"` + activeKey(h.T, h.server) + `"` },
@@ -175,6 +181,13 @@ func TestADamagedRecord(t *testing.T) {
 				t.Errorf("the timeline: %v", err)
 			}
 			h.servesOthers()
+			for _, route := range routeLabels {
+				damaged := testutil.ToFloat64(h.metrics.refusals.WithLabelValues(route, string(authz.CauseRecordDamaged)))
+				outage := testutil.ToFloat64(h.metrics.refusals.WithLabelValues(route, string(authz.CauseStoreUnavailable)))
+				if damaged != tt.counted[route] || outage != 0 {
+					t.Errorf("route %s: %v answers were counted as damage, want %v; %v as an outage", route, damaged, tt.counted[route], outage)
+				}
+			}
 
 			if err := h.Close(); err != nil {
 				t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"syscall"
 
+	"github.com/marque-auth/marque/authz"
 	"github.com/marque-auth/marque/authz/admin"
 	"github.com/marque-auth/marque/authz/endpoint"
 	"github.com/marque-auth/marque/configs"
@@ -127,11 +128,14 @@ func (s *server) serveAdminTCP(context.Context) error {
 		Hosts:        adminHosts(s.config.Admin, s.issuer),
 		Authenticate: s.tokens.Admin,
 		Failures:     s.config.Limits.Failures,
-		Refused:      s.refusals.Add,
-		Metrics:      s.metrics,
-		OpenMetrics:  isLoopback(s.admin),
-		Address:      func(r *http.Request) netip.Addr { return endpoint.CallerAddress(r, proxies) },
-		Now:          s.now,
+		Refused: func(r authz.Refusal) {
+			s.refusals.Add(r)
+			s.metrics.AdminRefused(r.Cause)
+		},
+		Metrics:     s.metrics,
+		OpenMetrics: isLoopback(s.admin),
+		Address:     func(r *http.Request) netip.Addr { return endpoint.CallerAddress(r, proxies) },
+		Now:         s.now,
 	})
 	if err != nil {
 		return err

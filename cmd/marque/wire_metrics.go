@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/marque-auth/marque/authz"
 	"github.com/marque-auth/marque/authz/endpoint"
 	"github.com/marque-auth/marque/keys"
 )
@@ -67,7 +68,7 @@ func newMetrics(c metricsConfig) *metrics {
 		}, []string{"route", "method", "status"}),
 		refusals: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "marque_refusals_total",
-			Help: "Requests on the public listener that did not succeed, by cause. The causes are those of the log and of marque client refusals.",
+			Help: "Requests on the public listener that did not succeed, and callers whom the admin listener did not let in (route admin), by cause. The causes are those of the log and of marque client refusals.",
 		}, []string{"route", "cause"}),
 	}
 	durations := prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -76,6 +77,9 @@ func newMetrics(c metricsConfig) *metrics {
 		Buckets: requestBuckets,
 	}, []string{"route"})
 	for i, route := range routeLabels {
+		if route == routeAdmin {
+			continue
+		}
 		m.took[i] = durations.WithLabelValues(route)
 	}
 	m.expect()
@@ -94,19 +98,29 @@ func newMetrics(c metricsConfig) *metrics {
 	return m
 }
 
-// expect makes the series of refused token requests before there are any: a rate is blind to the event
-// with which its series begins, and the first refusals are those that somebody wants to be told of.
+// expect makes the series of refused token requests and admin callers before there are any: a rate is
+// blind to the event with which its series begins, and the first refusals are those that somebody wants to
+// be told of.
 func (m *metrics) expect() {
-	token := routeIndex("token")
+	token, admin := routeIndex("token"), routeIndex(routeAdmin)
 	for i := range causeLabels {
 		m.refusal(token, i)
+		m.refusal(admin, i)
 	}
+}
+
+// AdminRefused counts a caller whom the admin listener did not let in.
+func (m *metrics) AdminRefused(cause authz.Cause) {
+	m.refusal(routeIndex(routeAdmin), causeIndex(string(cause))).Inc()
 }
 
 // Answered counts one answered request. After the first of its kind it allocates nothing and takes no
 // lock.
 func (m *metrics) Answered(a endpoint.Answered) {
 	route := routeIndex(a.Route)
+	if m.took[route] == nil { // the admin listener is not the public one
+		route = 0
+	}
 	m.request(route, methodIndex(a.Method), statusIndex(a.Status)).Inc()
 	if a.Cause != "" {
 		m.refusal(route, causeIndex(a.Cause)).Inc()

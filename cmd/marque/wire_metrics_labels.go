@@ -12,7 +12,10 @@ import (
 
 const other = "other"
 
-var routeLabels = [...]string{other, "token", "introspect", "revoke", "jwks", "metadata", "healthz", "readyz"}
+// routeAdmin stands for every path of the admin listener, on which only refused callers are counted.
+const routeAdmin = "admin"
+
+var routeLabels = [...]string{other, "token", "introspect", "revoke", "jwks", "metadata", "healthz", "readyz", routeAdmin}
 
 var methodLabels = [...]string{other, http.MethodGet, http.MethodHead, http.MethodPost}
 
@@ -61,6 +64,7 @@ var causeLabels = [...]string{
 	string(authz.CauseSigningQueueFull),
 	string(authz.CauseNoSigningKey),
 	string(authz.CauseStoreUnavailable),
+	string(authz.CauseRecordDamaged),
 	string(authz.CauseKeysUnavailable),
 	string(authz.CauseNotLoaded),
 	string(authz.CauseBornVoid),

@@ -197,7 +197,7 @@ func TestMetrics_StrangersCannotAddSeries(t *testing.T) {
 		t.Errorf("%d series of requests, want at most %d", got, most)
 	}
 	// Those of the token route are there from the start.
-	if got, most := testutil.CollectAndCount(m.refusals), causeCount+2; got > most {
+	if got, most := testutil.CollectAndCount(m.refusals), 2*causeCount+2; got > most {
 		t.Errorf("%d series of refusals, want at most %d", got, most)
 	}
 	w := httptest.NewRecorder()
@@ -371,5 +371,36 @@ func BenchmarkMetricsScrape(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		m.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	}
+}
+
+// Callers whom the admin listener does not let in are counted by cause, whatever path they ask for; those
+// who are let in are not.
+func TestMetrics_RefusedAdminCallers(t *testing.T) {
+	s := startTest(t, devConfig(t), options{})
+	defer http.DefaultClient.CloseIdleConnections()
+	count := func(cause authz.Cause) float64 {
+		return testutil.ToFloat64(s.metrics.refusals.WithLabelValues(routeAdmin, string(cause)))
+	}
+	for _, path := range []string{"/", "/admin/v1/clients", "/no/such/path"} {
+		if got := status(t, http.DefaultClient, "http://"+s.AdminAddress()+path); got != http.StatusUnauthorized {
+			t.Fatalf("%s: %d", path, got)
+		}
+	}
+	r, err := http.NewRequest(http.MethodGet, "http://"+s.AdminAddress()+"/admin/v1/clients", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+getSample(t, s)) // good, and for another API
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+	if got := status(t, http.DefaultClient, "http://"+s.AdminAddress()+"/metrics"); got != http.StatusOK {
+		t.Errorf("/metrics: %d", got)
+	}
+	if count(authz.CauseNoCredentials) != 3 || count(authz.CauseTokenAudience) != 1 || count(authz.CauseTokenExpired) != 0 {
+		t.Errorf("%v without a token, %v with one for another API; status %d", count(authz.CauseNoCredentials), count(authz.CauseTokenAudience), answer.StatusCode)
 	}
 }
