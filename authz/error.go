@@ -60,6 +60,7 @@ const (
 	CauseScopeMissing       Cause = "scope_missing"
 	CauseScopeNotOfResource Cause = "scope_not_of_resource"
 	CauseScopeOfSeveralAPIs Cause = "scope_of_several_apis"
+	CauseScopeOfNoAPI       Cause = "scope_of_no_api" // its resources have changed since it was given the scope
 	CauseTokenTooLarge      Cause = "token_too_large"
 	CauseResourceMalformed  Cause = "resource_malformed"
 	CauseResourceUnknown    Cause = "resource_unknown"
@@ -112,6 +113,7 @@ type Error struct {
 	Code        Code
 	Description string // one fixed text per row of the error matrix: says what to change, echoes nothing
 	Cause       Cause
+	Detail      string       // what was asked for, of a refused scope or resource; bounded and redacted; may be empty
 	Client      ClientID     // the authenticated, or claimed and well-formed, client; may be empty
 	Credential  CredentialID // when one was recognised
 	Err         error        // more for the log; may be nil

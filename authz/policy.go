@@ -36,7 +36,11 @@ type policy struct {
 // the sender binding (TOK-14).
 func (p *policy) decide(ctx context.Context, a authenticated, r Request) (Decision, error) {
 	c := p.granted(a.client)
-	no := func(cause Cause) (Decision, error) { return Decision{}, refuse(cause, c.ID, a.credential) }
+	no := func(cause Cause) (Decision, error) {
+		e := refuse(cause, c.ID, a.credential)
+		e.Detail = askedFor(cause, c, r)
+		return Decision{}, e
+	}
 	if cause := grantAllowed(c, r.GrantType); cause != "" {
 		return no(cause)
 	}

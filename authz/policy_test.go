@@ -347,7 +347,7 @@ func TestTKE50_ResourceThatIsGone(t *testing.T) {
 	_, err := w.server.Token(t.Context(), r)
 	wantError(t, err, InvalidTarget, CauseResourceUnknown)
 	_, err = w.server.Token(t.Context(), request("acme", secret))
-	wantError(t, err, InvalidScope, CauseScopeOfSeveralAPIs)
+	wantError(t, err, InvalidScope, CauseScopeOfNoAPI)
 }
 
 func TestServer_ResourceChangesAreSeenAtOnce(t *testing.T) {

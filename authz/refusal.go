@@ -44,6 +44,7 @@ var refusals = map[Cause]refusal{
 	CauseScopeMissing:       {InvalidScope, "no default scope applies here; send the scope parameter"},
 	CauseScopeNotOfResource: {InvalidScope, "a requested scope has no meaning for the requested resource; request scopes of that resource only"},
 	CauseScopeOfSeveralAPIs: {InvalidScope, "no resource of this client defines every requested scope; request the scopes of one resource, or send the resource parameters"},
+	CauseScopeOfNoAPI:       {InvalidScope, "no resource of this client defines a requested scope any more; request other scopes, or ask the operator"},
 	CauseTokenTooLarge:      {InvalidScope, "the token would be too large; request fewer scopes"},
 
 	CauseResourceMalformed:  {InvalidTarget, "resource must be an absolute URI without fragment"},

@@ -14,7 +14,7 @@ type Refusal struct {
 	RequestID  string
 	Route      string // such as "token"
 	Cause      Cause
-	Detail     string       // more about a syntax error, or the failure behind a throttled one
+	Detail     string       // more about a syntax error, the scope or resource that was refused, or the failure behind a throttled request
 	Client     ClientID     // well-formed, but claimed only if Cause says that authentication failed
 	Credential CredentialID // when one was recognised
 	Address    netip.Addr
@@ -102,7 +102,7 @@ func provesClient(r Refusal) bool {
 		CauseSecretNotYetValid, CauseSecretRevoked, CauseSecretOfAnotherClient, CauseTrailingWhitespace:
 		return true // somebody looked the client up
 	case CauseGrantUnsupported, CauseGrantNotRegistered, CausePublicClient, CauseScopeMalformed, CauseScopeNotAllowed, CauseScopeMissing,
-		CauseScopeNotOfResource, CauseScopeOfSeveralAPIs, CauseTokenTooLarge, CauseResourceMalformed, CauseResourceUnknown,
+		CauseScopeNotOfResource, CauseScopeOfSeveralAPIs, CauseScopeOfNoAPI, CauseTokenTooLarge, CauseResourceMalformed, CauseResourceUnknown,
 		CauseResourceNotAllowed, CauseResourceMissing, CauseResourceAmbiguous, CauseDetailsUnsupported, CauseDPoPUnsupported,
 		CauseRateLimited, CauseUnknownLimited, CauseSigningQueueFull, CauseNoSigningKey, CauseNotLoaded, CauseBornVoid, CauseClockBehind,
 		CauseInsufficientScope, CauseTokenRevoked, CauseTokenOfAnotherClient:

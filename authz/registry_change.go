@@ -29,10 +29,11 @@ func (m Match) check(version uint64) error {
 // identifier stay. With revoke, the client's tokens issued until now are void (EVT-06); they always
 // are when it loses Admin. A repeat with revoke withdraws again what was issued until then.
 func (r *Registry) UpdateClient(ctx context.Context, by audit.Origin, id ClientID, match Match, spec ClientSpec, revoke bool) (Client, error) {
-	if _, err := r.Client(ctx, id); err != nil { // before its fields are judged
+	old, err := r.Client(ctx, id) // before its fields are judged
+	if err != nil {
 		return Client{}, err
 	}
-	wanted, err := r.clientUpdate(ctx, id, spec)
+	wanted, err := r.clientUpdate(ctx, old, spec)
 	if err != nil {
 		return Client{}, err
 	}
@@ -56,11 +57,11 @@ func (r *Registry) UpdateClient(ctx context.Context, by audit.Origin, id ClientI
 }
 
 // clientUpdate checks what is to be put in place of what was said of a client.
-func (r *Registry) clientUpdate(ctx context.Context, id ClientID, spec ClientSpec) (Client, error) {
+func (r *Registry) clientUpdate(ctx context.Context, old Client, spec ClientSpec) (Client, error) {
 	var p problems
-	p.check(spec.ID == "" || spec.ID == string(id), "client_id", sameIDRule)
+	p.check(spec.ID == "" || spec.ID == string(old.ID), "client_id", sameIDRule)
 	p.check(spec.Secret == "", "client_secret", noSecretRule)
-	c, err := r.client(ctx, &p, spec)
+	c, err := r.client(ctx, &p, spec, old)
 	if err != nil {
 		return Client{}, err
 	}

@@ -115,7 +115,7 @@ func (r *Registry) newClient(ctx context.Context, by audit.Origin, spec ClientSp
 	var p problems
 	id := r.clientID(&p, by, spec)
 	checkBroughtSecret(&p, spec.Secret, id)
-	c, err := r.client(ctx, &p, spec)
+	c, err := r.client(ctx, &p, spec, Client{})
 	if err != nil {
 		return Client{}, err
 	}
@@ -124,8 +124,9 @@ func (r *Registry) newClient(ctx context.Context, by audit.Origin, spec ClientSp
 	return c, p.err()
 }
 
-// client checks what an admin may also change later. What is returned has no identifier yet.
-func (r *Registry) client(ctx context.Context, p *problems, spec ClientSpec) (Client, error) {
+// client checks what an admin may also change later, in place of old. What is returned has no identifier
+// yet.
+func (r *Registry) client(ctx context.Context, p *problems, spec ClientSpec, old Client) (Client, error) {
 	c := Client{
 		Name:          spec.Name,
 		AuthMethod:    AuthSecretBasic,
@@ -151,9 +152,19 @@ func (r *Registry) client(ctx context.Context, p *problems, spec ClientSpec) (Cl
 	c.Resources, c.Serves = identifiers(resources), identifiers(serves)
 	c.DefaultResource = ResourceID(spec.DefaultResource)
 	p.check(c.DefaultResource == "" || slices.Contains(c.Resources, c.DefaultResource), "default_resource", defaultResourceRule)
-	p.check(target(resources).defines(c.Scopes), "scope", definedScopeRule)
+	p.check(target(resources).defines(c.Scopes.without(undefined(old, c.Resources))), "scope", definedScopeRule)
 	c.IntrospectionAlgorithm = introspectionAlgorithm(p, spec.IntrospectionAlgorithm, serves)
 	return c, nil
+}
+
+// undefined returns the scopes of a client that need no resource which defines them: those that it has
+// already, of the same resources. A resource may have lost them since, and who changes the client's name
+// is not to be refused for that.
+func undefined(old Client, resources []ResourceID) ScopeSet {
+	if !slices.Equal(old.Resources, resources) {
+		return ScopeSet{}
+	}
+	return old.Scopes
 }
 
 // introspectionAlgorithm returns what signs introspection answers for the API of some resources: as the

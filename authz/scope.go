@@ -71,6 +71,11 @@ func (s ScopeSet) Contains(o ScopeSet) bool {
 	return true
 }
 
+// without returns the tokens of s that are not in o.
+func (s ScopeSet) without(o ScopeSet) ScopeSet {
+	return ScopeSet{slices.DeleteFunc(slices.Clone(s.tokens), o.Has)}
+}
+
 // union returns the tokens of s and o.
 func (s ScopeSet) union(o ScopeSet) ScopeSet {
 	tokens := slices.Concat(s.tokens, o.tokens)

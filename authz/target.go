@@ -52,21 +52,29 @@ func (p *policy) named(ctx context.Context, c Client, requested []string) (targe
 // implied returns the one resource of the client that defines every requested scope; of several,
 // the client's default.
 func (p *policy) implied(ctx context.Context, c Client, scope ScopeSet) (target, Cause, error) {
-	var candidates target
+	var known, candidates target
 	for _, id := range c.Resources {
 		r, cause, err := p.resource(ctx, c, id)
 		if err != nil {
 			return nil, "", err
 		}
-		if cause == "" && r.Scopes.Contains(scope) {
+		if cause != "" {
+			continue
+		}
+		known = append(known, r)
+		if r.Scopes.Contains(scope) {
 			candidates = append(candidates, r)
 		}
 	}
-	switch len(candidates) {
-	case 0:
-		return nil, CauseScopeOfSeveralAPIs, nil
-	case 1:
+	switch {
+	case len(candidates) == 1:
 		return candidates, "", nil
+	case !known.defines(scope): // an admin has taken it from the resource, or the resource away
+		return nil, CauseScopeOfNoAPI, nil
+	case len(known) == 0:
+		return nil, CauseResourceMissing, nil
+	case len(candidates) == 0:
+		return nil, CauseScopeOfSeveralAPIs, nil
 	}
 	for _, r := range candidates {
 		if r.ID == c.DefaultResource {

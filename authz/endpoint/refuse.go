@@ -59,7 +59,7 @@ func (h *Handler) fail(ctx context.Context, c *call, p *posted, err error) answe
 		case *authz.Error:
 			if status, ok := p.statusOf(e.Code); ok {
 				h.record(ctx, slog.LevelInfo, c, entry{
-					status: status, code: e.Code, cause: string(e.Cause), client: e.Client, credential: e.Credential, err: e.Err,
+					status: status, code: e.Code, cause: string(e.Cause), detail: c.hide(e.Detail), client: e.Client, credential: e.Credential, err: e.Err,
 				})
 				a := errorAnswer(c.out[:0], status, e.Code, e.Description)
 				if status == http.StatusUnauthorized && p.takesBearer && !c.bySecret() {

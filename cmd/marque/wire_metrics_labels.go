@@ -51,6 +51,7 @@ var causeLabels = [...]string{
 	string(authz.CauseScopeMissing),
 	string(authz.CauseScopeNotOfResource),
 	string(authz.CauseScopeOfSeveralAPIs),
+	string(authz.CauseScopeOfNoAPI),
 	string(authz.CauseTokenTooLarge),
 	string(authz.CauseResourceMalformed),
 	string(authz.CauseResourceUnknown),
