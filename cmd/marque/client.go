@@ -25,6 +25,9 @@ func (a *app) clientCreate() *cobra.Command {
 		flags  clientFlags
 	)
 	cmd := verb("create", "Register a client; its secret is shown once", func(cmd *cobra.Command, _ []string) error {
+		if shapedSecret(flags.name) {
+			return errSecretName
+		}
 		flags.note(a)
 		body, err := flags.metadata(cmd)
 		if err != nil {
@@ -35,7 +38,7 @@ func (a *app) clientCreate() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		body.ClientSecret = revealed(own)
+		body.ClientSecret, conn.brought = revealed(own), own
 		api, err := conn.open()
 		if err != nil {
 			return err

@@ -35,9 +35,12 @@ func (c *clientFlags) add(cmd *cobra.Command) {
 	f.Var((*durationFlag)(&c.lifetime), "token-lifetime", "how long its tokens live at most, 1s to 1h (default what the resource says)")
 	f.StringVar(&c.introspection, "introspection-signed-response-alg", "", "what signs introspection answers for it: ES256, RS256, PS256 or Ed25519 (default that of the first API that it serves)")
 	c.admin.right = new(bool)
-	f.Var(&c.admin, "admin", "it may manage this server over TCP; with an address, --admin=URL, it is another machine that this command speaks to, and --issuer, --client-id and --admin-secret-file say by whose right")
+	f.Var(&c.admin, "admin", "it may manage this server over TCP; with an address, --admin=URL, it is another machine that this command speaks to, and --issuer, --client-id and --"+adminSecretFlag(cmd)+" say by whose right")
 	f.Lookup("admin").NoOptDefVal = "true"
 }
+
+// errSecretName refuses a secret in the place of a name. Names are shown wherever the client is.
+var errSecretName = usagef("--name: this looks like a secret, and everyone who looks at the client sees its name; it is not repeated here")
 
 func (c *clientFlags) note(a *app) {
 	a.noteCommas(append(slices.Clone(c.scopes), c.defaultScopes...)...)

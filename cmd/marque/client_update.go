@@ -18,6 +18,9 @@ func (a *app) clientUpdate() *cobra.Command {
 		revoke bool
 	)
 	cmd := verb("update ID", "Change what a client is: the given flags only", func(cmd *cobra.Command, args []string) error {
+		if shapedSecret(flags.name) {
+			return errSecretName
+		}
 		flags.note(a)
 		if !anyChanged(cmd, "name", "scope", "default-scope", "resource", "default-resource", "serves", "claim", "token-lifetime",
 			"introspection-signed-response-alg", "revoke-tokens") && !*flags.admin.right && !flags.admin.denied {

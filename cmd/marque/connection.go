@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -29,6 +30,8 @@ type connection struct {
 
 	remote remote
 	reason string
+
+	brought *configs.Secret // what a client brings along, in the same command
 }
 
 // connection adds to a command the flags that say where the server is.
@@ -109,6 +112,10 @@ func checkReason(reason string) error {
 
 // failed explains why the server could not be asked.
 func (c *connection) failed(err error) error {
+	var at *url.Error
+	if errors.As(err, &at) { // the path holds what was typed, which may be a secret in the wrong place
+		err = at.Err
+	}
 	switch {
 	case c.remote.given():
 		return c.remote.failed(err)

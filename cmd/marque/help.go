@@ -28,7 +28,7 @@ func helpCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			about, rest, err := cmd.Root().Find(args)
 			switch {
-			case len(rest) > 0 && looksSecret(rest[0]):
+			case len(rest) > 0 && mayBeSecret(rest[0]):
 				return surplus(cmd, rest[0])
 			case len(rest) > 0 || err != nil:
 				return usagef("there is no help about %q", strings.Join(args, " "))

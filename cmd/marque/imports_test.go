@@ -46,6 +46,7 @@ var confined = map[string][]string{
 	"go.etcd.io/bbolt":                         {"store/boltstore"},
 	"github.com/redis/go-redis":                {},
 	"github.com/spf13/cobra":                   {"cmd/marque"},
+	"github.com/spf13/pflag":                   {"cmd/marque"},
 	"github.com/goccy/go-yaml":                 {"configs"},
 	"github.com/prometheus":                    {"cmd/marque"},
 	"net/http":                                 {"authz/endpoint", "authz/admin", "authz/admin/client", "authz/admin/internal/api", "authz/verifier", "keys/remote", "cmd/bench", "cmd/marque"},

@@ -47,7 +47,8 @@ func TestProblemsNameWhatWasTyped(t *testing.T) {
 	}{
 		{404, clientSubject("nobody"), `no client "nobody"; see marque client list`},
 		{404, resourceSubject("https://a.example"), `no resource "https://a.example"; see marque resource list`},
-		{404, credentialSubject("a", "b"), `no client "a" with a secret "b"; see marque client list, and marque client secret list a`},
+		{404, credentialSubject("a", "abcdefghijklmnop"), `no client "a" with a secret "abcdefghijklmnop"; see marque client list, and marque client secret list a`},
+		{404, credentialSubject("a", "b"), `no client "a" with a secret of that credential_id; see marque client list, and marque client secret list a`},
 		{404, ringSubject("RS256"), "no resource is signed with RS256 yet"},
 		{404, ringSubject(""), detail},
 		{409, newSubject("client", "acme"), "acme is registered already with other settings; marque client show acme shows them"},
@@ -98,6 +99,28 @@ func TestDurations(t *testing.T) {
 	} {
 		if got := shortDuration(d); got != want {
 			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}
+
+// TestArgumentsThatMayBeSecrets: what is typed in the wrong place is repeated only if it cannot be one.
+func TestArgumentsThatMayBeSecrets(t *testing.T) {
+	for arg, want := range map[string]bool{
+		"acme": false, "acme-orders.prod_2": false, "Acme2": false, "frobnicate": false, "https://a.example/Orders/2024": false,
+		"abcdefghijklmnopqrstuvwxyz": false, "abcdefghijklmnopqrstuvwxy2": false, // as the server makes identifiers
+		"S3cr3tOldValue": true, "0123456789abcdef0123456789abcdef": true, "correcthorsebattery": true, "pa$$word": true,
+		"kJ8-2ssQ-x1": true, "mrq_x": true, "eyJh.eyJp.x": true,
+	} {
+		if got := mayBeSecret(arg); got != want {
+			t.Errorf("%s: %v, want %v", arg, got, want)
+		}
+	}
+	for name, want := range map[string]bool{
+		"Acme": false, "Acme Orders 2024, the European production of it": false, "Donaudampfschifffahrtsgesellschaft": false,
+		"S3cr3tOfThePartner2019ofOld": true, "0123456789abcdef0123456789abcdef": true, "mrq_abcdefgh_secretsecret": true,
+	} {
+		if got := shapedSecret(name); got != want {
+			t.Errorf("name %s: %v, want %v", name, got, want)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/marque-auth/marque/authz/admin/client"
@@ -17,11 +18,19 @@ type subject struct {
 }
 
 func clientSubject(id string) subject {
-	return subject{missing: fmt.Sprintf("no client %q; see marque client list", id)}
+	return subject{missing: "no client " + quoted(id) + "; see marque client list"}
+}
+
+// quoted repeats an identifier that somebody typed, unless a secret may have been typed in its place.
+func quoted(id string) string {
+	if mayBeSecret(id) {
+		return "of that identifier (not repeated here because it may be a secret)"
+	}
+	return strconv.Quote(id)
 }
 
 func resourceSubject(id string) subject {
-	return subject{missing: fmt.Sprintf("no resource %q; see marque resource list", id)}
+	return subject{missing: "no resource " + quoted(id) + "; see marque resource list"}
 }
 
 // newSubject is about what a command creates; id may be empty if the server makes it.
@@ -33,7 +42,14 @@ func newSubject(noun, id string) subject {
 }
 
 func credentialSubject(id, credential string) subject {
-	return subject{missing: fmt.Sprintf("no client %q with a secret %q; see marque client list, and marque client secret list %s", id, credential, shellWord(id))}
+	which := "of that credential_id" // anything else that is typed here is likely to be the secret itself
+	if madeHere.MatchString(credential) {
+		which = strconv.Quote(credential)
+	}
+	if mayBeSecret(id) {
+		return subject{missing: "no client " + quoted(id) + " with a secret " + which + "; see marque client list"}
+	}
+	return subject{missing: fmt.Sprintf("no client %q with a secret %s; see marque client list, and marque client secret list %s", id, which, shellWord(id))}
 }
 
 func ringSubject(algorithm string) subject {

@@ -43,10 +43,17 @@ func (r *remote) flags(cmd *cobra.Command) {
 	if f.Lookup("client-id") == nil {
 		f.StringVar(&r.clientID, "client-id", "", "with --admin: a client that was created with --admin; its secret comes in $"+configs.VariableClientSecret+" or from a file")
 	}
-	if r.fileFlag = "secret-file"; f.Lookup(r.fileFlag) != nil {
-		r.fileFlag = "admin-secret-file"
+	r.fileFlag = adminSecretFlag(cmd)
+	f.StringVar(&r.secretFile, r.fileFlag, "", "with --admin: the file with the secret of --client-id, by whose right this is done")
+}
+
+// adminSecretFlag names the flag of the admin's own secret. Where --secret-file is taken, it is about a
+// secret that another client brings along.
+func adminSecretFlag(cmd *cobra.Command) string {
+	if cmd.Flags().Lookup("secret-stdin") != nil {
+		return "admin-secret-file"
 	}
-	f.StringVar(&r.secretFile, r.fileFlag, "", "with --admin: the file with that client's secret")
+	return "secret-file"
 }
 
 func (r *remote) given() bool { return r.admin != "" }
@@ -119,8 +126,13 @@ func (c *connection) openRemote() (*client.ClientWithResponses, error) {
 		}
 	}
 	secret, err := c.app.clientSecret(r.secretFile, r.fileFlag)
-	if err != nil {
+	switch {
+	case err != nil && c.brought != nil:
+		return nil, usagef("%v; --secret-file and --secret-stdin are here for a secret that the other client keeps", err)
+	case err != nil:
 		return nil, err
+	case c.brought != nil && secret.Reveal() == c.brought.Reveal():
+		return nil, usagef("the secret that the client is to keep is the one of %s, by whose right this is done; that one belongs in --%s", r.clientID, r.fileFlag)
 	}
 	bearer := &bearer{next: outward(), fetch: func(ctx context.Context) (string, error) { return r.token(ctx, secret) }}
 	return client.NewClientWithResponses(u.Scheme+"://"+u.Host, client.WithHTTPClient(&explaining{&repeating{bearer}, c.reason}))

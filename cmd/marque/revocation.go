@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -81,11 +82,27 @@ func (a *app) revocationCreate() *cobra.Command {
 		names = append(names, k.flag)
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "every token of every client")
-	cmd.MarkFlagsMutuallyExclusive(names...)
-	cmd.MarkFlagsOneRequired(names...)
+	wanting(cmd, func() error { return oneKind(cmd, names) })
 	cmd.Flags().Var((*timeFlag)(&before), "before", "void what was issued until this time (RFC 3339; default now); not with --jti")
 	p, sure, conn = a.printing(cmd), a.confirming(cmd), a.changing(cmd)
 	return cmd
+}
+
+// oneKind wants one of the flags that say what to void.
+func oneKind(cmd *cobra.Command, names []string) error {
+	var set []string
+	for _, name := range names {
+		if cmd.Flags().Changed(name) {
+			set = append(set, "--"+name)
+		}
+	}
+	switch len(set) {
+	case 0:
+		return usagef("say what to void: --client, --credential, --kid, --resource, --jti or --all")
+	case 1:
+		return nil
+	}
+	return usagef("%s exclude each other: one revocation is about one thing", strings.Join(set, " and "))
 }
 
 func (a *app) revocationList() *cobra.Command {

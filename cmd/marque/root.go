@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // run executes one command line and returns its exit code. Errors go to stderr, one line or several,
@@ -50,6 +51,7 @@ func (a *app) root() *cobra.Command {
 	)
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetHelpCommand(helpCommand())
+	root.SetFlagErrorFunc(flagError)
 	root.Long = "Marque is an OAuth 2.0 authorization server for machines.\n\n" +
 		"Start one to try it out:   marque serve --dev\n" +
 		"Start one to keep:         marque init --issuer URL --kek-file F, then marque serve --kek-file F\n\n" +
@@ -84,12 +86,37 @@ func verb(use, short string, do func(cmd *cobra.Command, args []string) error) *
 			case len(args) > len(names):
 				return surplus(cmd, args[len(names)])
 			}
-			return nil
+			return missingFlags(cmd)
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cmd.Annotations[annotationBegun] = "yes"
 			return do(cmd, args)
 		},
+	}
+}
+
+// missingFlags says which flags a command cannot do without, and what they are.
+func missingFlags(cmd *cobra.Command) error {
+	var missing []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if f.Annotations[cobra.BashCompOneRequiredFlag] != nil && !f.Changed {
+			missing = append(missing, "--"+f.Name+" is missing: "+f.Usage)
+		}
+	})
+	if missing == nil {
+		return nil
+	}
+	return usagef("%s", strings.Join(missing, "\n"))
+}
+
+// wanting adds to what a command wants of its flags before it does anything.
+func wanting(cmd *cobra.Command, check func() error) {
+	args := cmd.Args
+	cmd.Args = func(cmd *cobra.Command, list []string) error {
+		if err := args(cmd, list); err != nil {
+			return err
+		}
+		return check()
 	}
 }
 
@@ -105,7 +132,7 @@ func group(use, short string, verbs ...*cobra.Command) *cobra.Command {
 			if len(args) == 0 {
 				return usagef("%s needs a command: %s", cmd.CommandPath(), strings.Join(names, ", "))
 			}
-			if looksSecret(args[0]) {
+			if mayBeSecret(args[0]) {
 				return surplus(cmd, args[0])
 			}
 			return usagef("unknown command %q for %q; there are %s", args[0], cmd.CommandPath(), strings.Join(names, ", "))

@@ -33,7 +33,7 @@ func (a *app) secretAdd() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		body.ClientSecret = revealed(own)
+		body.ClientSecret, conn.brought = revealed(own), own
 		api, err := conn.open()
 		if err != nil {
 			return err

@@ -25,9 +25,18 @@ type brought struct {
 // bringing adds --secret-stdin and --secret-file to a command.
 func (a *app) bringing(cmd *cobra.Command) *brought {
 	b := &brought{app: a}
-	cmd.Flags().BoolVar(&b.stdin, "secret-stdin", false, "keep a secret from another server, which comes on stdin; none is made")
-	cmd.Flags().StringVar(&b.file, "secret-file", "", "keep a secret from another server, from this file; none is made")
-	cmd.MarkFlagsMutuallyExclusive("secret-stdin", "secret-file")
+	cmd.Flags().BoolVar(&b.stdin, "secret-stdin", false, "let the client keep a secret that it has from another server, which comes on stdin; none is made")
+	cmd.Flags().StringVar(&b.file, "secret-file", "", "the same, from this file; the secret by which you manage another machine is --admin-secret-file")
+	wanting(cmd, func() error {
+		changed := cmd.Flags().Changed
+		switch {
+		case changed("secret-stdin") && changed("secret-file"):
+			return usagef("--secret-stdin and --secret-file exclude each other")
+		case changed("secret-file") && b.file == "":
+			return usagef("--secret-file is empty; it names the file with the secret that the client keeps")
+		}
+		return nil
+	})
 	return b
 }
 
@@ -66,7 +75,7 @@ func (b *brought) secret(ctx context.Context) (*configs.Secret, error) {
 func readFile(name string, most int64) ([]byte, error) {
 	f, err := os.Open(name)
 	if err != nil {
-		return nil, fmt.Errorf("read the secret: %w", err)
+		return nil, fmt.Errorf("read the secret: %w", unreadable(name, err))
 	}
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, most+1))

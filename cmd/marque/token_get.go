@@ -84,7 +84,7 @@ func (a *app) clientSecret(file, flag string) (configs.Secret, error) {
 	if file != "" {
 		b, err := os.ReadFile(file)
 		if err != nil {
-			return configs.Secret{}, fmt.Errorf("read the client's secret: %w", err)
+			return configs.Secret{}, fmt.Errorf("read the client's secret: %w", unreadable(file, err))
 		}
 		text = strings.TrimSuffix(strings.TrimSuffix(string(b), "\n"), "\r")
 	}

@@ -285,7 +285,7 @@ func TestSampleIsLeftAlone(t *testing.T) {
 	if client, err := s.registry.Client(t.Context(), sampleClient); err != nil || !client.Disabled {
 		t.Errorf("disabled %v, %v", client.Disabled, err)
 	}
-	if !strings.Contains(log.String(), "secret file is gone") {
+	if !strings.Contains(log.String(), "make another secret for the sample client") {
 		t.Errorf("the log says nothing of the secret: %s", log)
 	}
 }
