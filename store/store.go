@@ -44,9 +44,16 @@ type Audit interface {
 // Inspector looks at everything that is stored, for marque doctor.
 type Inspector interface {
 	// Inspect reads every record of the namespace, audit entries and changes too, authenticates what has
-	// a code, decodes it, and checks what belongs together: each credential of a client and its index
-	// entry, both ways, and that no entry of a log is missing. It calls damaged with a *RecordError for
-	// each one that fails, and goes on; it returns how many records it read. The error is of the reading
-	// itself. It does not hold up writes, and damaged may use the store.
-	Inspect(ctx context.Context, damaged func(err error)) (records int, err error)
+	// a code under the record key, decodes it, and checks what belongs together: each credential of a
+	// client and its index entry, both ways, and that no entry of a log is missing. It calls damaged with a
+	// *RecordError for each one that fails, and goes on; it returns what it read, damaged or not. The error
+	// is of the reading itself. It does not hold up writes, and damaged may use the store.
+	Inspect(ctx context.Context, damaged func(err error)) (read Inspected, err error)
+}
+
+// Inspected is what an inspection has read. Nobody can tell from it that a record was removed to which
+// nothing else refers, or replaced by an earlier record of the same place.
+type Inspected struct {
+	Records int // that carry an authentication code under the record key; each was checked against its own
+	Entries int // of the audit log and the change feed: they carry none, were decoded, and are in sequence
 }

@@ -171,9 +171,10 @@ func (a *app) doctorCommand() *cobra.Command {
 		return nil
 	})
 	cmd.Long = "Looks at the installation through the running server, or directly when none runs: every record\n" +
-		"against its authentication code, files and their modes, the disk and the lock, the clock, signing\n" +
-		"keys against the settings, certificate, listeners, and what is really served at the issuer.\n" +
-		"Changes nothing. Exit code 1 if a finding is an error."
+		"against its authentication code, the logs (readable and without gaps; their entries have no such\n" +
+		"code), files and their modes, the disk and the lock, the clock, signing keys against the settings,\n" +
+		"certificate, listeners, and what is really served at the issuer. A record that was removed cannot\n" +
+		"be missed, unless something else refers to it. Changes nothing. Exit code 1 if a finding is an error."
 	conn.remote.flags(cmd)
 	settings = a.settings(cmd, "data", "kek-file")
 	p = a.printing(cmd)

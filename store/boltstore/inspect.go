@@ -19,20 +19,20 @@ const kindExpiry store.Kind = "expiry"
 // take as long as he likes.
 type inspection struct {
 	*Store
-	records int
-	found   []error
+	read  store.Inspected
+	found []error
 }
 
 // Inspect implements store.Inspector. It does not hold up writes. Records, and the entries that belong
 // to them, are compared within one transaction, so that a write under way is no finding.
-func (s *Store) Inspect(ctx context.Context, damaged func(err error)) (int, error) {
+func (s *Store) Inspect(ctx context.Context, damaged func(err error)) (store.Inspected, error) {
 	i := &inspection{Store: s}
 	told := map[string]bool{}
 	for _, look := range []func(context.Context) error{
 		i.installation, i.clients, i.credentials, i.resources, i.rings, i.revocations, i.expiries, i.changes, i.audit,
 	} {
 		if err := look(ctx); err != nil {
-			return i.records, err
+			return i.read, err
 		}
 		for _, err := range i.found {
 			if !told[err.Error()] { // a client that has gone is missed by each of its credentials
@@ -42,7 +42,7 @@ func (s *Store) Inspect(ctx context.Context, damaged func(err error)) (int, erro
 		}
 		i.found = nil
 	}
-	return i.records, nil
+	return i.read, nil
 }
 
 // check notes what is wrong with one record. An error that is not about a record ends the inspection.
@@ -58,10 +58,10 @@ func (i *inspection) report(kind store.Kind, key, reason string) {
 	i.found = append(i.found, &store.RecordError{Kind: kind, Key: key, Reason: reason, Err: store.ErrDamaged})
 }
 
-// each checks every record of a bucket.
+// each checks every record of a bucket whose records carry codes.
 func (i *inspection) each(ctx context.Context, bucket []byte, fn func(tx *bolt.Tx, key string, value []byte) error) error {
 	return i.scan(ctx, bucket, "", func(tx *bolt.Tx, key, value []byte) (bool, error) {
-		i.records++
+		i.read.Records++
 		return true, i.check(fn(tx, string(key), value))
 	})
 }
@@ -69,9 +69,9 @@ func (i *inspection) each(ctx context.Context, bucket []byte, fn func(tx *bolt.T
 // installation reads the one record that is not under the record key. Its own code is for keys to
 // check, which did so before there was a Store.
 func (i *inspection) installation(ctx context.Context) error {
-	return i.each(ctx, bucketGenesis, func(_ *bolt.Tx, _ string, value []byte) error {
+	return i.scan(ctx, bucketGenesis, "", func(_ *bolt.Tx, _, value []byte) (bool, error) {
 		_, err := store.DecodeInstallation(string(i.db.ns), value)
-		return err
+		return true, i.check(err)
 	})
 }
 
@@ -224,7 +224,7 @@ func (i *inspection) log(ctx context.Context, kind store.Kind, bucket []byte, re
 			i.missing(kind, last+1, n-1)
 		}
 		last = n
-		i.records++
+		i.read.Entries++
 		return true, i.check(read(n, value))
 	})
 	if err == nil && last < head && (last > 0 || kind == store.KindAudit) {

@@ -108,7 +108,7 @@ func TestUpgrade(t *testing.T) {
 	if len(notices) != 1 || !strings.Contains(notices[0], path) || !strings.Contains(notices[0], "format 1") {
 		t.Errorf("the operator is told %q", notices)
 	}
-	if n, err := s.Inspect(t.Context(), func(err error) { t.Error(err) }); err != nil || n == 0 {
+	if n, err := s.Inspect(t.Context(), func(err error) { t.Error(err) }); err != nil || n.Records == 0 || n.Entries == 0 {
 		t.Errorf("Inspect: %d, %v", n, err)
 	}
 	before := raw{db}.Get(t, store.KindClient, "acme")

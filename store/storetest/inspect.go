@@ -10,24 +10,24 @@ import (
 )
 
 // inspect returns what Inspect finds.
-func inspect(t *testing.T, s store.Store) (records int, found []error) {
+func inspect(t *testing.T, s store.Store) (read store.Inspected, found []error) {
 	t.Helper()
-	records, err := s.Inspect(t.Context(), func(err error) { found = append(found, err) })
+	read, err := s.Inspect(t.Context(), func(err error) { found = append(found, err) })
 	if err != nil {
 		t.Fatalf("Inspect: %v", err)
 	}
-	return records, found
+	return read, found
 }
 
 // inspection damages one record after another, of every kind, and expects all of them to be named at
 // the end, each by its own name: a doctor that stops at the first one would have to be called again and
 // again, and one that misses some is none.
 func inspection(t *testing.T, f Fixture) {
-	if records, found := inspect(t, f.Store); records != 0 || len(found) != 0 {
-		t.Errorf("an empty store: got %d records, %v", records, found)
+	if read, found := inspect(t, f.Store); read != (store.Inspected{}) || len(found) != 0 {
+		t.Errorf("an empty store: got %+v, %v", read, found)
 	}
 	want := map[store.RecordError]bool{}
-	records := 0
+	var all store.Inspected
 	type place struct {
 		kind store.Kind
 		key  string
@@ -37,16 +37,18 @@ func inspection(t *testing.T, f Fixture) {
 		for _, id := range []string{"a", "b", "c"} {
 			mustPut(t, f, s, id, 0, "m")
 			places = append(places, place{s.kind, s.key(id)})
-			records += 3 // with its change and its audit entry
+			all.Records++
+			all.Entries += 2 // its change and its audit entry
 		}
 	}
 	if _, err := f.Store.PutClient(t.Context(), withCredentials("d", 0, "k1", "k2"), entry("d")); err != nil {
 		t.Fatal(err)
 	}
 	places = append(places, place{store.KindClient, "d"}, place{store.KindCredential, "k1"})
-	records += 5
-	if n, found := inspect(t, f.Peer); n != records || len(found) != 0 {
-		t.Errorf("got %d records, %v, want %d and no damage", n, found, records)
+	all.Records += 3
+	all.Entries += 2
+	if n, found := inspect(t, f.Peer); n != all || len(found) != 0 {
+		t.Errorf("got %+v, %v, want %+v and no damage", n, found, all)
 	}
 	for i, p := range places {
 		raw := bytes.Clone(f.Raw.Get(t, p.kind, p.key))
@@ -70,8 +72,8 @@ func inspection(t *testing.T, f Fixture) {
 			}
 			got[store.RecordError{Kind: record.Kind, Key: record.Key, Err: record.Err}] = true
 		}
-		if d := Diff(got, want); d != "" || n != records {
-			t.Fatalf("after %s %q: %d records of %d (-want +got):\n%s", p.kind, p.key, n, records, d)
+		if d := Diff(got, want); d != "" || n != all {
+			t.Fatalf("after %s %q: %+v of %+v (-want +got):\n%s", p.kind, p.key, n, all, d)
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
