@@ -31,7 +31,7 @@ func here() []string {
 	return slices.Concat(
 		rows("TOK", 1, 49, 26, 27, 47), rows("TKE", 1, 66, 33, 55, 56, 57, 58, 59, 60, 61, 62, 63), rows("CLA", 1, 20, 3, 7, 9),
 		rows("MET", 1, 11), rows("MET", 13, 14), rows("MET", 21, 21), rows("MET", 26, 29), rows("JWK", 1, 9), rows("JWK", 14, 14),
-		rows("RVK", 1, 13), rows("RVK", 17, 20), rows("INT", 1, 20, 8), rows("EVT", 1, 3), rows("EVT", 6, 7), rows("EVT", 9, 10),
+		rows("RVK", 1, 13), rows("RVK", 17, 20), rows("INT", 1, 20, 8), rows("EVT", 1, 3), rows("EVT", 5, 7), rows("EVT", 9, 10), rows("EVT", 12, 12), rows("EVT", 14, 14),
 	)
 }
 
