@@ -1,9 +1,6 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
-	"fmt"
 	"io"
 	"time"
 
@@ -46,6 +43,9 @@ func (a *app) auditList() *cobra.Command {
 		if more {
 			a.note("There are more; --limit N shows as many, --limit 0 all of them.")
 		}
+		if len(all) == 0 && !p.json {
+			a.note("%s", nothingLogged(action))
+		}
 		return p.print(all, func(w io.Writer) { auditTable(w, all) })
 	})
 	f := cmd.Flags()
@@ -85,39 +85,3 @@ func auditEntries(cmd *cobra.Command, conn *connection, api *client.ClientWithRe
 
 // maxPage is how many entries a page of the management API has at most.
 const maxPage = 1000
-
-// auditTable writes entries, and under each one that changed a record what became of it.
-func auditTable(w io.Writer, all []client.AuditEntry) {
-	var rows [][]string
-	for _, e := range all {
-		rows = append(rows, []string{instant(&e.Time), e.Actor, e.Action, e.Target, string(e.Result), text(e.Reason), changeOf(&e)})
-	}
-	table(w, []string{"time", "actor", "action", "target", "result", "reason", "before -> after"}, rows)
-}
-
-// longestChange is how much of a change a table shows, in characters; --json has the rest.
-const longestChange = 160
-
-func changeOf(e *client.AuditEntry) string {
-	if e.Before == nil && e.After == nil {
-		return ""
-	}
-	s := []rune(fmt.Sprintf("%s -> %s", compact(e.Before), compact(e.After)))
-	if len(s) > longestChange {
-		s = append(s[:longestChange], '…')
-	}
-	return string(s)
-}
-
-func compact(r *client.AuditRecord) string {
-	if r == nil {
-		return "nothing"
-	}
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(*r); err != nil {
-		return "?"
-	}
-	return string(bytes.TrimSpace(b.Bytes()))
-}

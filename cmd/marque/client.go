@@ -3,6 +3,7 @@ package main
 import (
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -104,17 +105,43 @@ func (a *app) clientList() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return p.print(all, func(w io.Writer) {
-			var rows [][]string
-			for _, c := range all {
-				rows = append(rows, []string{c.ClientID, c.ClientName, clientState(&c), c.Scope, strings.Join(c.Resources, " ")})
-			}
-			table(w, []string{"client_id", "client_name", "state", "scope", "resources"}, rows)
-		})
+		switch {
+		case len(all) > 0 || p.json:
+		case query != "":
+			a.note("No client is so.")
+		default:
+			a.note("No client is registered; marque client create registers one.")
+		}
+		return p.print(all, func(w io.Writer) { clientTable(w, all) })
 	})
 	cmd.Flags().StringVar(&query, "query", "", "only those whose identifier or name contains this, in upper or lower case")
 	p, conn = a.printing(cmd), a.connection(cmd)
 	return cmd
+}
+
+// clientTable writes clients, and what only some of them are if one of these is.
+func clientTable(w io.Writer, all []client.RegisteredClient) {
+	header := []string{"client_id", "client_name", "state", "scope", "resources"}
+	serves := slices.ContainsFunc(all, func(c client.RegisteredClient) bool { return len(c.Serves) > 0 })
+	admin := slices.ContainsFunc(all, func(c client.RegisteredClient) bool { return c.Admin })
+	if serves {
+		header = append(header, "serves")
+	}
+	if admin {
+		header = append(header, "admin")
+	}
+	var rows [][]string
+	for _, c := range all {
+		row := []string{c.ClientID, c.ClientName, clientState(&c), c.Scope, strings.Join(c.Resources, " ")}
+		if serves {
+			row = append(row, strings.Join(c.Serves, " "))
+		}
+		if admin {
+			row = append(row, onlyTrue(c.Admin))
+		}
+		rows = append(rows, row)
+	}
+	table(w, header, rows)
 }
 
 func (a *app) clientShow() *cobra.Command {

@@ -36,7 +36,7 @@ var mayImport = map[string][]string{
 	"authz/verifier":           {"authz/token", "keys/remote", "keys/jose"},
 	"configs":                  {},
 	"cmd/bench":                {"authz/admin/client", "authz/token", "keys/jose"}, // measures the binary from outside, and what services run
-	"cmd/marque":               nil,                                 // main is the only one that knows everyone
+	"cmd/marque":               nil,                                                // main is the only one that knows everyone
 }
 
 // confined says which packages may import a library, by the library's path or a path above it.

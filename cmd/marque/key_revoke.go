@@ -24,12 +24,15 @@ func (a *app) keyPlan() *cobra.Command {
 			return refusedBy(r.ApplicationProblemJSONDefault, r.StatusCode(), subject{})
 		}
 		all := nonNil(r.JSON200.Steps)
+		if len(all) == 0 {
+			a.note("Nothing is planned: keys rotate by hand, with marque key rotate.")
+		}
 		return p.print(all, func(w io.Writer) {
 			var rows [][]string
 			for _, s := range all {
 				rows = append(rows, []string{dated(s.At), string(s.Algorithm), s.KID, string(s.State)})
 			}
-			table(w, []string{"at", "algorithm", "kid", "state"}, rows)
+			table(w, []string{"at", "algorithm", "kid", "becomes"}, rows)
 		})
 	})
 	p, conn = a.printing(cmd), a.connection(cmd)

@@ -72,6 +72,13 @@ func (a *app) resourceList() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		switch {
+		case len(all) > 0 || p.json:
+		case query != "":
+			a.note("No resource is so.")
+		default:
+			a.note("No resource is registered; marque resource create registers one.")
+		}
 		return p.print(all, func(w io.Writer) {
 			var rows [][]string
 			for _, r := range all {

@@ -126,6 +126,9 @@ func (a *app) revocationList() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		if len(all) == 0 && !p.json {
+			a.note("No revocation is in force.")
+		}
 		return p.print(all, func(w io.Writer) {
 			var rows [][]string
 			for _, r := range all {

@@ -51,6 +51,8 @@ func (a *app) root() *cobra.Command {
 	)
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetHelpCommand(helpCommand())
+	root.Version = thisBuild().text()
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(flagError)
 	root.Long = "Marque is an OAuth 2.0 authorization server for machines.\n\n" +
 		"Start one to try it out:   marque serve --dev\n" +

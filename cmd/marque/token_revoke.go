@@ -85,7 +85,20 @@ func (a *app) revokeAsClient(cmd *cobra.Command, p *printer, conn *connection) e
 	}
 	return p.print(struct {
 		Revoked bool `json:"revoked"`
-	}{true}, func(w io.Writer) { fmt.Fprintln(w, "revoked") })
+	}{true}, func(w io.Writer) { fmt.Fprintln(w, revokedText(compact, r.issuer, r.clientID)) })
+}
+
+// revokedText says what the answer means. The endpoint answers alike for what is no token, and for one
+// that has expired (RFC 7009, Section 2.2).
+func revokedText(compact, issuer, clientID string) string {
+	var says struct {
+		Issuer   string `json:"iss"`
+		ClientID string `json:"client_id"`
+	}
+	if _, claims, err := decodeToken(compact); err == nil && json.Unmarshal(claims, &says) == nil && says.Issuer == issuer && says.ClientID == clientID {
+		return "revoked"
+	}
+	return "revoked, or never a token of this client"
 }
 
 // revokeAt sends one revocation request. Name and secret are form-encoded before they are joined: RFC

@@ -49,7 +49,7 @@ func (a *app) tokenVerify() *cobra.Command {
 			return err
 		}
 		return p.print(v, func(w io.Writer) {
-			fmt.Fprintln(w, "valid")
+			fmt.Fprintln(w, "valid by the issuer's keys; whether it was revoked was not asked")
 			card(w,
 				"iss", v.Issuer,
 				"sub", v.Subject,

@@ -38,12 +38,14 @@ func thisBuild() build {
 	return b
 }
 
+func (b build) text() string { return "marque " + b.Version + " " + b.Go + " " + b.Platform }
+
 func (a *app) versionCommand() *cobra.Command {
 	var p *printer
 	cmd := verb("version", "Say which version this is", func(*cobra.Command, []string) error {
 		b := thisBuild()
 		return p.print(b, func(w io.Writer) {
-			fmt.Fprintf(w, "marque %s %s %s\n", b.Version, b.Go, b.Platform)
+			fmt.Fprintln(w, b.text())
 		})
 	})
 	p = a.printing(cmd)
