@@ -223,6 +223,24 @@ func TestEVT10_AfterTheClockWasSetBack(t *testing.T) {
 	}
 }
 
+// The clock was an hour ahead for a moment, and a token was issued then. Who is disabled and enabled
+// afterwards waits for a minute at most; nobody else waits, and who is left alone does not either.
+func TestRevoker_AfterTheClockWasAheadForAMoment(t *testing.T) {
+	s := at(t, 300*time.Millisecond)
+	s.advance(time.Hour)
+	s.server.ConfirmedAt(s.now())
+	s.issue(t, s.partner, "")
+	s.advance(-time.Hour)
+	s.wantActive(t, s.first, s.issue(t, s.partner, "").AccessToken)
+	mustDo(t)(s.registry.SetClientDisabled(t.Context(), admin, "acme", true))
+	mustDo(t)(s.registry.SetClientDisabled(t.Context(), admin, "acme", false))
+	_, err := s.server.Token(t.Context(), request(s.partner.id, s.partner.secret))
+	wantUnavailable(t, err, CauseBornVoid)
+	s.wantActive(t, s.first, s.issue(t, s.rival, "").AccessToken)
+	s.advance(token.MaxAhead)
+	s.wantActive(t, s.first, s.issue(t, s.partner, "").AccessToken)
+}
+
 // Tokens and revocations at the same time: what was issued before a revocation began is void, what is
 // issued after the last one ended is good. In between, either may be first.
 func TestEVT09_RVK12_IssuingWhileRevoking(t *testing.T) {
