@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"log/slog"
@@ -117,6 +118,34 @@ func BenchmarkDomain(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkIntrospection is one question about a token, of a thousand in turn, from the request's body to
+// the answer's, without net/http around it; beside it what it must do at least, the check of one signature.
+func BenchmarkIntrospection(b *testing.B) {
+	r := newRig(b, 1)
+	c := r.inquirer(b, 1_000)
+	if body := c.send(b, r.handler); !bytes.HasPrefix(body, []byte(`{"active":true`)) {
+		b.Fatalf("%s", body)
+	}
+	raw, err := newRawCheck()
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Run("endpoint", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			c.send(b, r.handler)
+		}
+	})
+	b.Run("raw check", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if !raw.verifies() {
+				b.Fatal("a good signature does not verify")
+			}
+		}
+	})
 }
 
 // The two sides must do comparable work, or the ratio between them says nothing.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"path/filepath"
 	"testing"
 	"time"
@@ -34,6 +35,7 @@ type rig struct {
 	tokens  *authz.Server
 	handler http.Handler
 	secrets []authz.Secret // of the i-th client
+	api     authz.Secret   // of the client that serves the ES256 resource
 }
 
 func newRig(tb testing.TB, clients int) *rig {
@@ -109,6 +111,10 @@ func newRig(tb testing.TB, clients int) *rig {
 		must(err)
 		r.secrets = append(r.secrets, secret)
 	}
+	_, r.api, _, err = registry.CreateClient(ctx, by, authz.ClientSpec{
+		ID: apiID, Name: "Fulfilment", Serves: []string{resourceOf(jose.ES256)},
+	})
+	must(err)
 	r.handler, err = endpoint.New(endpoint.Config{
 		Issuer: rigIssuer, Tokens: r.tokens, Keys: r.ring, Log: slog.New(slog.DiscardHandler),
 	})
@@ -116,7 +122,7 @@ func newRig(tb testing.TB, clients int) *rig {
 	return r
 }
 
-// caller sends the requests of all clients, in turn, again and again to a handler, without a network.
+// caller sends requests, in turn, again and again to a handler, without a network.
 // It allocates nothing itself, so that what a benchmark counts is the handler's.
 type caller struct {
 	request *http.Request
@@ -126,12 +132,28 @@ type caller struct {
 	reply   reply
 }
 
+// caller sends the requests of all clients for tokens.
 func (r *rig) caller(a jose.Algorithm) *caller {
-	c := &caller{}
+	var bodies [][]byte
 	for i, secret := range r.secrets {
-		c.bodies = append(c.bodies, []byte(tokenForm(rigClient(i), secret.Reveal(), resourceOf(a))))
+		bodies = append(bodies, []byte(tokenForm(rigClient(i), secret.Reveal(), resourceOf(a))))
 	}
-	c.request = httptest.NewRequest(http.MethodPost, "/oauth2/token", nil)
+	return newCaller("/oauth2/token", bodies)
+}
+
+// inquirer asks about so many tokens of the first client, as their API.
+func (r *rig) inquirer(tb testing.TB, tokens int) *caller {
+	var bodies [][]byte
+	for range tokens {
+		bodies = append(bodies, []byte(url.Values{
+			"token": {r.token(tb, jose.ES256)}, "client_id": {apiID}, "client_secret": {r.api.Reveal()},
+		}.Encode()))
+	}
+	return newCaller("/oauth2/introspect", bodies)
+}
+
+func newCaller(path string, bodies [][]byte) *caller {
+	c := &caller{bodies: bodies, request: httptest.NewRequest(http.MethodPost, path, nil)}
 	c.request.RemoteAddr = "127.0.0.1:40000"
 	c.request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	c.request.ContentLength = int64(len(c.bodies[0]))
