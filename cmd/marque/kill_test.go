@@ -7,11 +7,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -32,16 +34,19 @@ type lab struct {
 	dir, data, listen string
 	secret            string // of the client lab
 
+	life         string // which one it is
 	mu           sync.Mutex
-	written      map[string]bool   // by name: asked for
+	written      map[string]string // by name: asked for, and in which life last
 	acknowledged map[string]bool   // answered 200, 201
 	tokens       map[string]string // the token behind a name that is one's revocation
+	credentials  map[string]string // the first credential of a client
 	acks         int               // in this life
 }
 
 // TestKill9OfServe kills the real server in the middle of a stream of changes over its API: clients that
-// are made, changed and deleted, revocations by an admin and by a client. What it has acknowledged is
-// there at its next start, with its audit entry.
+// are made, changed, disabled, enabled and deleted, secrets that are added and revoked, keys that are
+// rotated and revoked, revocations by an admin and by a client. What it has acknowledged is there at its
+// next start, with its audit entry.
 func TestKill9OfServe(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts and kills processes")
@@ -59,17 +64,19 @@ func TestKill9OfServe(t *testing.T) {
 			l.register(t)
 		}
 		if life > 0 {
-			found, lost = l.count(t, fmt.Sprintf("life%d-", life-1), found, lost)
+			found, lost = l.count(t, l.life, found, lost)
 		}
-		l.writeUntilKilled(t, server, fmt.Sprintf("life%d-", life), 1+(life*7)%23)
+		l.life = fmt.Sprintf("life%d-", life)
+		l.writeUntilKilled(t, server, 1+(life*7)%37)
 	}
 	server := l.start(t)
-	found, lost = l.count(t, fmt.Sprintf("life%d-", kills-1), found, lost)
+	found, lost = l.count(t, l.life, found, lost)
 	l.examine(t)
 	if again, gone := l.count(t, "life", 0, 0); again != found || gone != 0 {
 		t.Errorf("at the end %d writes are found and %d lost; before, %d were found", again, gone, found)
 	}
 	l.end(t, server)
+	t.Logf("acknowledged: %s", l.acknowledgedBy())
 	t.Logf("%d kills in %v: written %d, acknowledged %d, found %d, lost %d",
 		kills, time.Since(begun).Round(time.Millisecond), len(l.written), len(l.acknowledged), found, lost)
 	if lost != 0 {
@@ -93,7 +100,7 @@ func newLab(t *testing.T) *lab {
 	}
 	l := &lab{
 		dir: dir, data: filepath.Join(dir, "d"), listen: ports[0],
-		written: map[string]bool{}, acknowledged: map[string]bool{}, tokens: map[string]string{},
+		written: map[string]string{}, acknowledged: map[string]bool{}, tokens: map[string]string{}, credentials: map[string]string{},
 	}
 	if out, err := l.marque(t, "init", "--data", l.data, "--issuer", "http://"+l.listen, "--kek-file", filepath.Join(dir, "kek"), "--insecure-http").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
@@ -162,11 +169,15 @@ func (l *lab) api(t *testing.T) *client.ClientWithResponses {
 	return api
 }
 
-// register makes the client whose tokens are revoked.
+// register makes the client whose tokens are revoked, and a ring whose keys are: nothing else is signed with
+// them, for a token of a revoked key needs no revocation of its own.
 func (l *lab) register(t *testing.T) {
 	t.Helper()
 	api := l.api(t)
 	if r, err := api.CreateResourceWithResponse(t.Context(), nil, client.ResourceDefinition{Resource: "https://a.example", Scopes: &[]string{"read"}}); err != nil || r.JSON201 == nil {
+		t.Fatalf("%v, %s", err, r.Body)
+	}
+	if r, err := api.CreateResourceWithResponse(t.Context(), nil, client.ResourceDefinition{Resource: "https://b.example", Algorithm: new(labRing)}); err != nil || r.JSON201 == nil {
 		t.Fatalf("%v, %s", err, r.Body)
 	}
 	r, err := api.CreateClientWithResponse(t.Context(), nil, client.ClientMetadata{
@@ -178,11 +189,14 @@ func (l *lab) register(t *testing.T) {
 	l.secret = *r.JSON201.ClientSecret
 }
 
+// labRing is the algorithm of the keys that are rotated and revoked.
+const labRing = client.AlgorithmNameEd25519
+
 // begin notes that something is asked for, acknowledge that the server said it was done.
 func (l *lab) begin(name string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.written[name] = true
+	l.written[name] = l.life
 }
 
 func (l *lab) acknowledge(name string) {
@@ -192,6 +206,20 @@ func (l *lab) acknowledge(name string) {
 	l.acks++
 }
 
+// acknowledgedBy counts what was acknowledged of each action.
+func (l *lab) acknowledgedBy() string {
+	n := map[string]int{}
+	for name := range l.acknowledged {
+		action, _, _ := strings.Cut(name, " ")
+		n[action]++
+	}
+	var all []string
+	for _, action := range slices.Sorted(maps.Keys(n)) {
+		all = append(all, fmt.Sprintf("%s %d", action, n[action]))
+	}
+	return strings.Join(all, ", ")
+}
+
 func (l *lab) acked() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -199,14 +227,16 @@ func (l *lab) acked() int {
 }
 
 // writeUntilKilled lets writers write until the server has acknowledged that much, and kills it.
-func (l *lab) writeUntilKilled(t *testing.T, server *exec.Cmd, prefix string, acks int) {
+func (l *lab) writeUntilKilled(t *testing.T, server *exec.Cmd, acks int) {
 	t.Helper()
 	l.acks = 0
 	var writers sync.WaitGroup
-	for i, write := range []func(*testing.T, string) error{l.makeAndChange, l.makeAndDelete, l.revokeJTI, l.revokeToken} {
+	for i, write := range []func(*testing.T, string) error{
+		l.makeAndChange, l.makeAndDelete, l.revokeJTI, l.revokeToken, l.disableAndEnable, l.addAndRevokeSecret, l.rotateAndRevokeKey,
+	} {
 		writers.Go(func() {
 			for n := 0; ; n++ {
-				if err := write(t, fmt.Sprintf("%sw%d-%d", prefix, i, n)); err != nil {
+				if err := write(t, fmt.Sprintf("%sw%d-%d", l.life, i, n)); err != nil {
 					return // killed
 				}
 			}
@@ -238,6 +268,11 @@ func (l *lab) done(name string, status int, err error) error {
 func (l *lab) create(t *testing.T, id string) error {
 	l.begin("client.create " + id)
 	r, err := l.api(t).CreateClientWithResponse(context.Background(), nil, client.ClientMetadata{ClientID: &id, ClientName: "made", Resources: &[]string{"https://a.example"}})
+	if err == nil && r.JSON201 != nil {
+		l.mu.Lock()
+		l.credentials[id] = text(r.JSON201.CredentialID)
+		l.mu.Unlock()
+	}
 	return l.done("client.create "+id, statusOf(r, err), err)
 }
 
@@ -258,6 +293,76 @@ func (l *lab) makeAndDelete(t *testing.T, id string) error {
 	l.begin("client.delete " + id)
 	r, err := l.api(t).DeleteClientWithResponse(context.Background(), id, &client.DeleteClientParams{IfMatch: "*"})
 	return l.done("client.delete "+id, statusOf(r, err), err)
+}
+
+// disableAndEnable leaves the clients of every fifth life disabled.
+func (l *lab) disableAndEnable(t *testing.T, id string) error {
+	if err := l.create(t, id); err != nil {
+		return err
+	}
+	l.begin("client.disable " + id)
+	r, err := l.api(t).DisableClientWithResponse(context.Background(), id, nil)
+	if err := l.done("client.disable "+id, statusOf(r, err), err); err != nil || strings.HasSuffix(l.life, "0-") || strings.HasSuffix(l.life, "5-") {
+		return err
+	}
+	l.begin("client.enable " + id)
+	e, err := l.api(t).EnableClientWithResponse(context.Background(), id, nil)
+	return l.done("client.enable "+id, statusOf(e, err), err)
+}
+
+// addAndRevokeSecret gives a client a second secret, and revokes its first one as compromised.
+func (l *lab) addAndRevokeSecret(t *testing.T, id string) error {
+	if err := l.create(t, id); err != nil {
+		return err
+	}
+	l.begin("client.secret.add " + id)
+	r, err := l.api(t).AddSecretWithResponse(context.Background(), id, nil, client.SecretOptions{})
+	if err := l.done("client.secret.add "+id, statusOf(r, err), err); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	first := l.credentials[id]
+	l.mu.Unlock()
+	l.begin("client.secret.revoke " + id)
+	revoked, err := l.api(t).RevokeSecretWithResponse(context.Background(), id, first, nil, client.SecretRevocation{Compromised: new(true)})
+	return l.done("client.secret.revoke "+id, statusOf(revoked, err), err)
+}
+
+// rotateAndRevokeKey stamps the next key, unless an earlier life has, and revokes the active one, so that the
+// stamped one takes over at once. Only then is there another one to stamp: no key takes over unstamped.
+func (l *lab) rotateAndRevokeKey(t *testing.T, _ string) error {
+	keys, err := l.keys(context.Background(), l.api(t))
+	if err != nil {
+		return err
+	}
+	var active, next client.Key
+	for _, k := range keys {
+		switch {
+		case string(k.Algorithm) != string(labRing):
+		case k.State == client.KeyStateActive:
+			active = k
+		case k.State == client.KeyStateNext && (next.KID == "" || k.SignFrom != nil):
+			next = k
+		}
+	}
+	if next.SignFrom == nil {
+		l.begin("key.rotate " + next.KID)
+		r, err := l.api(t).RotateKeysWithResponse(context.Background(), nil, client.RotateOptions{Algorithm: new(labRing)})
+		if err := l.done("key.rotate "+next.KID, statusOf(r, err), err); err != nil {
+			return err
+		}
+	}
+	l.begin("key.revoke " + active.KID)
+	r, err := l.api(t).RevokeKeyWithResponse(context.Background(), active.KID, nil)
+	return l.done("key.revoke "+active.KID, statusOf(r, err), err)
+}
+
+func (l *lab) keys(ctx context.Context, api *client.ClientWithResponses) ([]client.Key, error) {
+	r, err := api.ListKeysWithResponse(ctx)
+	if err != nil || r.JSON200 == nil {
+		return nil, errors.Join(errNotDone, err)
+	}
+	return r.JSON200.Keys, nil
 }
 
 func (l *lab) revokeJTI(t *testing.T, jti string) error {
@@ -310,16 +415,16 @@ func statusOf(r interface{ StatusCode() int }, err error) int {
 	return r.StatusCode()
 }
 
-// count looks for every write of which the name has the prefix: each one is there whole, with one audit
+// count looks for every write of a life, or of all of them: each one is there whole, with one audit
 // entry, or not at all, and it is there if it was acknowledged.
-func (l *lab) count(t *testing.T, prefix string, found, lost int) (int, int) {
+func (l *lab) count(t *testing.T, life string, found, lost int) (int, int) {
 	t.Helper()
 	audited, present := l.audited(t), l.present(t)
-	for name := range l.written {
-		action, target, _ := strings.Cut(name, " ")
-		if !strings.HasPrefix(strings.TrimPrefix(target, "jti:"), prefix) {
+	for name, written := range l.written {
+		if !strings.HasPrefix(written, life) {
 			continue
 		}
+		action, target, _ := strings.Cut(name, " ")
 		there := present(action, target)
 		if entries := audited[l.entry(t, name)]; (entries == 1) != there || entries > 1 {
 			t.Errorf("%s: there %v, with %d audit entries", name, there, entries)
@@ -369,7 +474,7 @@ func (l *lab) audited(t *testing.T) map[string]int {
 func (l *lab) present(t *testing.T) func(action, target string) bool {
 	t.Helper()
 	api := l.api(t)
-	clients := map[string]string{}
+	clients, disabled := map[string]string{}, map[string]bool{}
 	all, err := pages(func(cursor *string) ([]client.RegisteredClient, *string, error) {
 		r, err := api.ListClientsWithResponse(t.Context(), &client.ListClientsParams{Cursor: cursor, Limit: new(1000)})
 		if err != nil || r.JSON200 == nil {
@@ -381,7 +486,7 @@ func (l *lab) present(t *testing.T) func(action, target string) bool {
 		t.Fatal(err)
 	}
 	for _, c := range all {
-		clients[c.ClientID] = c.ClientName
+		clients[c.ClientID], disabled[c.ClientID] = c.ClientName, c.Disabled
 	}
 	revoked := map[string]bool{}
 	list, err := pages(func(cursor *string) ([]client.Revocation, *string, error) {
@@ -397,6 +502,14 @@ func (l *lab) present(t *testing.T) func(action, target string) bool {
 	for _, r := range list {
 		revoked[string(r.Kind)+":"+text(r.Value)] = true
 	}
+	keys, err := l.keys(t.Context(), api)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ring := map[string]client.Key{}
+	for _, k := range keys {
+		ring[k.KID] = k
+	}
 	return func(action, target string) bool {
 		name, exists := clients[target]
 		switch action {
@@ -406,11 +519,40 @@ func (l *lab) present(t *testing.T) func(action, target string) bool {
 			return name == "changed"
 		case "client.delete":
 			return !exists && revoked["client:"+target]
+		case "client.disable": // what it voided stays void, also when it is enabled
+			return revoked["client:"+target]
+		case "client.enable":
+			return exists && !disabled[target] && revoked["client:"+target]
+		case "client.secret.add":
+			return len(l.secrets(t, target)) == 2
+		case "client.secret.revoke":
+			return slices.ContainsFunc(l.secrets(t, target), func(s client.Secret) bool {
+				return s.CredentialID == l.credentials[target] && s.Revoked && revoked["credential:"+s.CredentialID]
+			})
+		case "key.rotate":
+			return ring[target].SignFrom != nil
+		case "key.revoke":
+			return ring[target].State == client.KeyStateRevoked
 		case "token":
 			return revoked["jti:"+jtiOf(t, l.tokens["token "+target])]
 		}
 		return revoked[target]
 	}
+}
+
+// secrets returns those of a client; none if there is no such client.
+func (l *lab) secrets(t *testing.T, id string) []client.Secret {
+	t.Helper()
+	r, err := l.api(t).ListSecretsWithResponse(t.Context(), id)
+	switch {
+	case err != nil:
+		t.Fatal(err)
+	case r.StatusCode() == http.StatusNotFound:
+		return nil
+	case r.JSON200 == nil:
+		t.Fatalf("secrets of %s: %s", id, r.Status())
+	}
+	return r.JSON200.Secrets
 }
 
 // examine asks the server itself: no record is damaged, and the tokens that it let be revoked are void.
