@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -46,13 +48,17 @@ type demo struct {
 
 // demo tells the story on a server of its own and removes everything afterwards.
 func (a *app) demo(ctx context.Context, g guard) (err error) {
+	signal.Ignore(syscall.SIGPIPE) // who reads the story may go away, as head does; the folder must not stay behind
 	data, err := os.MkdirTemp("", "marque-demo-")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(data)) }()
 
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	d := &demo{narrator: newNarrator(a.stdout, a.environ), app: a, guard: g}
+	d.out = &lastingWriter{a.stdout, cancel}
 	defer func() { err = errors.Join(err, d.close()) }()
 	for _, chapter := range []func(context.Context) error{
 		func(ctx context.Context) error { return d.serve(ctx, data) },
@@ -71,6 +77,21 @@ func (a *app) demo(ctx context.Context, g guard) (err error) {
 	}
 	d.end()
 	return nil
+}
+
+// lastingWriter ends a context when nobody reads any more.
+type lastingWriter struct {
+	io.Writer
+	end context.CancelCauseFunc
+}
+
+// Write implements io.Writer.
+func (w *lastingWriter) Write(p []byte) (int, error) {
+	n, err := w.Writer.Write(p)
+	if err != nil {
+		w.end(fmt.Errorf("nobody reads it: %w", err))
+	}
+	return n, err
 }
 
 func (d *demo) close() error {

@@ -96,7 +96,12 @@ func (a *app) init(ctx context.Context, c configs.Config, next string) (err erro
 	if made {
 		fmt.Fprintf(a.stdout, "Made its key-encryption key, %s: keep a copy of it apart from the data; without it, nothing there can be opened.\n", c.Keys.KEKFile)
 	}
-	fmt.Fprintf(a.stdout, "Next: %s\n", next)
+	if !strings.HasPrefix(in.Issuer, "https://") || c.TLS.CertFile != "" || len(c.TrustedProxies) > 0 {
+		fmt.Fprintf(a.stdout, "Next: %s\n", next)
+		return nil
+	}
+	fmt.Fprintf(a.stdout, "Next: %s --tls-cert F --tls-key F\n", next)
+	fmt.Fprintf(a.stdout, "If a proxy ends TLS, leave those two out and name it in %s, or trusted_proxies of a configuration file.\n", configs.Variable("trusted_proxies"))
 	return nil
 }
 

@@ -27,7 +27,7 @@ const (
 )
 
 // openData takes the data folder: it is ours alone, and no other server has it.
-func (s *server) openData(context.Context) error {
+func (s *server) openData(ctx context.Context) error {
 	dir := s.config.Data
 	if err := checkSocketPath(filepath.Join(dir, socketName)); err != nil {
 		return err
@@ -47,6 +47,9 @@ func (s *server) openData(context.Context) error {
 	}
 	s.db = db
 	s.onClose("the store", func(context.Context) error { return db.Close() })
+	if in, err := db.Installation(ctx); err == nil && in.Dev && !s.config.Dev { // before what follows from it is complained of
+		return errMadeByDev(dir)
+	}
 	s.database, err = os.Stat(filepath.Join(dir, databaseName))
 	return err
 }
@@ -171,6 +174,10 @@ func withAdvice(err error, dir string) error {
 			err, shellQuote(dir))
 	}
 	return err
+}
+
+func errMadeByDev(dir string) error {
+	return fmt.Errorf("%s was made by --dev, for trying things out; start it with --dev, or make an installation to keep in another folder: marque init --data DIR", dir)
 }
 
 func errNotDev(dir string) error {
