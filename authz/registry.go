@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -169,7 +170,12 @@ func (e *InvalidError) Error() string {
 // problems collects field errors.
 type problems []FieldError
 
-func (p *problems) add(field, rule string) { *p = append(*p, FieldError{field, rule}) }
+// add notes that a field breaks a rule, once.
+func (p *problems) add(field, rule string) {
+	if e := (FieldError{field, rule}); !slices.Contains(*p, e) {
+		*p = append(*p, e)
+	}
+}
 
 func (p *problems) check(ok bool, field, rule string) {
 	if !ok {

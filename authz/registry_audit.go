@@ -20,7 +20,6 @@ type AuditQuery struct {
 }
 
 const (
-	maxAuditPage  = 1_000
 	maxAuditLook  = 10_000 // entries that one page looks at
 	auditReadSize = 500
 
@@ -41,13 +40,13 @@ func (q AuditQuery) matches(e audit.Entry) bool {
 // no more than 10,000 entries.
 func (r *Registry) Audit(ctx context.Context, q AuditQuery) ([]audit.Entry, string, error) {
 	var p problems
-	p.check(q.Limit >= 1 && q.Limit <= maxAuditPage, "limit", auditLimitRule)
+	p.check(ValidLimit(q.Limit), "limit", LimitRule)
 	if err := p.err(); err != nil {
 		return nil, "", err
 	}
 	out, next, err := r.audit(ctx, q)
 	if errors.Is(err, ErrCursor) {
-		return nil, "", &InvalidError{Fields: []FieldError{{"cursor", cursorRule}}}
+		return nil, "", &InvalidError{Fields: []FieldError{{"cursor", CursorRule}}}
 	}
 	return out, next, err
 }

@@ -198,8 +198,9 @@ func (r *Registry) clientID(p *problems, by audit.Origin, spec ClientSpec) Clien
 
 // existing returns the named resources, each once.
 func (r *Registry) existing(ctx context.Context, p *problems, field string, ids []string) ([]Resource, error) {
+	p.check(len(ids) <= maxResources, field, resourcesRule)
 	var out []Resource
-	for _, s := range ids {
+	for _, s := range ids[:min(len(ids), maxResources)] {
 		if slices.ContainsFunc(out, func(x Resource) bool { return string(x.ID) == s }) {
 			continue
 		}
@@ -213,7 +214,6 @@ func (r *Registry) existing(ctx context.Context, p *problems, field string, ids 
 		}
 		out = append(out, res)
 	}
-	p.check(len(out) <= maxResources, field, resourcesRule)
 	return out, nil
 }
 

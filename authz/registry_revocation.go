@@ -19,17 +19,7 @@ type RevocationSpec struct {
 // Revoke withdraws tokens: those of a client, of a credential, and so on (RVK-19). Repeating it
 // withdraws no more than what it says each time.
 func (r *Registry) Revoke(ctx context.Context, by audit.Origin, spec RevocationSpec) (Revocation, error) {
-	var p problems
-	if err := r.checkSubject(ctx, &p, spec.Subject); err != nil {
-		return Revocation{}, err
-	}
-	now := r.config.Now()
-	if spec.Kind == token.RevokedJTI {
-		p.check(spec.Before.IsZero(), "before", beforeOfJTIRule)
-	} else {
-		p.check(spec.Before.IsZero() || !spec.Before.After(now) && now.Before(whole(spec.Before).Add(token.RevocationKept)), "before", beforeRule)
-	}
-	if err := p.err(); err != nil {
+	if err := r.CheckRevocation(ctx, spec); err != nil {
 		return Revocation{}, err
 	}
 	stored, _, err := r.config.Revoker.Revoke(ctx, by, r.revocation(spec), "")

@@ -77,7 +77,7 @@ func (r *Registry) held(ctx context.Context, id CredentialID) (bool, error) {
 // checkSecret checks a spec and returns the identifier that the credential will have.
 func (r *Registry) checkSecret(by audit.Origin, id ClientID, spec SecretSpec) (CredentialID, error) {
 	var p problems
-	p.check(spec.Expires.IsZero() || spec.Expires.After(r.config.Now()), "client_secret_expires_at", expiresRule)
+	p.check(spec.Expires.IsZero() || spec.Expires.After(r.config.Now()) && spec.Expires.Unix() <= lastTime, "client_secret_expires_at", expiresRule)
 	p.check(spec.Expires.IsZero() || spec.Expires.After(spec.NotBefore), "client_secret_expires_at", expiresAfterRule)
 	checkBroughtSecret(&p, spec.Secret, id)
 	if spec.IdempotencyKey == "" {
@@ -142,10 +142,7 @@ type SecretRevocation struct {
 // Doing it again changes nothing.
 func (r *Registry) RevokeSecret(ctx context.Context, by audit.Origin, id ClientID, credential CredentialID, why SecretRevocation) (Credential, error) {
 	why.Since = whole(why.Since)
-	var p problems
-	p.check(why.Compromised || why.Since.IsZero(), "since", sinceRule)
-	p.check(!why.Since.After(r.config.Now()), "since", sinceRule)
-	if err := p.err(); err != nil {
+	if err := r.CheckSecretRevocation(why); err != nil {
 		return Credential{}, err
 	}
 	c, err := r.updateClient(ctx, id, by, clientChange{action: "client.secret.revoke", edit: func(c *Client) (bool, []withdrawal, error) {

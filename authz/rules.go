@@ -17,7 +17,7 @@ import (
 )
 
 // The rules of management fields live here, once, for every surface: each is a function and the
-// sentence that an admin reads.
+// sentence that an admin reads. The bounds are in authz/admin/openapi.yaml too; a test there compares them.
 
 const (
 	clientIDLen  = 26
@@ -49,9 +49,10 @@ const (
 	noSecretRule        = "only when a client is created; add a secret instead"
 	secretRule          = "22 to 255 visible ASCII characters, at least 8 different ones, not the client_id, and not beginning like a secret that this server makes"
 	newSecretRule       = "must not be a secret that the client has or had"
-	expiresRule         = "must lie in the future"
+	expiresRule         = "must lie in the future, before the year 10000: it is in seconds since 1970"
 	expiresAfterRule    = "must lie after not_before"
-	sinceRule           = "not in the future, and only for a secret that is compromised"
+	sinceRule           = "must not lie in the future"
+	compromisedRule     = "only for a secret that is compromised"
 	kindRule            = "one of jti, client, credential, kid, resource, all"
 	noValueRule         = "must be left out for all"
 	jtiRule             = "the jti claim of a token, 1 to 64 visible ASCII characters; never the token itself"
@@ -61,11 +62,55 @@ const (
 	revokedResourceRule = "must be the identifier of a resource, registered or deleted"
 	beforeRule          = "not in the future, and not more than 65 minutes ago: no token is that old"
 	beforeOfJTIRule     = "not with a jti, which names one token"
-	auditLimitRule      = "1 to 1000"
-	cursorRule          = "must be the cursor of a page before, as it was given"
+
+	maxReason = 256   // octets
+	maxLimit  = 1_000 // entries
+	maxFilter = 1_024 // characters; the longest subject of a revocation is shorter
+	lastTime  = 253402300799
 
 	introspectionField = "introspection_signed_response_alg" // RFC 9701, Section 6
 )
+
+// The rules of what is said beside the fields of a record, which every surface reads by itself.
+const (
+	ReasonRule = "at most 256 octets of UTF-8 without control characters"
+	LimitRule  = "must be an integer from 1 to 1000"
+	CursorRule = "must be the next of the page before, unchanged"
+	FilterRule = "must be 1 to 1024 characters of UTF-8"
+)
+
+// comparedWith names the other field that a rule compares a field with.
+var comparedWith = map[string]string{
+	defaultScopeRule:    "scope",
+	definedScopeRule:    "resources",
+	defaultResourceRule: "resources",
+	servesNothingRule:   "serves",
+	expiresAfterRule:    "not_before",
+	compromisedRule:     "compromised",
+	noValueRule:         "kind",
+	beforeOfJTIRule:     "kind",
+}
+
+// ComparedWith returns the other field that the rule compares the field with; empty when there is none.
+// While that one cannot be read, nobody knows whether the rule is broken.
+func (e FieldError) ComparedWith() string { return comparedWith[e.Rule] }
+
+// ValidReason reports whether a reason may stand in the audit log. Characters that could change how a
+// line of it is displayed may not: control characters, and format characters such as U+202E, which
+// turns the direction of text around.
+func ValidReason(s string) bool {
+	return len(s) <= maxReason && utf8.ValidString(s) && strings.IndexFunc(s, func(c rune) bool {
+		return unicode.IsControl(c) || unicode.Is(unicode.Cf, c) || c == '\u2028' || c == '\u2029'
+	}) < 0
+}
+
+// ValidLimit reports whether a page may have so many entries.
+func ValidLimit(n int) bool { return n >= 1 && n <= maxLimit }
+
+// ValidFilter reports whether a list may be searched for s.
+func ValidFilter(s string) bool {
+	return s != "" && utf8.ValidString(s) && utf8.RuneCountInString(s) <= maxFilter
+}
 
 // ValidClientID reports whether an admin may give a client this identifier. The alphabet leaves out
 // the colon, so that no client can look like a person, whose subjects start with "user:" (TOK-49).
@@ -156,6 +201,15 @@ func parseScopes(p *problems, field string, scopes []string) ScopeSet {
 	p.check(err == nil, field, scopeRule)
 	p.check(!set.Has(ScopeAdmin), field, adminScopeRule)
 	return set
+}
+
+// ParseAlgorithm returns the canonical algorithm of that name, or an *InvalidError of the field.
+func ParseAlgorithm(field, name string) (jose.Algorithm, error) {
+	alg, err := jose.ParseAlgorithm(name)
+	if err != nil {
+		return "", &InvalidError{Fields: []FieldError{{field, algorithmRule}}}
+	}
+	return alg, nil
 }
 
 // parseAlgorithm returns the canonical algorithm of that name, or the default when there is none.

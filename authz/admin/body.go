@@ -27,7 +27,7 @@ type shape struct {
 type member struct {
 	typ      reflect.Type
 	required bool
-	empty    bool // an empty string is a value; elsewhere it is most often a variable that was not set
+	empty    bool // an empty string is a value, or the domain says why not; elsewhere it is most often a variable that was not set
 }
 
 // shapeOf returns the shape of the generated struct T, whose fields are pointers, with omitempty, when
@@ -46,38 +46,53 @@ func shapeOf[T any](mayBeEmpty ...string) *shape {
 	return s
 }
 
-// check returns everything that is wrong with a body, in the order of the body. Repeated members and
-// invalid UTF-8 are syntax errors, and end the reading: nobody can say what the rest would mean.
-func (s *shape) check(body []byte) []authz.FieldError {
+// check returns everything that is wrong with the form of a body, in the order of the body, and the rest:
+// an object of the members that can be read. Repeated members and invalid UTF-8 are syntax errors, and
+// end the reading: nobody can say what the rest, nil then, would mean.
+func (s *shape) check(body []byte) (rest []byte, wrong []authz.FieldError) {
 	dec := jsontext.NewDecoder(bytes.NewReader(body)) // refuses both by default
 	if dec.PeekKind() != '{' {
-		return []authz.FieldError{{Field: "body", Rule: "must be a JSON object"}}
+		return nil, []authz.FieldError{{Field: "body", Rule: "must be a JSON object"}}
 	}
 	if _, err := dec.ReadToken(); err != nil {
-		return []authz.FieldError{syntaxError(err)}
+		return nil, []authz.FieldError{syntaxError(err)}
 	}
-	var wrong []authz.FieldError
+	rest = []byte{'{'}
 	seen := make(map[string]bool)
 	for dec.PeekKind() == '"' {
 		token, err := dec.ReadToken()
 		if err != nil {
-			return append(wrong, syntaxError(err))
+			return nil, append(wrong, syntaxError(err))
 		}
 		name := token.String()
 		value, err := dec.ReadValue()
 		if err != nil {
-			return append(wrong, syntaxError(err))
+			return nil, append(wrong, syntaxError(err))
 		}
 		seen[name] = true
-		wrong = append(wrong, s.checkMember(name, value)...)
+		if bad := s.checkMember(name, value); bad != nil {
+			wrong = append(wrong, bad...)
+		} else {
+			rest = appendMember(rest, name, value)
+		}
 	}
 	if _, err := dec.ReadToken(); err != nil {
-		return append(wrong, syntaxError(err))
+		return nil, append(wrong, syntaxError(err))
 	}
 	if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
-		return append(wrong, authz.FieldError{Field: "body", Rule: "must be one JSON object and nothing after it"})
+		return nil, append(wrong, authz.FieldError{Field: "body", Rule: "must be one JSON object and nothing after it"})
 	}
-	return append(wrong, s.missing(seen)...)
+	return append(rest, '}'), append(wrong, s.missing(seen)...)
+}
+
+// appendMember adds a member of the document to an object that is not closed yet. The value stays as it
+// was written: claims are counted in octets.
+func appendMember(object []byte, name string, value jsontext.Value) []byte {
+	if len(object) > 1 {
+		object = append(object, ',')
+	}
+	object = append(strconv.AppendQuote(object, name), ':')
+	return append(object, value...)
 }
 
 func (s *shape) checkMember(name string, value jsontext.Value) []authz.FieldError {
@@ -104,6 +119,8 @@ func (s *shape) missing(seen map[string]bool) []authz.FieldError {
 	return wrong
 }
 
+const timeRule = "must be a time as RFC 3339 writes it, such as 2026-01-02T15:04:05Z"
+
 // misfit returns the rule that a value breaks when it does not fit a Go type, and the place inside the
 // value, as a JSON pointer (RFC 6901). Both are empty when it fits.
 func misfit(t reflect.Type, value jsontext.Value) (place, rule string) {
@@ -115,7 +132,7 @@ func misfit(t reflect.Type, value jsontext.Value) (place, rule string) {
 		return "", "" // any value: the domain judges it
 	case t == reflect.TypeFor[time.Time]():
 		if new(time.Time).UnmarshalJSON(value) != nil || value.Kind() == 'n' {
-			return "", "must be a time as RFC 3339 writes it, such as 2026-01-02T15:04:05Z"
+			return "", timeRule
 		}
 	case t.Kind() == reflect.String:
 		if value.Kind() != '"' {

@@ -17,6 +17,7 @@ type call struct {
 	r         *http.Request // as the mux sees it: it knows the parts of the path
 	seen      preconditions // of an operation that needs If-Match
 	target    string        // what the operation says that it is about; empty: the path says it
+	verdict   error         // what the domain said of a request that it only judges
 }
 
 // callKey is the context key of the *call of the request.

@@ -13,17 +13,12 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/marque-auth/marque/authz"
 )
 
 const (
-	maxBody   = 64 << 10 // octets of a body
-	maxReason = 256      // octets of a reason
-	maxLimit  = 1000     // entries of a page
-	maxFilter = 512      // characters of what a list is searched for
+	maxBody = 64 << 10 // octets of a body
 
 	reasonHeader         = "X-Marque-Reason"
 	idempotencyKeyHeader = "Idempotency-Key"
@@ -58,9 +53,9 @@ func (d *discard) Header() http.Header         { return d.header }
 func (d *discard) Write(b []byte) (int, error) { return len(b), nil }
 func (d *discard) WriteHeader(status int)      { d.status = status }
 
-// gate checks everything about a request that can be checked without the domain, and names every
-// wrong field at once. It answers itself, and returns false, when something is wrong. Afterwards the
-// body of r can be read again.
+// gate checks the form of a request, which needs no domain. When something is wrong it answers itself,
+// and returns false; the answer then names what the domain finds wrong with the rest, too. Afterwards
+// the body of r can be read again.
 func (h *handler) gate(w *reply, c *call) bool {
 	r, op := c.r, h.operations[c.operation]
 	wrong := checkQuery(r.URL.RawQuery, op.query)
@@ -80,17 +75,30 @@ func (h *handler) gate(w *reply, c *call) bool {
 		problem(w, status, detail)
 		return false
 	}
-	wrong = append(wrong, op.checkBody(body)...)
-	if len(wrong) == 1 && wrong[0] == noIfMatch {
-		problem(w, http.StatusPreconditionRequired, "send the ETag that you read as If-Match, so that nobody else's change is lost, or *")
-		return false
-	}
-	if len(wrong) > 0 {
-		invalid(w, wrong)
+	rest, more := op.checkBody(body)
+	if wrong = append(wrong, more...); len(wrong) > 0 {
+		h.refuse(w, c, wrong, rest)
 		return false
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	return true
+}
+
+// refuse answers for a request whose form is wrong, and joins what is wrong with the rest of it.
+func (h *handler) refuse(w *reply, c *call, wrong []authz.FieldError, rest []byte) {
+	if rest != nil {
+		more, err := h.judge(c, rest)
+		if err != nil {
+			h.fail(w, c.r, err)
+			return
+		}
+		wrong = joined(wrong, more)
+	}
+	if len(wrong) == 1 && wrong[0] == noIfMatch {
+		problem(w, http.StatusPreconditionRequired, "send the ETag that you read as If-Match, so that nobody else's change is lost, or *")
+		return
+	}
+	invalid(w, wrong)
 }
 
 // noIfMatch is what is wrong with a change that does not say what it changes. Alone it is a 428 (RFC
@@ -112,15 +120,18 @@ func seenIn(header http.Header) (preconditions, []authz.FieldError) {
 	return p, nil
 }
 
-// checkBody returns what is wrong with a body.
-func (op operation) checkBody(body []byte) []authz.FieldError {
+// checkBody returns what is wrong with the form of a body, and the rest, which the domain can judge; nil
+// when there is nothing to judge.
+func (op operation) checkBody(body []byte) (rest []byte, wrong []authz.FieldError) {
 	switch {
 	case op.body == nil && len(body) > 0:
-		return []authz.FieldError{{Field: "body", Rule: "must be empty"}}
-	case op.body == nil || len(body) == 0 && op.bodyOptional:
-		return nil
+		return nil, []authz.FieldError{{Field: "body", Rule: "must be empty"}}
+	case op.body == nil:
+		return nil, nil
+	case len(body) == 0 && op.bodyOptional:
+		return body, nil
 	case len(body) == 0:
-		return []authz.FieldError{{Field: "body", Rule: "is required"}}
+		return nil, []authz.FieldError{{Field: "body", Rule: "is required"}}
 	}
 	return op.body.check(body)
 }
@@ -183,11 +194,11 @@ func parameterRule(name, value string) string {
 	switch name {
 	case "limit":
 		if !isLimit(value) {
-			return "must be an integer from 1 to 1000"
+			return authz.LimitRule
 		}
 	case "cursor":
 		if !isCursor(value) {
-			return cursorRule
+			return authz.CursorRule
 		}
 	case "revoke_tokens":
 		if value != "true" && value != "false" {
@@ -195,11 +206,11 @@ func parameterRule(name, value string) string {
 		}
 	case "since":
 		if _, err := time.Parse(time.RFC3339, value); err != nil {
-			return "must be a time as RFC 3339 writes it, such as 2026-01-02T15:04:05Z"
+			return timeRule
 		}
 	case "query", "actor", "action", "target":
-		if value == "" || utf8.RuneCountInString(value) > maxFilter || !utf8.ValidString(value) {
-			return "must be 1 to 512 characters of UTF-8"
+		if !authz.ValidFilter(value) {
+			return authz.FilterRule
 		}
 	}
 	return ""
@@ -207,25 +218,20 @@ func parameterRule(name, value string) string {
 
 func isLimit(s string) bool {
 	n, err := strconv.Atoi(s)
-	return err == nil && n >= 1 && n <= maxLimit && strconv.Itoa(n) == s
+	return err == nil && authz.ValidLimit(n) && strconv.Itoa(n) == s
 }
 
 // reasonOf returns the reason that the caller gives. A secret pasted into it would be kept for ever,
 // so what looks like one is redacted.
 func reasonOf(header http.Header) (string, []authz.FieldError) {
 	values := header.Values(reasonHeader)
-	if len(values) == 0 {
+	switch {
+	case len(values) == 0:
 		return "", nil
+	case len(values) > 1:
+		return "", []authz.FieldError{{Field: reasonHeader, Rule: "must be sent once"}}
+	case !authz.ValidReason(values[0]):
+		return "", []authz.FieldError{{Field: reasonHeader, Rule: authz.ReasonRule}}
 	}
-	reason := values[0]
-	if len(values) > 1 || len(reason) > maxReason || !utf8.ValidString(reason) || strings.IndexFunc(reason, unprintable) >= 0 {
-		return "", []authz.FieldError{{Field: reasonHeader, Rule: "must be sent once: at most 256 octets of UTF-8 without control characters"}}
-	}
-	return authz.Redact(reason), nil
-}
-
-// unprintable reports characters that could change how a line of the audit log is displayed: control
-// characters, and format characters such as U+202E, which turns the direction of text around.
-func unprintable(c rune) bool {
-	return unicode.IsControl(c) || unicode.Is(unicode.Cf, c) || c == '\u2028' || c == '\u2029'
+	return authz.Redact(values[0]), nil
 }

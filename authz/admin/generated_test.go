@@ -14,6 +14,8 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"pgregory.net/rapid"
+
+	"github.com/marque-auth/marque/authz"
 )
 
 // Requests that nobody thought of, made from the document alone: what it allows is not refused for its
@@ -63,7 +65,8 @@ func validText(t *rapid.T, s *openapi3.Schema, label string) string {
 		return rapid.StringOfN(chars, max(1, int(s.MinLength)), min(high, 64), -1).Draw(t, label)
 	}
 	known := []string{"acme", fulfilment, "orders:read", "urn:x", "https://b.example/x?y", "client", "jti"}
-	if s.MinLength <= 1 && rapid.Bool().Draw(t, label+" known") {
+	known = slices.DeleteFunc(known, func(v string) bool { return len(v) < int(s.MinLength) })
+	if len(known) > 0 && rapid.Bool().Draw(t, label+" known") {
 		return rapid.SampledFrom(known).Draw(t, label)
 	}
 	return rapid.StringN(max(1, int(s.MinLength)), min(high, 60), -1).Draw(t, label)
@@ -152,7 +155,7 @@ func forbidden(s *openapi3.Schema) []any {
 var aboutForm = []string{
 	"must be a string", "must be an integer", "must be true or false", "must be an array", "must be an object", "must be a time",
 	"is no member", "is required", "must not be empty", "must not be repeated", "is no query parameter", "must be sent once", "must be a JSON object", "is not JSON",
-	"must be an integer from", "must be 1 to 512 characters",
+	authz.LimitRule, authz.FilterRule,
 }
 
 func (a answer) tellsOfForm() bool {

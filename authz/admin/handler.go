@@ -22,6 +22,7 @@ type Registry interface {
 	Secrets
 	Revocations
 	Audit
+	Checks
 }
 
 // Config is what a handler needs. Every field is required.
@@ -57,13 +58,20 @@ func newHandler(c Config) (*handler, error) {
 		registry: c.Registry, tokens: c.Tokens, keys: c.Keys, refusals: c.Refusals, doctor: c.Doctor,
 		log: c.Log, operations: operations(),
 	}
-	strict := api.NewStrictHandlerWithOptions(h, nil, api.StrictHTTPServerOptions{
-		RequestErrorHandlerFunc:  h.unreadable,
-		ResponseErrorHandlerFunc: h.fail,
-	})
-	h.mux = http.NewServeMux()
-	api.HandlerWithOptions(strict, api.StdHTTPServerOptions{BaseRouter: h.mux, ErrorHandlerFunc: h.unreadable})
+	h.mux = h.serve(h.unreadable, h.fail)
+	h.judges = judging(h.registry)
 	return h, nil
+}
+
+// serve returns the routes of the document, with h behind them. What the generated code cannot read goes
+// to unreadable, and what an operation returns as an error to failed.
+func (h *handler) serve(unreadable, failed func(http.ResponseWriter, *http.Request, error)) *http.ServeMux {
+	mux := http.NewServeMux()
+	strict := api.NewStrictHandlerWithOptions(h, nil, api.StrictHTTPServerOptions{
+		RequestErrorHandlerFunc: unreadable, ResponseErrorHandlerFunc: failed,
+	})
+	api.HandlerWithOptions(strict, api.StdHTTPServerOptions{BaseRouter: mux, ErrorHandlerFunc: unreadable})
+	return mux
 }
 
 func (c Config) validate() error {
@@ -94,6 +102,7 @@ type handler struct {
 	doctor     func(ctx context.Context) ([]Finding, error)
 	log        *slog.Logger
 	mux        *http.ServeMux
+	judges     *http.ServeMux       // the same routes, to a domain that does nothing
 	operations map[string]operation // by the pattern of the mux
 }
 
@@ -117,6 +126,7 @@ func (h *handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	}
 	c.operation, c.by.Actor, c.by.RequestID = pattern, actor, requestID(w)
 	c.r = r.WithContext(context.WithValue(r.Context(), callKey{}, &c))
+	c.r.Pattern = pattern
 	if h.gate(w, &c) {
 		h.mux.ServeHTTP(w, c.r)
 	}

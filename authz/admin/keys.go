@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 
+	"github.com/marque-auth/marque/authz"
 	"github.com/marque-auth/marque/authz/admin/internal/api"
 	"github.com/marque-auth/marque/authz/audit"
 	"github.com/marque-auth/marque/keys"
@@ -46,9 +47,9 @@ func (h *handler) ListKeys(context.Context, api.ListKeysRequestObject) (api.List
 func (h *handler) RotateKeys(ctx context.Context, req api.RotateKeysRequestObject) (api.RotateKeysResponseObject, error) {
 	var alg jose.Algorithm
 	if req.Body != nil && req.Body.Algorithm != nil {
-		parsed, err := jose.ParseAlgorithm(string(*req.Body.Algorithm))
+		parsed, err := authz.ParseAlgorithm("algorithm", string(*req.Body.Algorithm))
 		if err != nil {
-			return nil, invalidField("algorithm", "one of ES256, RS256, PS256, Ed25519")
+			return nil, err
 		}
 		alg = parsed
 	}

@@ -38,7 +38,7 @@ func operations() map[string]operation {
 	revokeTokens := []string{"revoke_tokens"}
 	return map[string]operation{
 		"GET /admin/v1/resources":            {query: search},
-		"POST /admin/v1/resources":           {body: shapeOf[api.ResourceDefinition](), conflict: otherResource},
+		"POST /admin/v1/resources":           {body: shapeOf[api.ResourceDefinition]("resource"), conflict: otherResource},
 		"GET /admin/v1/resources/{resource}": {missing: noResource},
 		"PUT /admin/v1/resources/{resource}": {
 			query: revokeTokens, ifMatch: true, body: shapeOf[api.ResourceUpdate](), missing: noResource, conflict: resourceChanged,
@@ -46,10 +46,10 @@ func operations() map[string]operation {
 		"DELETE /admin/v1/resources/{resource}": {ifMatch: true, missing: noResource, conflict: resourceChanged},
 
 		"GET /admin/v1/clients":             {query: search},
-		"POST /admin/v1/clients":            {body: shapeOf[api.ClientMetadata]("scope", "default_scope"), conflict: otherClient},
+		"POST /admin/v1/clients":            {body: shapeOf[api.ClientMetadata]("client_name", "scope", "default_scope"), conflict: otherClient},
 		"GET /admin/v1/clients/{client_id}": {missing: noClient},
 		"PUT /admin/v1/clients/{client_id}": {
-			query: revokeTokens, ifMatch: true, body: shapeOf[api.ClientUpdate]("scope", "default_scope"), missing: noClient, conflict: clientChanged,
+			query: revokeTokens, ifMatch: true, body: shapeOf[api.ClientUpdate]("client_name", "scope", "default_scope"), missing: noClient, conflict: clientChanged,
 		},
 		"DELETE /admin/v1/clients/{client_id}":       {ifMatch: true, missing: noClient, conflict: clientChanged},
 		"POST /admin/v1/clients/{client_id}/disable": {missing: noClient, conflict: clientChanged},
@@ -70,7 +70,7 @@ func operations() map[string]operation {
 		"POST /admin/v1/keys/{kid}/revoke": {missing: noKey},
 
 		"GET /admin/v1/revocations":    {query: page},
-		"POST /admin/v1/revocations":   {body: shapeOf[api.RevocationRequest](), conflict: revocationChanged},
+		"POST /admin/v1/revocations":   {body: shapeOf[api.RevocationRequest]("kind"), conflict: revocationChanged},
 		"POST /admin/v1/tokens/revoke": {body: shapeOf[api.TokenRevocation](), missing: noToken, conflict: revocationChanged},
 
 		"GET /admin/v1/refusals/{request_id}": {missing: noRefusal},

@@ -3,12 +3,13 @@ package admin
 import (
 	"encoding/base64"
 	"unicode/utf8"
+
+	"github.com/marque-auth/marque/authz"
 )
 
 const (
 	defaultLimit = 100
 	maxCursor    = 1024 // octets; what it encodes is an identifier of at most 512
-	cursorRule   = "must be the next of a page, unchanged"
 )
 
 // A cursor is the identifier behind which the next page begins. It is encoded so that nobody builds one:
@@ -41,7 +42,7 @@ func page[ID ~string](cursor *string, limit *int) (after ID, n int, err error) {
 	}
 	id, ok := parseCursor(*cursor)
 	if !ok {
-		return "", 0, invalidField("cursor", cursorRule)
+		return "", 0, invalidField("cursor", authz.CursorRule)
 	}
 	return ID(id), n, nil
 }

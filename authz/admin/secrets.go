@@ -19,11 +19,7 @@ type Secrets interface {
 // caller brought it.
 func (h *handler) AddSecret(ctx context.Context, req api.AddSecretRequestObject) (api.AddSecretResponseObject, error) {
 	id := authz.ClientID(req.ClientID)
-	spec, err := secretSpec(req)
-	if err != nil {
-		return nil, err
-	}
-	c, secret, created, err := h.registry.AddSecret(ctx, origin(ctx), id, spec)
+	c, secret, created, err := h.registry.AddSecret(ctx, origin(ctx), id, secretSpec(req))
 	if err != nil {
 		return nil, err
 	}
@@ -38,27 +34,21 @@ func (h *handler) AddSecret(ctx context.Context, req api.AddSecretRequestObject)
 	return api.AddSecret201JSONResponse(body), nil
 }
 
-// lastSecond is the end of the year 9999, the last that RFC 3339 can write.
-const lastSecond = 253402300799
-
-func secretSpec(req api.AddSecretRequestObject) (authz.SecretSpec, error) {
+func secretSpec(req api.AddSecretRequestObject) authz.SecretSpec {
 	spec := authz.SecretSpec{IdempotencyKey: text(req.Params.IdempotencyKey)}
 	if req.Body == nil {
-		return spec, nil
+		return spec
 	}
 	spec.Secret = authz.Secret(text(req.Body.ClientSecret))
 	if at := req.Body.NotBefore; at != nil {
 		spec.NotBefore = *at
 	}
-	at := req.Body.ClientSecretExpiresAt
-	switch {
-	case at == nil || *at == 0:
-		return spec, nil
-	case *at < 0 || *at > lastSecond: // milliseconds, most often
-		return authz.SecretSpec{}, invalidField("client_secret_expires_at", "must be in seconds since 1970, or 0")
+	if at := req.Body.ClientSecretExpiresAt; at != nil && *at != 0 {
+		// What lies far outside, milliseconds most often, stays outside and is the domain's to refuse.
+		// Unbounded, one negative number is the zero time, which is never.
+		spec.Expires = time.Unix(min(max(*at, 1), 1<<40), 0).UTC()
 	}
-	spec.Expires = time.Unix(*at, 0).UTC()
-	return spec, nil
+	return spec
 }
 
 // ListSecrets reads what is known of a client's secrets.

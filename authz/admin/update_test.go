@@ -343,7 +343,7 @@ func TestSearch(t *testing.T) {
 			t.Errorf("%s: %q, then %+v", path, next, page)
 		}
 	}
-	for _, bad := range []string{"query=", "query=%ff", "query=" + strings.Repeat("x", 513), "query=a&query=b"} {
+	for _, bad := range []string{"query=", "query=%ff", "query=" + strings.Repeat("x", 1025), "query=a&query=b"} {
 		s.do("GET", "/admin/v1/clients?"+bad, nil).wantFields("query")
 		s.do("GET", "/admin/v1/resources?"+bad, nil).wantFields("query")
 	}

@@ -258,14 +258,15 @@ type ClientMetadata struct {
 	// scope `marque:admin`, which are then not part of `resources` and `scope`. false when absent.
 	Admin *bool `json:"admin,omitempty"`
 
-	// Claims Claims that every token of the client carries, by name.
+	// Claims Claims that every token of the client carries, by name; names and values together at most 1536
+	// octets.
 	Claims *map[string]json.RawMessage `json:"claims,omitempty"`
 
-	// ClientID The wished identifier: 1 to 64 of these characters, but neither `.` nor `..`. The server makes
-	// one when this is absent.
+	// ClientID The wished identifier, of these characters, but neither `.` nor `..`. The server makes one when
+	// this is absent.
 	ClientID *string `json:"client_id,omitempty"`
 
-	// ClientName For people.
+	// ClientName For people. No control characters.
 	ClientName string `json:"client_name"`
 
 	// ClientSecret A secret brought from another server, so that the partner need not change anything: 22 to 255 visible
@@ -286,7 +287,7 @@ type ClientMetadata struct {
 	// Resources The resources that it may ask for.
 	Resources *[]string `json:"resources,omitempty"`
 
-	// Scope What the client may ask for, separated by single spaces (RFC 6749, Section 3.3).
+	// Scope What the client may ask for, at most 256, separated by single spaces (RFC 6749, Section 3.3).
 	Scope *string `json:"scope,omitempty"`
 
 	// Serves The resources that this client is the API of.
@@ -310,13 +311,14 @@ type ClientUpdate struct {
 	// scope `marque:admin`, which are then not part of `resources` and `scope`. false when absent.
 	Admin *bool `json:"admin,omitempty"`
 
-	// Claims Claims that every token of the client carries, by name.
+	// Claims Claims that every token of the client carries, by name; names and values together at most 1536
+	// octets.
 	Claims *map[string]json.RawMessage `json:"claims,omitempty"`
 
 	// ClientID The identifier, as in the path, when it is given at all.
 	ClientID *string `json:"client_id,omitempty"`
 
-	// ClientName For people.
+	// ClientName For people. No control characters.
 	ClientName string `json:"client_name"`
 
 	// DefaultResource What its tokens are for when it names no resource; one of `resources`.
@@ -332,7 +334,7 @@ type ClientUpdate struct {
 	// Resources The resources that it may ask for.
 	Resources *[]string `json:"resources,omitempty"`
 
-	// Scope What the client may ask for, separated by single spaces (RFC 6749, Section 3.3).
+	// Scope What the client may ask for, at most 256, separated by single spaces (RFC 6749, Section 3.3).
 	Scope *string `json:"scope,omitempty"`
 
 	// Serves The resources that this client is the API of.
