@@ -9,8 +9,8 @@ import (
 
 // The methods of this file judge what another one would be asked to do, and do nothing: they return its
 // *InvalidError, nil when no field is wrong, or why that could not be found out. A surface that could
-// not read all of a request names by them what is wrong with the rest. What only the stored record
-// tells is not judged: whether it exists, matches, or has had a secret before.
+// not read all of a request names by them what is wrong with the rest. Whether a record is in the way,
+// has the version that the caller has seen, or had a secret before, is not judged.
 
 // CheckResource judges CreateResource.
 func (r *Registry) CheckResource(spec ResourceSpec) error {
@@ -19,8 +19,11 @@ func (r *Registry) CheckResource(spec ResourceSpec) error {
 	return p.err()
 }
 
-// CheckResourceUpdate judges UpdateResource.
-func (r *Registry) CheckResourceUpdate(id ResourceID, spec ResourceSpec) error {
+// CheckResourceUpdate judges UpdateResource. ErrNotFound means that there is no such resource.
+func (r *Registry) CheckResourceUpdate(ctx context.Context, id ResourceID, spec ResourceSpec) error {
+	if _, err := r.Resource(ctx, id); err != nil {
+		return err
+	}
 	_, err := r.resourceUpdate(id, spec)
 	return err
 }
@@ -31,9 +34,13 @@ func (r *Registry) CheckClient(ctx context.Context, by audit.Origin, spec Client
 	return err
 }
 
-// CheckClientUpdate judges UpdateClient.
+// CheckClientUpdate judges UpdateClient. ErrNotFound means that there is no such client.
 func (r *Registry) CheckClientUpdate(ctx context.Context, id ClientID, spec ClientSpec) error {
-	_, err := r.clientUpdate(ctx, id, spec)
+	old, err := r.Client(ctx, id)
+	if err != nil {
+		return err
+	}
+	_, err = r.clientUpdate(ctx, old, spec)
 	return err
 }
 

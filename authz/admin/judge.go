@@ -22,7 +22,7 @@ import (
 // Checks judge what the registry would be asked to do, and do nothing, as authz.Registry documents them.
 type Checks interface {
 	CheckResource(spec authz.ResourceSpec) error
-	CheckResourceUpdate(id authz.ResourceID, spec authz.ResourceSpec) error
+	CheckResourceUpdate(ctx context.Context, id authz.ResourceID, spec authz.ResourceSpec) error
 	CheckClient(ctx context.Context, by audit.Origin, spec authz.ClientSpec) error
 	CheckClientUpdate(ctx context.Context, id authz.ClientID, spec authz.ClientSpec) error
 	CheckSecret(by audit.Origin, id authz.ClientID, spec authz.SecretSpec) error
@@ -48,7 +48,7 @@ func (h *handler) judge(c *call, body []byte) ([]authz.FieldError, error) {
 	switch {
 	case errors.As(probe.verdict, &invalid):
 		return invalid.Fields, nil
-	case errors.Is(probe.verdict, errJudged):
+	case errors.Is(probe.verdict, errJudged), errors.Is(probe.verdict, authz.ErrNotFound): // nothing is there to be changed
 		return nil, nil
 	}
 	return nil, probe.verdict
@@ -103,8 +103,8 @@ func (j judgingRegistry) CreateResource(_ context.Context, _ audit.Origin, spec 
 	return authz.Resource{}, false, verdict(j.checks.CheckResource(spec))
 }
 
-func (j judgingRegistry) UpdateResource(_ context.Context, _ audit.Origin, id authz.ResourceID, _ authz.Match, spec authz.ResourceSpec, _ bool) (authz.Resource, error) {
-	return authz.Resource{}, verdict(j.checks.CheckResourceUpdate(id, spec))
+func (j judgingRegistry) UpdateResource(ctx context.Context, _ audit.Origin, id authz.ResourceID, _ authz.Match, spec authz.ResourceSpec, _ bool) (authz.Resource, error) {
+	return authz.Resource{}, verdict(j.checks.CheckResourceUpdate(ctx, id, spec))
 }
 
 func (j judgingRegistry) CreateClient(ctx context.Context, by audit.Origin, spec authz.ClientSpec) (authz.Client, authz.Secret, bool, error) {

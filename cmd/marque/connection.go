@@ -10,13 +10,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
+	"github.com/marque-auth/marque/authz"
 	"github.com/marque-auth/marque/authz/admin/client"
 	"github.com/marque-auth/marque/configs"
 )
@@ -101,11 +99,8 @@ func (d *explaining) Do(r *http.Request) (*http.Response, error) {
 
 // checkReason finds what the server would refuse, and what net/http would refuse with less to say.
 func checkReason(reason string) error {
-	odd := func(r rune) bool {
-		return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == '\u2028' || r == '\u2029'
-	}
-	if len(reason) > 256 || !utf8.ValidString(reason) || strings.ContainsFunc(reason, odd) {
-		return usagef("--reason: one line of at most 256 bytes, without control characters")
+	if !authz.ValidReason(reason) {
+		return usagef("--reason: %s", authz.ReasonRule)
 	}
 	return nil
 }
