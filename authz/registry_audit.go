@@ -11,12 +11,16 @@ import (
 
 // AuditQuery says which entries of the audit log to return. Empty fields match everything.
 type AuditQuery struct {
-	Cursor string // the place where the page before ended; empty: the newest entry
-	Limit  int    // 1 to 1000
-	Actor  string // audit.Actor.String
-	Action string // the action itself, or a prefix that ends before a dot: "client" matches "client.create"
-	Target string
+	Cursor string    // the place where the page before ended; empty: the newest entry
+	Limit  int       // 1 to 1000
+	Actor  string    // audit.Actor.String
+	Action string    // the action itself, or a prefix that ends before a dot: "client" matches "client.create"
+	Target string    // the target itself, or what is revoked: "acme" matches the revocation of "client:acme"
 	Since  time.Time // nothing older
+
+	// Revoked leaves out acts by which no token became void. Those by which some did are not revocations
+	// alone: disabling a client is one, too.
+	Revoked bool
 }
 
 const (
@@ -31,8 +35,9 @@ const (
 func (q AuditQuery) matches(e audit.Entry) bool {
 	return (q.Actor == "" || q.Actor == e.Actor.String()) &&
 		(q.Action == "" || q.Action == e.Action || strings.HasPrefix(e.Action, q.Action+".")) &&
-		(q.Target == "" || q.Target == e.Target) &&
-		!e.Time.Before(q.Since)
+		(q.Target == "" || about(e, q.Target)) &&
+		!e.Time.Before(q.Since) &&
+		(!q.Revoked || withdrew(e))
 }
 
 // Audit returns entries of the audit log, newest first, and the cursor of the next page; empty when

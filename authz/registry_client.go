@@ -236,11 +236,6 @@ func (r *Registry) Client(ctx context.Context, id ClientID) (Client, error) {
 	return c, err
 }
 
-// ListClients is as ClientRecords.ListClients.
-func (r *Registry) ListClients(ctx context.Context, q ClientQuery) ([]Client, error) {
-	return r.config.Clients.ListClients(ctx, q)
-}
-
 // SetClientDisabled disables or enables a client. A disabled client gets no tokens, and those that it
 // has are void for ever (EVT-01, EVT-10): once it is enabled, whatever was issued until then stays void.
 func (r *Registry) SetClientDisabled(ctx context.Context, by audit.Origin, id ClientID, disabled bool) (Client, error) {

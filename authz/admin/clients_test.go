@@ -260,3 +260,29 @@ func TestCreateClient_DotsAreNoIdentifier(t *testing.T) {
 	s.do("POST", "/admin/v1/clients", map[string]any{"client_id": "...", "client_name": "N"}).want(201)
 	s.do("GET", "/admin/v1/clients/...", nil).want(200)
 }
+
+// Whose secret it is, by what a leak shows; and a secret that is sent all the same is kept nowhere.
+func TestListClients_WhoseSecretItIs(t *testing.T) {
+	s := startWithBoth(t)
+	var made struct {
+		ID     string `json:"client_id"`
+		Secret string `json:"client_secret"`
+		Cred   string `json:"credential_id"`
+	}
+	s.do("POST", "/admin/v1/clients", clientBody("leaky")).want(201).decode(&made)
+	for _, text := range []string{made.Cred, made.Secret, made.Secret[:25], made.Secret + "%0a"} {
+		a := s.do("GET", "/admin/v1/clients?limit=1&query="+text, nil).want(200)
+		if got := fmt.Sprint(a.object()["clients"]); strings.Count(got, "client_id:") != 1 || !strings.Contains(got, "client_id:leaky") {
+			t.Errorf("%s: %s", text, got)
+		}
+	}
+	s.do("GET", "/admin/v1/clients?query="+made.Secret+"&query="+made.Secret, nil).wantFields("query")
+	s.do("GET", "/admin/v1/clients?"+made.Secret+"=1", nil).want(400)
+	s.do("GET", "/admin/v1/audit?target="+made.Secret, nil).want(200)
+	_, random, _ := strings.Cut(made.Secret, made.Cred+"_")
+	for what, text := range map[string]string{"log": s.log.String(), "audit": fmt.Sprint(s.entries())} {
+		if strings.Contains(text, random[:12]) || strings.Contains(text, "mrq_") {
+			t.Errorf("the %s has the secret:\n%s", what, text)
+		}
+	}
+}

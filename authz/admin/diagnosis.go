@@ -95,7 +95,7 @@ func (h *handler) ListAudit(ctx context.Context, req api.ListAuditRequestObject)
 	}
 	q := authz.AuditQuery{
 		Cursor: cursor, Limit: n,
-		Actor: text(req.Params.Actor), Action: text(req.Params.Action), Target: text(req.Params.Target),
+		Actor: text(req.Params.Actor), Action: text(req.Params.Action), Target: text(req.Params.Target), Revoked: isTrue(req.Params.Revoked),
 	}
 	if req.Params.Since != nil {
 		q.Since = *req.Params.Since

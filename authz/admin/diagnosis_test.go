@@ -88,12 +88,17 @@ func TestListAudit_Filters(t *testing.T) {
 		}
 		return list
 	}
+	s.do("POST", "/admin/v1/revocations", map[string]any{"kind": "client", "value": "client"}).want(200)
+	s.do("POST", "/admin/v1/clients/client/disable", nil).want(200)
 	for query, want := range map[string]string{
-		"?action=client&target=acme": "[client.create acme]",
-		"?action=client":             "[client.create client client.create acme]",
-		"?action=clien":              "[]",
-		"?action=client.create.x":    "[]",
-		"?target=client":             "[client.create client]",
+		"?target=client&revoked=true":  "[client.disable client revocation.create client:client]",
+		"?target=client&revoked=false": "[client.disable client revocation.create client:client client.create client]",
+		"?revoked=true&action=client":  "[client.disable client]",
+		"?action=client&target=acme":   "[client.create acme]",
+		"?action=client":               "[client.disable client client.create client client.create acme]",
+		"?action=clien":                "[]",
+		"?action=client.create.x":      "[]",
+		"?target=client:client":        "[revocation.create client:client]",
 		"?target=" + url.QueryEscape(fulfilment) + "&actor=uid:" + ownUID(): "[resource.create " + fulfilment + "]",
 		"?actor=client:ops":           "[]",
 		"?actor=uid":                  "[]",
@@ -106,7 +111,7 @@ func TestListAudit_Filters(t *testing.T) {
 	}
 	for query, fields := range map[string][]string{
 		"actor=": {"actor"}, "action=": {"action"}, "target=": {"target"}, "since=": {"since"}, "since=yesterday": {"since"}, "since=2026-01-01": {"since"}, "since=1767225600": {"since"},
-		"since=2026-01-01T00:00:00Z&since=2026-01-01T00:00:00Z": {"since"}, "until=x": {"until"}, "actor=%00&actor=b": {"actor"}, "limit=0&since=x&actor=&cursor=!": {"limit", "since", "actor", "cursor"},
+		"since=2026-01-01T00:00:00Z&since=2026-01-01T00:00:00Z": {"since"}, "until=x": {"until"}, "revoked=": {"revoked"}, "revoked=1": {"revoked"}, "actor=%00&actor=b": {"actor"}, "limit=0&since=x&actor=&cursor=!": {"limit", "since", "actor", "cursor"},
 		"cursor=" + segmentEncoding.EncodeToString([]byte("nobody gave this out")): {"cursor"},
 	} {
 		s.do("GET", "/admin/v1/audit?"+query, nil).wantFields(fields...)

@@ -200,7 +200,7 @@ func parameterRule(name, value string) string {
 		if !isCursor(value) {
 			return authz.CursorRule
 		}
-	case "revoke_tokens":
+	case "revoke_tokens", "revoked":
 		if value != "true" && value != "false" {
 			return "must be true or false"
 		}

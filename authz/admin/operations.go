@@ -74,7 +74,7 @@ func operations() map[string]operation {
 		"POST /admin/v1/tokens/revoke": {body: shapeOf[api.TokenRevocation](), missing: noToken, conflict: revocationChanged},
 
 		"GET /admin/v1/refusals/{request_id}": {missing: noRefusal},
-		"GET /admin/v1/audit":                 {query: []string{"cursor", "limit", "actor", "action", "target", "since"}},
+		"GET /admin/v1/audit":                 {query: []string{"cursor", "limit", "actor", "action", "target", "since", "revoked"}},
 		"GET /admin/v1/doctor":                {},
 	}
 }

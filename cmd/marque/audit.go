@@ -22,13 +22,14 @@ func (a *app) auditList() *cobra.Command {
 		conn                  *connection
 		actor, action, target string
 		since                 time.Time
+		revoked               bool
 		limit                 int
 	)
 	cmd := verb("list", "Show the audit log, newest first", func(cmd *cobra.Command, _ []string) error {
 		if limit < 0 {
 			return usagef("--limit: a number of entries; 0 is all of them")
 		}
-		q := client.ListAuditParams{Actor: given(actor), Action: given(action), Target: given(target)}
+		q := client.ListAuditParams{Actor: given(actor), Action: given(action), Target: given(target), Revoked: onlyIf(revoked)}
 		if cmd.Flags().Changed("since") {
 			q.Since = &since
 		}
@@ -51,7 +52,8 @@ func (a *app) auditList() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&actor, "actor", "", "only by this actor, such as uid:1000, client:ops or system:keys")
 	f.StringVar(&action, "action", "", "only this action, such as client.create, or all that begin with it, such as client")
-	f.StringVar(&target, "target", "", "only on this client, resource, key, or subject of a revocation such as client:acme")
+	f.StringVar(&target, "target", "", "only on this client, resource, key, or subject of a revocation; acme finds what revoked client:acme, too")
+	f.BoolVar(&revoked, "revoked", false, "only acts by which tokens became void: revocations, and what disabled, deleted, changed or ended something and took tokens with it")
 	f.Var((*timeFlag)(&since), "since", "nothing older (RFC 3339)")
 	f.IntVar(&limit, "limit", defaultAudit, "how many at most; 0 is all")
 	p, conn = a.printing(cmd), a.connection(cmd)

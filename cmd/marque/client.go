@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/marque-auth/marque/authz"
 	"github.com/marque-auth/marque/authz/admin/client"
 )
 
@@ -87,7 +88,11 @@ func (a *app) clientList() *cobra.Command {
 	var p *printer
 	var conn *connection
 	var query string
-	cmd := verb("list", "List clients", func(cmd *cobra.Command, _ []string) error {
+	cmd := verb("list", "List clients, and find whose secret it is", func(cmd *cobra.Command, _ []string) error {
+		query, err := a.clientSearch(query)
+		if err != nil {
+			return err
+		}
 		api, err := conn.open()
 		if err != nil {
 			return err
@@ -114,7 +119,7 @@ func (a *app) clientList() *cobra.Command {
 		}
 		return p.print(all, func(w io.Writer) { clientTable(w, all) })
 	})
-	cmd.Flags().StringVar(&query, "query", "", "only those whose identifier or name contains this, in upper or lower case")
+	cmd.Flags().StringVar(&query, "query", "", "only those whose identifier or name contains this, in upper or lower case, or that have or had the secret of this credential_id")
 	p, conn = a.printing(cmd), a.connection(cmd)
 	return cmd
 }
@@ -142,6 +147,20 @@ func clientTable(w io.Writer, all []client.RegisteredClient) {
 		rows = append(rows, row)
 	}
 	table(w, header, rows)
+}
+
+// clientSearch returns what to search for. A secret that was found somewhere stays here: its
+// credential_id is enough.
+func (a *app) clientSearch(query string) (string, error) {
+	if authz.Redact(query) == query {
+		return query, nil
+	}
+	id, ok := authz.CredentialNamed(query)
+	if !ok {
+		return "", usagef("--query: this looks like a secret, and is not repeated here; give its credential_id, the 16 characters behind mrq_")
+	}
+	a.note("Searching for the credential_id %s alone; the secret is not sent.", id)
+	return string(id), nil
 }
 
 func (a *app) clientShow() *cobra.Command {

@@ -765,11 +765,16 @@ type ListAuditParams struct {
 	// Action This action, or every one that begins with it and a dot: `client` fits `client.create`.
 	Action *string `form:"action,omitempty" json:"action,omitempty"`
 
-	// Target Exactly this client, resource, key, or subject of a revocation.
+	// Target Exactly this client, resource, key, or subject of a revocation. A revocation is found by what it is
+	// about, too: `acme` fits `client:acme`.
 	Target *string `form:"target,omitempty" json:"target,omitempty"`
 
 	// Since Nothing that is older (RFC 3339).
 	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
+
+	// Revoked With `true`, only acts by which tokens became void: revocations, and also disabling, deleting and
+	// updating, compromised secrets and revoked keys, where they withdrew tokens.
+	Revoked *bool `form:"revoked,omitempty" json:"revoked,omitempty"`
 }
 
 // ListClientsParams defines parameters for ListClients.
@@ -1045,6 +1050,9 @@ type ClientInterface interface {
 	ListAudit(ctx context.Context, params *ListAuditParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListClients List clients, ordered by identifier
+	//
+	// `query` also finds the client that holds, or held, the secret of exactly that `credential_id`: the 16
+	// characters behind `mrq_`. They suffice; do not send a secret. Of one that is sent, only they are used.
 	//
 	// Corresponds with GET /admin/v1/clients (the `ListClients` operationId).
 	ListClients(ctx context.Context, params *ListClientsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1346,6 +1354,9 @@ func (c *Client) ListAudit(ctx context.Context, params *ListAuditParams, reqEdit
 }
 
 // ListClients List clients, ordered by identifier
+//
+// `query` also finds the client that holds, or held, the secret of exactly that `credential_id`: the 16
+// characters behind `mrq_`. They suffice; do not send a secret. Of one that is sent, only they are used.
 //
 // Corresponds with GET /admin/v1/clients (the `ListClients` operationId).
 func (c *Client) ListClients(ctx context.Context, params *ListClientsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2058,6 +2069,18 @@ func NewListAuditRequest(server string, params *ListAuditParams) (*http.Request,
 		if params.Since != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "since", *params.Since, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Revoked != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "revoked", *params.Revoked, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -3496,6 +3519,9 @@ type ClientWithResponsesInterface interface {
 	ListAuditWithResponse(ctx context.Context, params *ListAuditParams, reqEditors ...RequestEditorFn) (*ListAuditResponse, error)
 
 	// ListClientsWithResponse List clients, ordered by identifier
+	//
+	// `query` also finds the client that holds, or held, the secret of exactly that `credential_id`: the 16
+	// characters behind `mrq_`. They suffice; do not send a secret. Of one that is sent, only they are used.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5414,6 +5440,9 @@ func (c *ClientWithResponses) ListAuditWithResponse(ctx context.Context, params 
 }
 
 // ListClientsWithResponse List clients, ordered by identifier
+//
+// `query` also finds the client that holds, or held, the secret of exactly that `credential_id`: the 16
+// characters behind `mrq_`. They suffice; do not send a secret. Of one that is sent, only they are used.
 //
 // Returns a wrapper object for the known response body format(s).
 //

@@ -766,11 +766,16 @@ type ListAuditParams struct {
 	// Action This action, or every one that begins with it and a dot: `client` fits `client.create`.
 	Action *string `form:"action,omitempty" json:"action,omitempty"`
 
-	// Target Exactly this client, resource, key, or subject of a revocation.
+	// Target Exactly this client, resource, key, or subject of a revocation. A revocation is found by what it is
+	// about, too: `acme` fits `client:acme`.
 	Target *string `form:"target,omitempty" json:"target,omitempty"`
 
 	// Since Nothing that is older (RFC 3339).
 	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
+
+	// Revoked With `true`, only acts by which tokens became void: revocations, and also disabling, deleting and
+	// updating, compromised secrets and revoked keys, where they withdrew tokens.
+	Revoked *bool `form:"revoked,omitempty" json:"revoked,omitempty"`
 }
 
 // ListClientsParams defines parameters for ListClients.
@@ -1137,6 +1142,19 @@ func (siw *ServerInterfaceWrapper) ListAudit(w http.ResponseWriter, r *http.Requ
 			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "since"})
 		} else {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "since", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "revoked" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "revoked", r.URL.Query(), &params.Revoked, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "revoked"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "revoked", Err: err})
 		}
 		return
 	}
