@@ -65,8 +65,8 @@ func (d *doctor) lookAtRest(ctx context.Context) {
 }
 
 // examineFolder looks at a data folder that no server runs on. The error is of what stands in the way
-// of looking at all.
-func examineFolder(ctx context.Context, c configs.Config) ([]finding, error) {
+// of looking at all. dev returns the configuration that serve --dev would have.
+func examineFolder(ctx context.Context, c configs.Config, dev func() (configs.Config, error)) ([]finding, error) {
 	if _, err := os.Stat(filepath.Join(c.Data, databaseName)); errors.Is(err, os.ErrNotExist) {
 		return nil, noInstallation(c.Data)
 	}
@@ -86,6 +86,11 @@ func examineFolder(ctx context.Context, c configs.Config) ([]finding, error) {
 		return d.all, nil
 	}
 	defer d.db.Close()
+	if d.installation.Dev { // only --dev starts it, whose windows are shorter
+		if c, err := dev(); err == nil {
+			d.config = withFullPaths(c)
+		}
+	}
 	d.lookAtKEK()
 	d.lookAtRest(ctx)
 	return d.all, nil
@@ -166,7 +171,7 @@ func (a *app) doctorCommand() *cobra.Command {
 			return err
 		}
 		if n := countLevel(found, client.FindingLevelError); n > 0 {
-			return fmt.Errorf("%d of %d findings are errors", n, len(found))
+			return fmt.Errorf("%d of %d findings %s", n, len(found), map[bool]string{true: "is an error", false: "are errors"}[n == 1])
 		}
 		return nil
 	})
@@ -198,7 +203,13 @@ func (a *app) examination(ctx context.Context, conn *connection, settings *setti
 	r, err := api.DoctorWithResponse(ctx)
 	switch {
 	case err != nil && !conn.remote.given() && (errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED)):
-		found, err := examineFolder(ctx, local)
+		found, err := examineFolder(ctx, local, func() (configs.Config, error) {
+			c, err := settings.load(true)
+			if err != nil {
+				return configs.Config{}, err
+			}
+			return c.Config, nil
+		})
 		return spoken(found), err
 	case err != nil:
 		return nil, conn.failed(err)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 
 	"github.com/marque-auth/marque/authz/admin"
 	"github.com/marque-auth/marque/authz/admin/client"
@@ -42,7 +43,16 @@ func judgement(w io.Writer, all []client.Finding) {
 			fmt.Fprintf(w, "%-8s %-10s fix: %s\n", "", "", clean(*f.Fix))
 		}
 	}
-	fmt.Fprintf(w, "\n%d looked at: %d errors, %d warnings.\n", len(all), countLevel(all, client.FindingLevelError), countLevel(all, client.FindingLevelWarning))
+	fmt.Fprintf(w, "\n%d looked at: %s, %s.\n", len(all),
+		counted(countLevel(all, client.FindingLevelError), "error"), counted(countLevel(all, client.FindingLevelWarning), "warning"))
+}
+
+// counted writes a number of things.
+func counted(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return strconv.Itoa(n) + " " + thing
 }
 
 func countLevel(all []client.Finding, l client.FindingLevel) (n int) {

@@ -30,6 +30,10 @@ func (d *doctor) lookAtKeys(ctx context.Context) {
 		d.error(check, "", recordFix(err), "the resources cannot be read: %v", err)
 		return
 	}
+	if d.server == nil && len(rings) == 0 && len(used) == 0 { // init makes none
+		d.ok(check, "", "no key yet; the first start makes them")
+		return
+	}
 	if !slices.Contains(used, defaultAlgorithm) {
 		used = append(used, defaultAlgorithm)
 	}

@@ -92,11 +92,11 @@ func (d *doctor) lookAtListeners(ctx context.Context) {
 	c := d.config
 	plain := c.TLS.CertFile == ""
 	if c.InsecureHTTP {
-		d.warning(check, "", "use https, and drop insecure_http", "insecure_http is on: tokens and secrets may be read on their way")
+		d.warning(check, "", "use https, and drop insecure_http", "insecure_http is on: tokens and secrets may be read on their way%s", d.asConfigured())
 	}
 	if strings.HasPrefix(d.issuer, "https://") && plain && len(c.TrustedProxies) == 0 {
 		d.warning(check, c.Listen, "name the proxies that end TLS in trusted_proxies",
-			"speaks plain http while the issuer is https, and no proxy is trusted: every partner seems to come from the proxy's address")
+			"speaks plain http while the issuer is https, and no proxy is trusted: every partner seems to come from the proxy's address%s", d.asConfigured())
 	}
 	for _, l := range []struct {
 		name, address string
@@ -116,9 +116,17 @@ func (d *doctor) lookAtListeners(ctx context.Context) {
 		}
 		if l.name == "admin" && l.address != "" && plain && !configs.Loopback(l.address) {
 			d.warning(check, l.name, "name a certificate (tls.cert_file, tls.key_file), or listen on loopback",
-				"%s is beyond loopback without TLS of its own: admins' tokens pass in the clear as far as the proxy", l.address)
+				"%s is beyond loopback without TLS of its own: admins' tokens pass in the clear as far as the proxy%s", l.address, d.asConfigured())
 		}
 	}
+}
+
+// asConfigured marks what a flag of serve may have decided otherwise.
+func (d *doctor) asConfigured() string {
+	if d.server != nil {
+		return ""
+	}
+	return " (as configured here; flags that serve gets are not known while it does not run)"
 }
 
 func (d *doctor) listener(of func(*server) net.Listener) net.Listener {
