@@ -364,6 +364,7 @@ func newWorld(t testing.TB, edit func(*Config)) *world {
 		Revocations: w.memory, Log: w.memory, Revoker: w.revoker,
 		ClaimNamespaces: []string{"https://partner.example/", "groups"},
 		EnsureKeys:      func(context.Context, jose.Algorithm, audit.Origin) error { return nil },
+		KnowsKey:        w.knowsKey,
 		Applied:         w.apply,
 		Now:             w.now,
 	})
@@ -372,6 +373,17 @@ func newWorld(t testing.TB, edit func(*Config)) *world {
 	}
 	w.server.ConfirmedAt(w.now())
 	return w
+}
+
+// unknownKey is the one that world.knowsKey does not know: tests make keys up.
+const unknownKey = "nope"
+
+// knowsKey fails as the store does: the keys are in it.
+func (w *world) knowsKey(kid string) (bool, error) {
+	if err := w.called("keys"); err != nil {
+		return false, err
+	}
+	return kid != unknownKey, nil
 }
 
 // apply is what the follower of the change feed does: it returns once all that was committed before is

@@ -28,6 +28,10 @@ type RegistryConfig struct {
 	// algorithm is acknowledged.
 	EnsureKeys func(ctx context.Context, alg jose.Algorithm, by audit.Origin) error
 
+	// KnowsKey reports whether a key of that identifier is, or was, one of this server's. An error means
+	// that it cannot be said.
+	KnowsKey func(kid string) (bool, error)
+
 	// Applied returns once this node has applied every change committed before the call. It is called
 	// after each commit and before the answer, so that what was acknowledged holds here at once.
 	Applied func(ctx context.Context) error
@@ -62,6 +66,7 @@ func NewRegistry(c RegistryConfig) (*Registry, error) {
 	need(c.Log != nil, "Log")
 	need(c.Revoker != nil, "Revoker")
 	need(c.EnsureKeys != nil, "EnsureKeys")
+	need(c.KnowsKey != nil, "KnowsKey")
 	need(c.Applied != nil, "Applied")
 	need(c.Now != nil, "Now")
 	if err := errors.Join(errs...); err != nil {

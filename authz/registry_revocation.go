@@ -45,7 +45,7 @@ func (r *Registry) checkSubject(ctx context.Context, p *problems, s token.Subjec
 	case token.RevokedJTI: // so short that it can be neither a token nor a secret (RVK-20)
 		p.check(s.Value != "" && len(s.Value) <= 64 && visible(s.Value) && Redact(s.Value) == s.Value, "value", jtiRule)
 	case token.RevokedKey:
-		p.check(validKeyID(s.Value), "value", kidRule)
+		return r.checkKnown(p, s, kidRule, validKeyID(s.Value), func() error { return r.knownKey(s.Value) })
 	case token.RevokedClient:
 		return r.checkKnown(p, s, clientRule, ValidClientID(s.Value), func() error {
 			_, err := r.config.Clients.Client(ctx, ClientID(s.Value))
@@ -60,6 +60,17 @@ func (r *Registry) checkSubject(ctx context.Context, p *problems, s token.Subjec
 		return r.checkResource(ctx, p, s)
 	default:
 		p.add("kind", kindRule)
+	}
+	return nil
+}
+
+func (r *Registry) knownKey(kid string) error {
+	known, err := r.config.KnowsKey(kid)
+	switch {
+	case err != nil:
+		return &UnavailableError{Cause: CauseKeysUnavailable, RetryAfter: retryAfter, Err: err}
+	case !known:
+		return ErrNotFound
 	}
 	return nil
 }

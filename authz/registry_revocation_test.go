@@ -93,6 +93,7 @@ func TestRegistry_RevocationsThatAreRefused(t *testing.T) {
 		"a token as kid":              {subject("kid", jwt), []string{"value"}},
 		"a secret as kid":             {subject("kid", secret.Reveal()), []string{"value"}},
 		"no kid":                      {subject("kid", ""), []string{"value"}},
+		"an unknown kid":              {subject("kid", unknownKey), []string{"value"}},
 		"an unknown client":           {subject("client", "acne"), []string{"value"}},
 		"no client":                   {subject("client", ""), []string{"value"}},
 		"an unknown credential":       {subject("credential", "aaaaaaaaaaaaaaaa"), []string{"value"}},
@@ -120,7 +121,7 @@ func TestRegistry_RevocationsThatAreRefused(t *testing.T) {
 	}
 	for _, s := range []RevocationSpec{
 		subject("resource", string(AdminResource(testIssuer))), // built in, never registered
-		subject("kid", "imported.key.1"),
+		subject("kid", "withdrawn.key"),
 		subject("credential", string(c.Credentials[0].ID)),
 		at(subject("all", ""), w.now().Add(-token.RevocationKept+time.Second)),
 	} {
@@ -157,6 +158,10 @@ func TestRegistry_RevocationsNeedTheStore(t *testing.T) {
 		if _, err := w.registry.Revoke(t.Context(), admin, RevocationSpec{Subject: s}); !errors.Is(err, errDown) {
 			t.Errorf("%s: %v", s, err)
 		}
+	}
+	var u *UnavailableError
+	if _, err := w.registry.Revoke(t.Context(), admin, RevocationSpec{Subject: token.Subject{Kind: token.RevokedKey, Value: unknownKey}}); !errors.As(err, &u) || u.Cause != CauseKeysUnavailable {
+		t.Errorf("a key: %v", err)
 	}
 	if _, err := w.registry.ListRevocations(t.Context(), "", 10); !errors.Is(err, errDown) {
 		t.Errorf("list: %v", err)

@@ -56,7 +56,7 @@ const (
 	kindRule            = "one of jti, client, credential, kid, resource, all"
 	noValueRule         = "must be left out for all"
 	jtiRule             = "the jti claim of a token, 1 to 64 visible ASCII characters; never the token itself"
-	kidRule             = "the identifier of a key, 1 to 255 visible ASCII characters; never a token or a secret"
+	kidRule             = "must be the identifier of a key of this server, published, withdrawn or revoked; never a token or a secret"
 	clientRule          = "must be the client_id of a client, registered or deleted"
 	credentialRule      = "must be the credential_id of a secret of some client; never the secret itself"
 	revokedResourceRule = "must be the identifier of a resource, registered or deleted"

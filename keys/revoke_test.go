@@ -31,6 +31,9 @@ func gone(t *testing.T, r *Ring, kid string) {
 	if _, err := r.Lookup(kid); !errors.Is(err, jose.ErrUnknownKey) {
 		t.Errorf("Lookup of %q: error %v, want ErrUnknownKey", kid, err)
 	}
+	if known, err := r.Knows(kid); err != nil || !known {
+		t.Errorf("%s: Knows %v, %v", kid, known, err)
+	}
 	if !slices.Contains(r.RevokedKeys(), kid) {
 		t.Errorf("%q is not among the revoked keys", kid)
 	}
@@ -214,6 +217,14 @@ func TestROT07_UnknownKeysAndFaults(t *testing.T) {
 		if _, err := w.Revoke(bg, kid, admin); !errors.Is(err, ErrNotFound) {
 			t.Errorf("%.20q: error %v, want ErrNotFound", kid, err)
 		}
+		if known, err := w.Knows(kid); err != nil || known {
+			t.Errorf("%.20q: Knows %v, %v", kid, known, err)
+		}
+	}
+	if unread, err := NewRing(w.config); err != nil {
+		t.Error(err)
+	} else if _, err := unread.Knows("nobody"); !errors.Is(err, ErrNotReady) {
+		t.Errorf("before the rings were read: %v", err)
 	}
 	active := w.kid(StateActive)
 	fault := errors.New("disk full")

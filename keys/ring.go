@@ -92,6 +92,21 @@ func (r *Ring) Lookup(kid string) (*jose.PublicKey, error) {
 	return nil, jose.ErrUnknownKey
 }
 
+// Knows reports whether the ring remembers a key of that identifier, in whatever state: withdrawn and
+// revoked ones too. An error means that it cannot be said. It does no I/O.
+func (r *Ring) Knows(kid string) (bool, error) {
+	s, err := r.fresh(r.config.Now())
+	if err != nil {
+		return false, err
+	}
+	for _, ring := range s.rings {
+		if ring.index(kid) >= 0 {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
 // ConfirmedAt tells the ring that whatever was committed before at was followed by a Reload: the
 // follower of changes looks more often than Step does.
 func (r *Ring) ConfirmedAt(at time.Time) { r.heard.Store(at.UnixNano()) }

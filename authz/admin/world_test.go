@@ -119,8 +119,9 @@ func (w *world) decide() {
 			_, err := w.ring.Ensure(ctx, alg, by)
 			return err
 		},
-		Applied: applied,
-		Now:     w.now,
+		KnowsKey: w.ring.Knows,
+		Applied:  applied,
+		Now:      w.now,
 	})
 	w.must(err)
 }

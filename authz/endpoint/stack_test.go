@@ -192,6 +192,7 @@ func (s *stack) register(st store.Store) {
 			_, err := s.ring.Ensure(ctx, alg, by)
 			return err
 		},
+		KnowsKey: s.ring.Knows,
 	})
 	check(s.t, err)
 	s.resource(authz.ResourceSpec{ID: api, Scopes: []string{"read write"}})

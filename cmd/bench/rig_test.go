@@ -92,8 +92,9 @@ func newRig(tb testing.TB, clients int) *rig {
 			_, err := r.ring.Ensure(ctx, a, by)
 			return err
 		},
-		Applied: applied,
-		Now:     time.Now,
+		KnowsKey: r.ring.Knows,
+		Applied:  applied,
+		Now:      time.Now,
 	})
 	must(err)
 	var resources []string

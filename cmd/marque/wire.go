@@ -231,6 +231,7 @@ func (s *server) decide(context.Context) error {
 		Revoker:         s.revoker,
 		ClaimNamespaces: s.config.Claims.Namespaces,
 		EnsureKeys:      s.ensureKeys,
+		KnowsKey:        s.ring.Knows,
 		Applied:         s.applied,
 		Now:             s.now,
 	})
