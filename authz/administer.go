@@ -39,7 +39,7 @@ func (s *Server) Admin(ctx context.Context, compact string) (audit.Actor, error)
 }
 
 // bearer verifies an access token for the management API: of this server, for that API alone, within
-// its time, not withdrawn as the store says now, and with the scope.
+// its time, not withdrawn as the store says now, with the scope, and of a client that still may manage.
 func (s *Server) bearer(ctx context.Context, compact string) (token.Verified, error) {
 	if compact == "" {
 		return token.Verified{}, &InvalidTokenError{Cause: CauseNoCredentials}
@@ -60,7 +60,30 @@ func (s *Server) bearer(ctx context.Context, compact string) (token.Verified, er
 	case !hasScope(v.Scope, ScopeAdmin):
 		return token.Verified{}, &InvalidTokenError{Cause: CauseInsufficientScope, Scope: ScopeAdmin, Client: ClientID(v.ClientID)}
 	}
+	if err := s.stillAdmin(ctx, ClientID(v.ClientID)); err != nil {
+		return token.Verified{}, err
+	}
 	return v, nil
+}
+
+// stillAdmin returns nil if the client may manage, as the store says now. What ends that withdraws its
+// tokens, too: this holds whatever was issued in between, and whatever becomes of a revocation.
+func (s *Server) stillAdmin(ctx context.Context, id ClientID) error {
+	c, err := s.authenticator.store.Client(ctx, id)
+	no := func(cause Cause) error { return &InvalidTokenError{Cause: cause, Client: id} }
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return no(CauseUnknownClient)
+	case err != nil:
+		return storeFault(ctx, id, err)
+	case !c.DeletedAt.IsZero():
+		return no(CauseDeletedClient)
+	case c.Disabled:
+		return no(CauseDisabled)
+	case !c.Admin:
+		return no(CauseTokenRevoked)
+	}
+	return nil
 }
 
 // hasScope reports whether a scope string, which was verified, holds a scope token.

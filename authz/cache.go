@@ -40,12 +40,17 @@ type cache[K ~string, V any] struct {
 
 // freshness is when the change feed was last read to its end, shared by the caches that depend on it.
 type freshness struct {
-	confirmed atomic.Int64 // Unix nanoseconds
+	confirmed atomic.Int64  // Unix nanoseconds
+	dropped   atomic.Uint64 // see changes
 	outage    time.Duration
 	now       func() time.Time
 }
 
 func (f *freshness) confirm(at time.Time) { f.confirmed.Store(at.UnixNano()) }
+
+// changes counts what the caches were told to forget. What was read from them is what they would give
+// now if the count is the same as before it was read, or else only perhaps.
+func (f *freshness) changes() uint64 { return f.dropped.Load() }
 
 func (f *freshness) ok() bool {
 	return f.now().UnixNano()-f.confirmed.Load() <= int64(f.outage)
@@ -151,6 +156,7 @@ func (c *cache[K, V]) drop(id K) {
 	defer c.mu.Unlock()
 	c.drops++
 	c.entries.Invalidate(id)
+	c.fresh.dropped.Add(1) // then: who sees the count does not see the record
 }
 
 // clear forgets everything.
@@ -159,4 +165,5 @@ func (c *cache[K, V]) clear() {
 	defer c.mu.Unlock()
 	c.drops++
 	c.entries.InvalidateAll()
+	c.fresh.dropped.Add(1)
 }

@@ -77,7 +77,7 @@ const (
 	CauseRecordDamaged      Cause = "record_damaged"   // of the store: somebody has to mend it
 	CauseKeysUnavailable    Cause = "keys_unavailable" // the server cannot say which keys are its own
 	CauseNotLoaded          Cause = "revocations_not_loaded"
-	CauseBornVoid           Cause = "born_void"          // what would be issued is withdrawn already
+	CauseBornVoid           Cause = "born_void"          // what would be issued is withdrawn, or is about to be
 	CauseClockBehind        Cause = "clock_behind"       // a token of ours says that it will be issued later
 	CauseUnknownLimited     Cause = "unknown_limited"    // INT-12
 	CauseInsufficientScope  Cause = "insufficient_scope" // RFC 6750, Section 3.1

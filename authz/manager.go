@@ -33,6 +33,7 @@ type call struct {
 // issuance is a token that is to be made, and then what it became.
 type issuance struct {
 	decision Decision
+	records  uint64 // see Server.issue
 	jti      string
 	keyID    string
 }
@@ -145,6 +146,7 @@ type mint struct {
 	queue   *signing
 	index   *token.Index
 	revoker *Revoker
+	fresh   *freshness
 	now     func() time.Time
 }
 
@@ -174,6 +176,9 @@ func (m *mint) Token(ctx context.Context, _ *oauth2.GenerateBasic, _ bool) (acce
 	}
 	if err := m.dateAfter(&claims, i.keyID, d.Lifetime); err != nil {
 		return "", "", err
+	}
+	if m.fresh.changes() != i.records { // last: see dateAfter
+		return "", "", errOutdated
 	}
 	payload, err := claims.AppendJSON(make([]byte, 0, 512))
 	if err != nil {

@@ -394,6 +394,7 @@ func (w *world) apply(context.Context) error {
 	if w.applied != nil {
 		return w.applied
 	}
+	w.server.AllChanged() // first, as cmd/marque does
 	w.mu.Lock()
 	for _, s := range w.revoked {
 		if r, ok := w.revocations[s]; ok {
@@ -404,7 +405,6 @@ func (w *world) apply(context.Context) error {
 	}
 	w.revoked = nil
 	w.mu.Unlock()
-	w.server.AllChanged()
 	w.server.ConfirmedAt(w.now())
 	return nil
 }

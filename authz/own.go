@@ -122,7 +122,9 @@ func signed(r token.Reason) bool {
 // a revocation would fall under it. Where that is more than maxAhead away, or never, there is no token.
 //
 // The Revoker is told first and the Index is asked then: a revocation that begins after that covers
-// the token, and one that was applied before it is seen.
+// the token, and one that was applied before it is seen. The caller looks last whether the records have
+// changed that the token was decided from. If they have not, then a change of theirs that withdraws
+// tokens has yet to be applied here: it stops this one (see Revoker.withhold), or covers its date.
 func (m *mint) dateAfter(c *token.Claims, kid string, lifetime time.Duration) error {
 	if !m.index.Loaded() {
 		return &UnavailableError{Cause: CauseNotLoaded, Client: ClientID(c.ClientID), RetryAfter: retryAfter}
@@ -131,6 +133,9 @@ func (m *mint) dateAfter(c *token.Claims, kid string, lifetime time.Duration) er
 	for {
 		m.revoker.Dated(c.IssuedAt)
 		by, void := token.Void(c, kid, m.index)
+		if m.revoker.withholds(c, kid) {
+			return &UnavailableError{Cause: CauseBornVoid, Client: ClientID(c.ClientID), RetryAfter: retryAfter}
+		}
 		if !void {
 			c.Expiry = c.IssuedAt.Add(lifetime)
 			return nil

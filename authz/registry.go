@@ -107,22 +107,24 @@ func (r *Registry) updateClient(ctx context.Context, id ClientID, by audit.Origi
 		if err != nil {
 			return Client{}, err
 		}
-		revisions, err := r.config.Revoker.prepare(ctx, by, withdraw...)
-		if err != nil {
-			return Client{}, err
-		}
-		if !write && !writes(revisions) { // perhaps a repeat of what was committed and not yet applied here
-			return old, r.config.Applied(ctx)
-		}
-		c.UpdatedAt = r.now()
-		c, err = r.putClient(ctx, by, change.action, old, c, revisions)
+		err = r.config.Revoker.alongside(ctx, by, withdraw, func(revisions []revision) (err error) {
+			if !write && !writes(revisions) { // perhaps a repeat of what was committed and not yet applied here
+				c = old
+				return r.config.Applied(ctx)
+			}
+			c.UpdatedAt = r.now()
+			if c, err = r.putClient(ctx, by, change.action, old, c, revisions); err != nil {
+				return err
+			}
+			return r.config.Applied(ctx)
+		})
 		switch {
 		case errors.Is(err, ErrConflict):
 			continue
 		case err != nil:
 			return Client{}, err
 		}
-		return c, r.config.Applied(ctx)
+		return c, nil
 	}
 	return Client{}, fmt.Errorf("authz: client %q keeps changing: %w", id, ErrConflict)
 }

@@ -49,7 +49,7 @@ func (r *Registry) UpdateClient(ctx context.Context, by audit.Origin, id ClientI
 		}
 		var withdraw []withdrawal
 		if revoke || c.Admin && !wanted.Admin {
-			withdraw = append(withdraw, withdrawal{Revocation: r.config.Revoker.issuedUntilNow(clientSubject(id))})
+			withdraw = append(withdraw, untilNow(clientSubject(id)))
 		}
 		c.register(wanted)
 		return write, withdraw, nil
@@ -115,7 +115,7 @@ func (r *Registry) UpdateResource(ctx context.Context, by audit.Origin, id Resou
 		}
 		res.Scopes, res.TokenLifetime, res.Algorithm, res.TokenType = wanted.Scopes, wanted.TokenLifetime, wanted.Algorithm, wanted.TokenType
 		if revoke {
-			return write, []withdrawal{{Revocation: r.config.Revoker.issuedUntilNow(resourceSubject(id))}}, nil
+			return write, []withdrawal{untilNow(resourceSubject(id))}, nil
 		}
 		return write, nil, nil
 	})

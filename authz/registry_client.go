@@ -244,7 +244,7 @@ func (r *Registry) SetClientDisabled(ctx context.Context, by audit.Origin, id Cl
 			return false, nil, nil
 		}
 		c.Disabled = false
-		return true, []withdrawal{{Revocation: r.config.Revoker.issuedUntilNow(clientSubject(id)), closes: true}}, nil
+		return true, []withdrawal{closing(clientSubject(id))}, nil
 	}}
 	if disabled {
 		change = clientChange{action: "client.disable", edit: func(c *Client) (bool, []withdrawal, error) {

@@ -33,7 +33,8 @@ func (r *Registry) CreateResource(ctx context.Context, by audit.Origin, spec Res
 	if err != nil {
 		return Resource{}, false, err
 	}
-	// Also when it exists: the attempt that stored it may have ended before its keys were made.
+	// Also when it exists: the attempt that stored it may have ended before its keys were made, or before
+	// it was applied here.
 	if err := r.ensureKeys(ctx, by, res.Algorithm); err != nil {
 		return Resource{}, false, err
 	}
@@ -67,13 +68,15 @@ func (r *Registry) putNewResource(ctx context.Context, by audit.Origin, tombston
 	var withdraw []withdrawal
 	if tombstone.Version > 0 {
 		wanted.Version = tombstone.Version
-		withdraw = append(withdraw, withdrawal{Revocation: r.config.Revoker.issuedUntilNow(resourceSubject(wanted.ID)), closes: true})
+		withdraw = append(withdraw, closing(resourceSubject(wanted.ID)))
 	}
-	revisions, err := r.config.Revoker.prepare(ctx, by, withdraw...)
-	if err != nil {
-		return Resource{}, err
-	}
-	return r.putResource(ctx, by, "resource.create", tombstone, wanted, revisions)
+	err := r.config.Revoker.alongside(ctx, by, withdraw, func(revisions []revision) (err error) {
+		if wanted, err = r.putResource(ctx, by, "resource.create", tombstone, wanted, revisions); err != nil {
+			return err
+		}
+		return r.config.Applied(ctx)
+	})
+	return wanted, err
 }
 
 // sameResource compares what an admin chose.
@@ -93,22 +96,24 @@ func (r *Registry) updateResource(ctx context.Context, by audit.Origin, id Resou
 		if err != nil {
 			return Resource{}, err
 		}
-		revisions, err := r.config.Revoker.prepare(ctx, by, withdraw...)
-		if err != nil {
-			return Resource{}, err
-		}
-		if !write && !writes(revisions) {
-			return old, r.config.Applied(ctx)
-		}
-		res.UpdatedAt = r.now()
-		res, err = r.putResource(ctx, by, action, old, res, revisions)
+		err = r.config.Revoker.alongside(ctx, by, withdraw, func(revisions []revision) (err error) {
+			if !write && !writes(revisions) {
+				res = old
+				return r.config.Applied(ctx)
+			}
+			res.UpdatedAt = r.now()
+			if res, err = r.putResource(ctx, by, action, old, res, revisions); err != nil {
+				return err
+			}
+			return r.config.Applied(ctx)
+		})
 		switch {
 		case errors.Is(err, ErrConflict):
 			continue
 		case err != nil:
 			return Resource{}, err
 		}
-		return res, r.config.Applied(ctx)
+		return res, nil
 	}
 	return Resource{}, fmt.Errorf("authz: resource %q keeps changing: %w", id, ErrConflict)
 }

@@ -60,8 +60,21 @@ func equalRevocations(a, b token.Revocation) bool {
 // withdrawal is a revocation that is to be, beside what is stored of its subject.
 type withdrawal struct {
 	token.Revocation
-	client ClientID // see Revocation.Client
-	closes bool     // it ends an open-ended revocation: the client is enabled, the resource registered anew
+	client   ClientID // see Revocation.Client
+	untilNow bool     // instead of what it says it withdraws what was issued until it is prepared
+	closes   bool     // it ends an open-ended revocation: the client is enabled, the resource registered anew
+}
+
+// untilNow returns the withdrawal of what a subject has until it is prepared.
+func untilNow(s token.Subject) withdrawal {
+	return withdrawal{Revocation: token.Revocation{Subject: s}, untilNow: true}
+}
+
+// closing is untilNow for a subject whose revocation, if it is open-ended, ends.
+func closing(s token.Subject) withdrawal {
+	w := untilNow(s)
+	w.closes = true
+	return w
 }
 
 // next returns what must be stored of w's subject in place of old, and whether that differs.

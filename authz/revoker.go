@@ -35,8 +35,11 @@ type Revoker struct {
 	config RevokerConfig
 	latest atomic.Int64 // see Dated: Unix seconds
 
-	mu    sync.Mutex
-	taken map[ClientID]int // revocations of single tokens that are being stored
+	withheld atomic.Pointer[token.Found] // what is not issued now; nil: everything is. See withhold
+
+	mu       sync.Mutex
+	taken    map[ClientID]int // revocations of single tokens that are being stored
+	changing []*withheld      // what withheld is made of
 }
 
 // NewRevoker returns a Revoker, or an error that names what is missing.
@@ -221,6 +224,9 @@ func (v *Revoker) prepare(ctx context.Context, by audit.Origin, ws ...withdrawal
 	now := v.config.Now()
 	out := make([]revision, len(ws))
 	for i, w := range ws {
+		if w.untilNow {
+			w.Revocation = v.issuedUntilNow(w.Subject)
+		}
 		out[i] = w.revise(by, stored, now)
 	}
 	return out, nil

@@ -130,7 +130,7 @@ func NewServer(c Config) (*Server, error) {
 	}
 	mint := &mint{
 		issuer: c.Issuer, keys: c.Keys, queue: newSigning(2*runtime.GOMAXPROCS(0), c.SigningQueue),
-		index: c.Index, revoker: c.Revoker, now: c.Now,
+		index: c.Index, revoker: c.Revoker, fresh: fresh, now: c.Now,
 	}
 	return &Server{
 		authenticator: authenticator{
@@ -153,23 +153,40 @@ func NewServer(c Config) (*Server, error) {
 // Token answers a token request. The error is an *Error, a *ThrottledError, an *UnavailableError or
 // what ctx ended with; anything else is a fault.
 func (s *Server) Token(ctx context.Context, r Request) (Issued, error) {
-	who, err := s.authenticator.authenticate(ctx, r.Client, r.Address)
-	if err != nil {
-		return Issued{}, err
+	var client ClientID
+	for range maxAttempts {
+		records := s.fresh.changes() // before any of them is read
+		who, err := s.authenticator.authenticate(ctx, r.Client, r.Address)
+		if err != nil {
+			return Issued{}, err
+		}
+		if client == "" { // once for each request
+			client = who.client.ID
+			if after, ok := s.rate.take(client); !ok {
+				return Issued{}, &ThrottledError{Cause: CauseRateLimited, Client: client, RetryAfter: after}
+			}
+		}
+		decision, err := s.policy.decide(ctx, who, r)
+		if err != nil {
+			return Issued{}, err
+		}
+		issued, err := s.issue(ctx, decision, records)
+		if !errors.Is(err, errOutdated) {
+			return issued, err
+		}
 	}
-	if after, ok := s.rate.take(who.client.ID); !ok {
-		return Issued{}, &ThrottledError{Cause: CauseRateLimited, Client: who.client.ID, RetryAfter: after}
-	}
-	decision, err := s.policy.decide(ctx, who, r)
-	if err != nil {
-		return Issued{}, err
-	}
-	return s.issue(ctx, decision)
+	return Issued{}, &UnavailableError{Cause: CauseBornVoid, Client: client, RetryAfter: retryAfter, Err: errOutdated}
 }
 
-// issue turns a Decision into a token: nothing is decided any more.
-func (s *Server) issue(ctx context.Context, d Decision) (Issued, error) {
-	i := &issuance{decision: d}
+// errOutdated says that a record was dropped after a token was decided and before it was dated. What
+// was decided may be what a revocation has just withdrawn: it must not be dated after that, but be
+// decided, and its client authenticated, again.
+var errOutdated = errors.New("authz: records changed while a token was decided")
+
+// issue turns a Decision into a token: nothing is decided any more. The records are the state of
+// freshness.changes before those were read that the Decision was made from.
+func (s *Server) issue(ctx context.Context, d Decision, records uint64) (Issued, error) {
+	i := &issuance{decision: d, records: records}
 	access, err := s.core.generate(ctx, i)
 	if err != nil {
 		return Issued{}, err
@@ -200,4 +217,7 @@ func (s *Server) AllChanged() {
 }
 
 // ConfirmedAt tells the server that every change committed before at has been reported to it.
-func (s *Server) ConfirmedAt(at time.Time) { s.fresh.confirm(at) }
+func (s *Server) ConfirmedAt(at time.Time) {
+	s.fresh.confirm(at)
+	s.mint.revoker.Confirmed(at)
+}
