@@ -25,8 +25,9 @@ const (
 	sweepInterval = time.Minute // between two looks for revocations that may be forgotten
 )
 
-// loadIndex reads every revocation and puts them in place of what the index holds. The index stays as
-// it is if anything fails, or if it knows of a live one that the store does not.
+// loadIndex reads every revocation, drops every copy of a client or resource, and puts what it read in
+// place of what the index holds. Everything stays as it is if anything fails, or if the index knows of a
+// live one that the store does not.
 func (s *server) loadIndex(ctx context.Context) error {
 	s.indexing.Lock()
 	defer s.indexing.Unlock()
@@ -55,6 +56,7 @@ func (s *server) loadIndex(ctx context.Context) error {
 	if held := s.index.Len(); known < held {
 		return fmt.Errorf("%w: %d of %d", errRevocationLost, held-known, held)
 	}
+	s.tokens.AllChanged() // first: see apply
 	s.index.Replace(all)
 	return nil
 }
@@ -68,15 +70,15 @@ func (s *server) followRevocations(ctx context.Context, changes []store.Change) 
 	}
 	s.indexing.Lock()
 	defer s.indexing.Unlock()
-	now := s.now()
 	found, err := s.store.Revocations(ctx, subjects)
 	if err != nil {
 		return fmt.Errorf("read the revocations that changed: %w", err)
 	}
+	now := s.now() // not before the store was asked: what it has dropped by then may be dropped
 	there := make(map[token.Subject]bool, len(found))
 	for _, r := range found {
 		there[r.Subject] = true
-		if held, ok := s.index.Stored(r.Subject); ok && saysLess(r.Revocation, held) {
+		if held, ok := s.index.Stored(r.Subject); ok && live(held, now) && saysLess(r.Revocation, held) {
 			return fmt.Errorf("%w: %s", errRevocationLost, r.Subject)
 		}
 		s.index.Set(indexed(r))
@@ -86,7 +88,7 @@ func (s *server) followRevocations(ctx context.Context, changes []store.Change) 
 		if !ok || there[subject] {
 			continue
 		}
-		if held.Until.IsZero() || now.Before(held.Until) {
+		if live(held, now) {
 			return fmt.Errorf("%w: %s", errRevocationLost, subject)
 		}
 		s.index.Remove(subject)
@@ -113,6 +115,12 @@ func revocationsIn(changes []store.Change) ([]token.Subject, error) {
 		}
 	}
 	return subjects, nil
+}
+
+// live reports whether a revocation may not yet be forgotten. One that may says nothing of what the store
+// should hold: it may be gone, or another one may be in its place that says less.
+func live(held token.Revocation, now time.Time) bool {
+	return held.Until.IsZero() || now.Before(held.Until)
 }
 
 // saysLess reports whether what the store says of a subject cannot have followed what was known.
@@ -150,8 +158,7 @@ func (m remembering) Revocations(ctx context.Context, subjects []token.Subject) 
 	now := m.now()
 	for _, h := range held {
 		i := slices.IndexFunc(found, func(r authz.Revocation) bool { return r.Subject == h.Subject })
-		forgotten := !h.Until.IsZero() && !now.Before(h.Until)
-		if !forgotten && (i < 0 || saysLess(found[i].Revocation, h)) {
+		if live(h, now) && (i < 0 || saysLess(found[i].Revocation, h)) {
 			return nil, fmt.Errorf("%w: %s", errRevocationLost, h.Subject)
 		}
 	}
