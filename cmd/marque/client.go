@@ -197,12 +197,19 @@ func (a *app) clientSwitch(name string) *cobra.Command {
 		if err != nil {
 			return err
 		}
+		was, err := api.GetClientWithResponse(cmd.Context(), args[0])
+		if err != nil {
+			return conn.failed(err)
+		}
 		now, problem, status, err := switchClient(cmd, api, name, args[0])
 		if err != nil {
 			return conn.failed(err)
 		}
 		if now == nil {
 			return refusedBy(problem, status, clientSubject(args[0]))
+		}
+		if was.JSON200 != nil && was.JSON200.Disabled == now.Disabled {
+			a.note("The client is %s already; nothing has changed.", clientState(now))
 		}
 		return p.print(now, func(w io.Writer) { clientCard(w, now) })
 	})

@@ -1,11 +1,15 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/marque-auth/marque/authz/admin/client"
 )
 
 func (a *app) keyPlan() *cobra.Command {
@@ -51,6 +55,7 @@ func (a *app) keyRevoke() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		again := revokedBefore(cmd.Context(), api, args[0])
 		r, err := api.RevokeKeyWithResponse(cmd.Context(), args[0], nil)
 		if err != nil {
 			return conn.failed(err)
@@ -59,6 +64,9 @@ func (a *app) keyRevoke() *cobra.Command {
 			return refusedBy(r.ApplicationProblemJSONDefault, r.StatusCode(), subject{missing: fmt.Sprintf("no key %q; see marque key list", args[0])})
 		}
 		k := r.JSON200
+		if again {
+			a.note("The key was revoked before, when it was %s; nothing has changed.", k.Was)
+		}
 		a.note("Services that verify by themselves may take its tokens for up to %s more, until the keys that they have fetched expire.", shortDuration(time.Duration(k.JWKSMaxAge)*time.Second))
 		return p.print(k, func(w io.Writer) {
 			card(w,
@@ -73,4 +81,12 @@ func (a *app) keyRevoke() *cobra.Command {
 	})
 	p, sure, conn = a.printing(cmd), a.confirming(cmd), a.changing(cmd)
 	return cmd
+}
+
+// revokedBefore reports whether a key is known to be revoked, for a note alone.
+func revokedBefore(ctx context.Context, api *client.ClientWithResponses, kid string) bool {
+	r, err := api.ListKeysWithResponse(ctx)
+	return err == nil && r.JSON200 != nil && slices.ContainsFunc(r.JSON200.Keys, func(k client.Key) bool {
+		return k.KID == kid && k.State == client.KeyStateRevoked
+	})
 }

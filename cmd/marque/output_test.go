@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -122,5 +123,20 @@ func TestArgumentsThatMayBeSecrets(t *testing.T) {
 		if got := shapedSecret(name); got != want {
 			t.Errorf("name %s: %v, want %v", name, got, want)
 		}
+	}
+}
+
+func TestOlderAnswer(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	answer := http.Header{"Date": {now.Format(http.TimeFormat)}}
+	for made, want := range map[time.Time]bool{
+		now: false, now.Add(-time.Second): false, now.Add(-2 * time.Second): true, now.Add(time.Minute): false,
+	} {
+		if got := olderAnswer(made, answer); got != want {
+			t.Errorf("%v: %v, want %v", now.Sub(made), got, want)
+		}
+	}
+	if olderAnswer(now.Add(-time.Hour), http.Header{}) {
+		t.Error("judged without the server's clock")
 	}
 }

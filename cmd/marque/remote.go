@@ -154,6 +154,10 @@ func (r *remote) token(ctx context.Context, secret configs.Secret) (string, erro
 		ClientID: r.clientID, ClientSecret: secret.Reveal(), TokenURL: endpoint, AuthStyle: oauth2.AuthStyleInHeader,
 		Scopes: []string{authz.ScopeAdmin}, EndpointParams: url.Values{"resource": {string(authz.AdminResource(r.issuer))}},
 	})
+	var no *tokenRefusal
+	if errors.As(err, &no) && (no.code == "invalid_target" || no.code == "invalid_scope") { // it is who it says, and may not
+		return "", fmt.Errorf("%s does not manage this server; see marque client create --admin (%w)", quoted(r.clientID), err)
+	}
 	return t.AccessToken, err
 }
 
@@ -179,13 +183,33 @@ func (b *bearer) Do(r *http.Request) (*http.Response, error) {
 		return nil, errNoToken{b.err}
 	}
 	r.Header.Set("Authorization", "Bearer "+b.token)
-	return b.next.Do(r)
+	resp, err := b.next.Do(r)
+	if err == nil && resp.StatusCode == http.StatusNotFound && resp.Header.Get("Content-Type") != problemType {
+		resp.Body.Close()
+		return nil, errElsewhere
+	}
+	return resp, err
 }
+
+// problemType is what the management API explains refusals in (RFC 9457). Whatever does not is no admin
+// listener.
+const problemType = "application/problem+json"
+
+var errElsewhere = errors.New("no admin listener")
 
 func (r *remote) failed(err error) error {
 	var before errNoToken
 	if errors.As(err, &before) {
 		return fmt.Errorf("get a token for %s: %w", authz.AdminResource(r.issuer), before.error)
+	}
+	if errors.Is(err, errElsewhere) {
+		what := "that is no admin listener"
+		if a, errA := url.Parse(r.admin); errA == nil {
+			if i, errI := url.Parse(r.issuer); errI == nil && a.Host == i.Host {
+				what = "that is the public listener"
+			}
+		}
+		return fmt.Errorf("%s answered 404: %s; --admin takes the admin listener's URL (admin.listen)", r.admin, what)
 	}
 	return fmt.Errorf("ask %s: %w", r.admin, err)
 }

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -106,6 +108,7 @@ func (a *app) secretRevoke() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		before := secretsOf(cmd.Context(), api, args[0])
 		r, err := api.RevokeSecretWithResponse(cmd.Context(), args[0], args[1], nil, body)
 		if err != nil {
 			return conn.failed(err)
@@ -113,15 +116,40 @@ func (a *app) secretRevoke() *cobra.Command {
 		if r.JSON200 == nil {
 			return refusedBy(r.ApplicationProblemJSONDefault, r.StatusCode(), credentialSubject(args[0], args[1]))
 		}
-		if !compromised {
-			a.note("Tokens that were obtained with it stay good until they expire; --compromised voids them.")
-		}
+		a.revokedSecret(r.JSON200, compromised, before, secretsOf(cmd.Context(), api, args[0]))
 		return p.print(r.JSON200, func(w io.Writer) { secretCard(w, r.JSON200) })
 	})
 	cmd.Flags().BoolVar(&compromised, "compromised", false, "somebody else may have it: void the tokens that were obtained with it")
 	cmd.Flags().Var((*timeFlag)(&since), "since", "with --compromised: tokens issued before this time stay good (RFC 3339; default none)")
 	p, conn = a.printing(cmd), a.changing(cmd)
 	return cmd
+}
+
+// secretsOf returns a client's secrets, for notes alone: none if they cannot be had.
+func secretsOf(ctx context.Context, api *client.ClientWithResponses, id string) []client.Secret {
+	r, err := api.ListSecretsWithResponse(ctx, id)
+	if err != nil || r.JSON200 == nil {
+		return nil
+	}
+	return r.JSON200.Secrets
+}
+
+// revokedSecret says what a revocation changed, and what it leaves. before and after are the client's
+// secrets then; none where they are not known.
+func (a *app) revokedSecret(s *client.Secret, compromised bool, before, after []client.Secret) {
+	again := slices.ContainsFunc(before, func(b client.Secret) bool { return b.CredentialID == s.CredentialID && b.Revoked })
+	switch {
+	case again && compromised:
+		a.note("The secret was revoked before; now the tokens that were obtained with it are void, too.")
+	case again:
+		a.note("The secret was revoked before; nothing has changed. Tokens that were obtained with it are void only with --compromised.")
+	case !compromised:
+		a.note("Tokens that were obtained with it stay good until they expire; --compromised voids them.")
+	}
+	valid := func(s client.Secret) bool { return secretState(&s, time.Now()) == "valid" }
+	if len(after) > 0 && !slices.ContainsFunc(after, valid) {
+		a.note("%s has no valid secret left, so it gets no tokens: marque client secret add %s", s.ClientID, s.ClientID)
+	}
 }
 
 func secretState(s *client.Secret, now time.Time) string {

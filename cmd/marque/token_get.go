@@ -116,6 +116,11 @@ func askForToken(ctx context.Context, c clientcredentials.Config) (*oauth2.Token
 	}
 }
 
+// tokenRefusal is what the token endpoint said no with.
+type tokenRefusal struct{ code, message string }
+
+func (e *tokenRefusal) Error() string { return e.message }
+
 // getToken asks for a token, and explains a refusal by what the server said of it.
 func getToken(ctx context.Context, c clientcredentials.Config) (issued, error) {
 	t, err := askForToken(ctx, c)
@@ -125,7 +130,7 @@ func getToken(ctx context.Context, c clientcredentials.Config) (issued, error) {
 		if refusal.ErrorDescription != "" {
 			message += ": " + refusal.ErrorDescription
 		}
-		return issued{}, errors.New(clean(message + requestOf(refusal.Response)))
+		return issued{}, &tokenRefusal{refusal.ErrorCode, clean(message + requestOf(refusal.Response))}
 	}
 	if errors.As(err, &refusal) {
 		return issued{}, errors.New("the token endpoint answered " + refusal.Response.Status + requestOf(refusal.Response))

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -41,6 +42,9 @@ func (a *app) tokenRevoke() *cobra.Command {
 				missing: "this is no token of this server, or it has expired: there is nothing to revoke",
 			})
 		}
+		if at := r.JSON200.CreatedAt; olderAnswer(at, r.HTTPResponse.Header) {
+			a.note("It was void already, since %s; nothing has changed.", instant(&at))
+		}
 		return p.print(r.JSON200, func(w io.Writer) { revocationCard(w, r.JSON200) })
 	})
 	cmd.Long = "Voids the token on stdin. Through the admin socket, or --admin, any token of this server. With\n" +
@@ -48,6 +52,13 @@ func (a *app) tokenRevoke() *cobra.Command {
 		"which revokes what was issued to it; what is unknown or expired there counts as revoked."
 	p, conn = a.printing(cmd), a.changing(cmd)
 	return cmd
+}
+
+// olderAnswer reports whether what an answer shows was made before the request, by the server's clock. Both
+// times are cut to seconds, so what was made within the last one passes for new.
+func olderAnswer(made time.Time, answer http.Header) bool {
+	now, err := http.ParseTime(answer.Get("Date"))
+	return err == nil && now.Sub(made) > time.Second
 }
 
 // revokeAsClient does what any OAuth client does: RFC 7009, Section 2.1.
