@@ -37,10 +37,11 @@ func (s *Store) Revocations(ctx context.Context, subjects []token.Subject) ([]au
 		if err != nil {
 			return err
 		}
+		c := b.Cursor() // one for all of them: each Get would make its own
 		for _, subject := range subjects {
 			key := subject.String()
-			sealed := b.Get([]byte(key))
-			if sealed == nil {
+			at, sealed := c.Seek([]byte(key))
+			if string(at) != key {
 				continue
 			}
 			r, err := s.env.OpenRevocation(key, sealed)
