@@ -32,7 +32,7 @@ func start(s seats, dir, name string, cmd *exec.Cmd) (*process, error) {
 	defer log.Close()
 	cmd.Env = append(os.Environ(), "GOMAXPROCS=1")
 	cmd.Stderr = log
-	if err := s.start(cmd); err != nil {
+	if err := s.atServer(cmd.Start); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
 	p := &process{cmd: cmd, log: log.Name(), ended: make(chan struct{})}

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"os/exec"
 	"runtime"
 	"strconv"
 	"strings"
@@ -50,24 +49,24 @@ func (s seats) sit() error {
 	return nil
 }
 
-// start starts cmd on the server's core. A process inherits the core of the thread that forks it: it
-// never runs elsewhere, not even while it starts.
-func (s seats) start(cmd *exec.Cmd) error {
+// atServer runs f on the server's core: in a thread that is there meanwhile. What f forks inherits that
+// core and never runs elsewhere, not even while it starts.
+func (s seats) atServer(f func() error) error {
 	if !s.taken {
-		return cmd.Start()
+		return f()
 	}
 	runtime.LockOSThread()
 	if err := setCore(0, s.server); err != nil {
 		runtime.UnlockOSThread()
 		return err
 	}
-	startErr := cmd.Start()
+	err := f()
 	// A thread that cannot be moved back stays locked, and ends with its goroutine.
 	if err := setCore(0, s.load); err != nil {
 		return err
 	}
 	runtime.UnlockOSThread()
-	return startErr
+	return err
 }
 
 func setCore(thread, core int) error {

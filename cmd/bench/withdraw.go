@@ -73,8 +73,11 @@ func (l *lab) judge(ctx context.Context, asking side) ([]judged, error) {
 	}
 	var pairs []judged
 	for range l.settings.pairs {
-		raw, err := check.measure()
-		if err != nil {
+		var raw float64
+		if err := l.seats.atServer(func() (err error) { // cores differ, and so do their neighbours
+			raw, err = check.measure()
+			return err
+		}); err != nil {
 			return nil, err
 		}
 		w, err := asking.measure(ctx, l.settings.window)
