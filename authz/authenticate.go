@@ -212,10 +212,13 @@ func loggable(id ClientID) ClientID {
 }
 
 // storeFault turns a failed read into the answer "unknown": 503, never 401. The end of the caller's
-// own context stays what it is.
+// own context stays what it is, and so does what says already why it is 503.
 func storeFault(ctx context.Context, client ClientID, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
+	}
+	if known := (*UnavailableError)(nil); errors.As(err, &known) {
+		return known
 	}
 	cause := CauseStoreUnavailable
 	if errors.Is(err, ErrDamaged) { // waiting does not help: it is not to look like an outage to whoever is on call

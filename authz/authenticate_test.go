@@ -412,7 +412,7 @@ func TestTKE64_ClientRateAndQueue(t *testing.T) {
 }
 
 func TestTKE64_SigningQueueIsBounded(t *testing.T) {
-	s := newSigning(1, 1)
+	s := newTurns(1, 1)
 	hold, held := make(chan struct{}), make(chan struct{})
 	done := make(chan error, 2)
 	go func() { done <- s.do(t.Context(), func() error { close(held); <-hold; return nil }) }()
@@ -484,7 +484,7 @@ func TestTOK41_EveryCauseHasItsRow(t *testing.T) {
 	// These are answered without a code: throttled, unavailable, or refused before the domain.
 	without := []Cause{
 		CauseBadRequest, CauseCredentialsInURL, CauseSeveralMethods, CauseRateLimited, CauseFailuresLimited,
-		CauseSigningQueueFull, CauseNoSigningKey, CauseStoreUnavailable, CauseRecordDamaged, CauseKeysUnavailable, CauseNotLoaded, CauseBornVoid,
+		CauseSigningQueueFull, CauseRevocationsFull, CauseNoSigningKey, CauseStoreUnavailable, CauseRecordDamaged, CauseKeysUnavailable, CauseNotLoaded, CauseBornVoid,
 		CauseClockBehind, CauseUnknownLimited,
 		// Of a Bearer token (RFC 6750), or of a token that is inactive.
 		CauseInsufficientScope, CauseTokenRevoked, CauseTokenNotForCaller,

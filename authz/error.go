@@ -72,6 +72,7 @@ const (
 	CauseRateLimited        Cause = "rate_limited"
 	CauseFailuresLimited    Cause = "failures_limited" // TOK-43
 	CauseSigningQueueFull   Cause = "signing_queue_full"
+	CauseRevocationsFull    Cause = "revocation_queue_full"
 	CauseNoSigningKey       Cause = "no_signing_key"
 	CauseStoreUnavailable   Cause = "store_unavailable"
 	CauseRecordDamaged      Cause = "record_damaged"   // of the store: somebody has to mend it

@@ -143,7 +143,7 @@ func (clientInfo) VerifyPassword(string) bool { return true }
 type mint struct {
 	issuer  string
 	keys    Signers
-	queue   *signing
+	queue   *turns
 	index   *token.Index
 	revoker *Revoker
 	fresh   *freshness

@@ -13,6 +13,14 @@ import (
 // has no member for a reason.
 const reasonOwnClient = "revoked by its client (RFC 7009)"
 
+// What clients revoke is stored a few at a time: writes are made one after the other, and each waits for
+// a disk. An administrator who disables a client meanwhile waits for these few, and not for whatever a
+// client has to revoke.
+const (
+	parallelRevocations = 4
+	queuedRevocations   = 256 // about a second's writes on a common disk; more are told to come back
+)
+
 // RevokeRequest is a revocation request after its syntax was checked (RFC 7009, Section 2.1).
 type RevokeRequest struct {
 	Token     string // never empty; whatever was sent
@@ -63,7 +71,11 @@ func (s *Server) Revoke(ctx context.Context, r RevokeRequest) (Revoked, error) {
 		Reason:    reasonOwnClient,
 		RequestID: r.RequestID,
 	}}
-	if err := s.core.remove(ctx, &removal); err != nil {
+	err = s.revoking.do(ctx, func() error { return s.core.remove(ctx, &removal) })
+	if errors.Is(err, errQueueFull) {
+		return Revoked{}, &UnavailableError{Cause: CauseRevocationsFull, Client: id, RetryAfter: retryAfter, Err: err}
+	}
+	if err != nil {
 		return Revoked{}, storeFault(ctx, id, err)
 	}
 	return Revoked{Client: id, JTI: v.JTI, Changed: removal.changed, Collapsed: removal.stored.Kind != token.RevokedJTI}, nil

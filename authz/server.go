@@ -93,6 +93,7 @@ type Server struct {
 	rate          *limiters[ClientID]
 	unknown       *limiters[ClientID]
 	own           *ownTokens
+	revoking      *turns // what clients revoke
 	mint          *mint
 	core          core
 	fresh         *freshness
@@ -129,7 +130,7 @@ func NewServer(c Config) (*Server, error) {
 		return nil, err
 	}
 	mint := &mint{
-		issuer: c.Issuer, keys: c.Keys, queue: newSigning(2*runtime.GOMAXPROCS(0), c.SigningQueue),
+		issuer: c.Issuer, keys: c.Keys, queue: newTurns(2*runtime.GOMAXPROCS(0), c.SigningQueue),
 		index: c.Index, revoker: c.Revoker, fresh: fresh, now: c.Now,
 	}
 	return &Server{
@@ -147,6 +148,8 @@ func NewServer(c Config) (*Server, error) {
 		mint:    mint,
 		core:    newCore(mint, own, c.Revoker),
 		fresh:   fresh,
+
+		revoking: newTurns(parallelRevocations, queuedRevocations),
 	}, nil
 }
 

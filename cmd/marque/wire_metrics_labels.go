@@ -63,6 +63,7 @@ var causeLabels = [...]string{
 	string(authz.CauseRateLimited),
 	string(authz.CauseFailuresLimited),
 	string(authz.CauseSigningQueueFull),
+	string(authz.CauseRevocationsFull),
 	string(authz.CauseNoSigningKey),
 	string(authz.CauseStoreUnavailable),
 	string(authz.CauseRecordDamaged),
