@@ -42,7 +42,8 @@ func (a *app) serve(ctx context.Context, c configs.Config) error {
 		return err
 	}
 	if c.Dev {
-		if _, err := io.WriteString(a.stdout, s.samples(ctx)); err != nil {
+		// The greeting does not judge by a request that a signal interrupted.
+		if _, err := io.WriteString(a.stdout, s.samples(context.WithoutCancel(ctx))); err != nil {
 			return errors.Join(err, s.Close())
 		}
 	}
