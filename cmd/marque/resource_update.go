@@ -90,6 +90,7 @@ func (a *app) resourceUpdate() *cobra.Command {
 		if r.HTTPResponse.Header.Get("ETag") == was.HTTPResponse.Header.Get("ETag") {
 			a.note("The resource is so already; nothing has changed.")
 		}
+		a.noteUndefined(cmd.Context(), api, was.JSON200, r.JSON200)
 		return p.print(r.JSON200, func(w io.Writer) { resourceCard(w, r.JSON200) })
 	})
 	cmd.Long = "Changes what an API is: the given flags only; --scope replaces the whole list. Tokens for it stay\n" +
