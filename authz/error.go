@@ -79,7 +79,7 @@ const (
 	CauseKeysUnavailable    Cause = "keys_unavailable" // the server cannot say which keys are its own
 	CauseNotLoaded          Cause = "revocations_not_loaded"
 	CauseBornVoid           Cause = "born_void"          // what would be issued is withdrawn, or is about to be
-	CauseClockBehind        Cause = "clock_behind"       // a token of ours says that it will be issued later
+	CauseClockBehind        Cause = "clock_behind"       // tokens of ours say that they will be issued later
 	CauseUnknownLimited     Cause = "unknown_limited"    // INT-12
 	CauseInsufficientScope  Cause = "insufficient_scope" // RFC 6750, Section 3.1
 )

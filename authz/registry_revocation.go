@@ -22,18 +22,22 @@ func (r *Registry) Revoke(ctx context.Context, by audit.Origin, spec RevocationS
 	if err := r.CheckRevocation(ctx, spec); err != nil {
 		return Revocation{}, err
 	}
-	stored, _, err := r.config.Revoker.Revoke(ctx, by, r.revocation(spec), "")
+	revocation, err := r.revocation(spec)
+	if err != nil {
+		return Revocation{}, err
+	}
+	stored, _, err := r.config.Revoker.Revoke(ctx, by, revocation, "")
 	return stored, err
 }
 
-func (r *Registry) revocation(spec RevocationSpec) token.Revocation {
+func (r *Registry) revocation(spec RevocationSpec) (token.Revocation, error) {
 	switch {
 	case spec.Kind == token.RevokedJTI: // when the token expires is not known: as late as any that exists
-		return token.Revocation{Subject: spec.Subject, Until: r.config.Revoker.now().Add(token.RevocationKept)}
+		return token.Revocation{Subject: spec.Subject, Until: r.config.Revoker.dated().Add(token.RevocationKept)}, nil
 	case spec.Before.IsZero():
 		return r.config.Revoker.issuedUntilNow(spec.Subject)
 	}
-	return issuedUntil(spec.Subject, whole(spec.Before)) // iat is in whole seconds: none lies in between
+	return issuedUntil(spec.Subject, whole(spec.Before)), nil // iat is in whole seconds: none lies in between
 }
 
 // checkSubject checks what a revocation is about. What can be looked up must exist: a mistyped

@@ -77,32 +77,55 @@ func (v *Revoker) Dated(iat time.Time) {
 	}
 }
 
-// now is the instant until which every token is dated that was issued until now.
-func (v *Revoker) now() time.Time {
+// Restored tells the Revoker, when the server starts, of a stored revocation: before the start, tokens may
+// have been dated after it, ahead of the clock. Those of a clock that was further ahead than now allows are
+// left out, so that starting anew ends what that clock has stopped.
+func (v *Revoker) Restored(r token.Revocation) {
+	if after := r.Before.Add(time.Second); !r.Before.IsZero() && after.Sub(v.config.Now()) <= token.MaxLeeway {
+		v.Dated(after)
+	}
+}
+
+// dated is an instant after which no token is dated that was issued until now.
+func (v *Revoker) dated() time.Time {
 	now := roundedUp(v.config.Now())
 	if latest := time.Unix(v.latest.Load(), 0).UTC(); latest.After(now) {
-		// A clock that was set back leaves tokens that are dated ahead. Those that anybody takes now are
-		// covered; one that was far ahead for a moment must not stop issuing until it is reached.
-		return earlier(latest, now.Add(token.MaxAhead))
+		return latest
 	}
 	return now
 }
 
-func earlier(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
+// errClockBehind says that the clock shows less than tokens do.
+var errClockBehind = errors.New("authz: the clock was set back, and tokens say that they were issued later than now: what they are good for cannot be withdrawn by their date before that time comes")
+
+// now is dated where it may be the end of a revocation. After the clock was set back tokens are dated ahead
+// of it, and the revocation must be, too: nothing that falls under it is issued until that time comes.
+// That is done for as long as verifiers may be told to overlook. From a clock that was further ahead the
+// error is an *UnavailableError, CauseClockBehind: a revocation up to this moment would leave tokens that
+// come to life later, and one up to theirs would stop whom it is about for as long.
+func (v *Revoker) now() (time.Time, error) {
+	until := v.dated()
+	if ahead := until.Sub(v.config.Now()); ahead > token.MaxLeeway {
+		return time.Time{}, &UnavailableError{Cause: CauseClockBehind, RetryAfter: ahead - token.MaxLeeway, Err: errClockBehind}
 	}
-	return a
+	return until, nil
 }
 
-// issuedUntilNow returns the revocation of a subject's tokens that were issued until now.
-func (v *Revoker) issuedUntilNow(s token.Subject) token.Revocation { return issuedUntil(s, v.now()) }
+// issuedUntilNow returns the revocation of a subject's tokens that were issued until now. The error is
+// that of now.
+func (v *Revoker) issuedUntilNow(s token.Subject) (token.Revocation, error) {
+	until, err := v.now()
+	if err != nil {
+		return token.Revocation{}, err
+	}
+	return issuedUntil(s, until), nil
+}
 
 // Revoke withdraws what r says, in addition to what is withdrawn already, and returns what is stored
 // then, and whether that changed. It returns nil only after the change is durable and applied here. The
 // client is whose token it is, for a jti, if that is known. When too many single tokens of that client
 // are revoked, all that were issued to it until now are instead: what is returned is then of the
-// client, and harms no other. What may be forgotten already is not stored.
+// client, and harms no other. What may be forgotten already is not stored. The error may be that of now.
 func (v *Revoker) Revoke(ctx context.Context, by audit.Origin, r token.Revocation, client ClientID) (Revocation, bool, error) {
 	if !r.Valid() {
 		return Revocation{}, false, errors.New("authz: a revocation needs a subject")
@@ -113,7 +136,7 @@ func (v *Revoker) Revoke(ctx context.Context, by audit.Origin, r token.Revocatio
 		release, ok := v.room(r.Subject, client)
 		defer release()
 		if !ok {
-			w = withdrawal{Revocation: v.issuedUntilNow(token.Subject{Kind: token.RevokedClient, Value: string(client)})}
+			w = untilNow(clientSubject(client))
 			by.Reason = collapsed(by.Reason, r.Subject)
 		}
 	}
@@ -225,7 +248,9 @@ func (v *Revoker) prepare(ctx context.Context, by audit.Origin, ws ...withdrawal
 	out := make([]revision, len(ws))
 	for i, w := range ws {
 		if w.untilNow {
-			w.Revocation = v.issuedUntilNow(w.Subject)
+			if w.Revocation, err = v.issuedUntilNow(w.Subject); err != nil {
+				return nil, err
+			}
 		}
 		out[i] = w.revise(by, stored, now)
 	}

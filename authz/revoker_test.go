@@ -347,21 +347,32 @@ func TestRevoker_LostEveryRace(t *testing.T) {
 // A token that was dated ahead of the clock, to come after one revocation, is covered by the next.
 func TestRevoker_TokensDatedAheadAreCovered(t *testing.T) {
 	w := newWorld(t, nil)
-	first := w.revoker.now()
+	now := func() time.Time {
+		t.Helper()
+		until, err := w.revoker.now()
+		if err != nil {
+			t.Error(err)
+		}
+		return until
+	}
+	first := now()
 	ahead := first.Add(time.Second)
 	w.revoker.Dated(ahead)
 	w.revoker.Dated(ahead.Add(-time.Hour)) // does not take it back
-	if got := w.revoker.now(); !got.Equal(ahead) {
+	if got := now(); !got.Equal(ahead) {
 		t.Errorf("now is %v, want %v", got, ahead)
 	}
 	w.advance(5 * time.Second)
-	if got := w.revoker.now(); !got.Equal(roundedUp(w.now())) {
+	if got := now(); !got.Equal(roundedUp(w.now())) {
 		t.Errorf("later: %v", got)
 	}
-	w.revoker.Dated(w.now().Add(time.Hour)) // the clock was an hour ahead for a moment
-	if got := w.revoker.now(); got.Sub(w.now()) > token.MaxAhead+time.Second {
-		t.Errorf("nothing would be issued until %v", got)
+	w.revoker.Dated(w.now().Add(token.MaxLeeway)) // the clock was ahead for a moment
+	if got := now(); !got.Equal(w.now().Add(token.MaxLeeway).Truncate(time.Second)) {
+		t.Errorf("after the clock was set back: %v", got)
 	}
+	w.revoker.Dated(w.now().Add(time.Hour))
+	_, err := w.revoker.now()
+	wantUnavailable(t, err, CauseClockBehind)
 }
 
 func TestRoundedUp(t *testing.T) {

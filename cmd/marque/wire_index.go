@@ -46,6 +46,9 @@ func (s *server) loadIndex(ctx context.Context) error {
 					return fmt.Errorf("%w: %s", errRevocationLost, r.Subject)
 				}
 			}
+			if !s.index.Loaded() {
+				s.revoker.Restored(r.Revocation)
+			}
 			all = append(all, indexed(r))
 			after = r.Subject.String()
 		}

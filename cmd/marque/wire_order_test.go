@@ -112,3 +112,30 @@ func TestEVT03_WhatMayBeForgottenStopsNobody(t *testing.T) {
 		t.Errorf("an emergency after that: %v", err)
 	}
 }
+
+// TestEVT09_AStartForgetsNoDate: a token that was dated after one revocation, a second ahead of the clock,
+// is covered by the next one, also when the server was started anew within that second.
+func TestEVT09_AStartForgetsNoDate(t *testing.T) {
+	c := devConfig(t)
+	c.Issuer = "http://127.0.0.1:1"
+	var ahead atomic.Int64
+	start := time.Now()
+	now := func() time.Time { return start.Add(time.Duration(ahead.Load())) }
+	s := startTest(t, c, options{now: now})
+	defer http.DefaultClient.CloseIdleConnections()
+	client := token.Subject{Kind: token.RevokedClient, Value: sampleClient}
+	if _, err := s.registry.Revoke(t.Context(), byTest, authz.RevocationSpec{Subject: client}); err != nil {
+		t.Fatal(err)
+	}
+	compact := getSample(t, s)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = startTest(t, c, options{now: now})
+	wantActive(t, s, compact, true)
+	if _, err := s.registry.Revoke(t.Context(), byTest, authz.RevocationSpec{Subject: token.Subject{Kind: token.RevokedAll}}); err != nil {
+		t.Fatal(err)
+	}
+	ahead.Store(int64(3 * time.Second))
+	wantActive(t, s, compact, false)
+}
