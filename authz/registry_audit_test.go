@@ -87,11 +87,12 @@ func TestAudit_OnlyWhatDiffers(t *testing.T) {
 	must(second(w.registry.RevokeSecret(t.Context(), admin, "acme", id, SecretRevocation{Compromised: true, Since: w.now().Add(-time.Hour)})))
 	want(`{"secrets":[{"credential_id":"`+string(id)+`","revoked":false}]}`,
 		`{"revocations":[{"kind":"credential","since":"2026-11-21T11:00:00Z","value":"`+string(id)+`"}],"secrets":[{"credential_id":"`+string(id)+`","revoked":true,"revoked_at":"2026-11-21T12:00:00Z"}]}`)
+	w.edit(t, "acme", func(c *Client) { c.Name = "Acme mrq_0123456789" }) // an earlier server took such names
 	spec := storySpec()
-	spec.Name, spec.DefaultScopes, spec.TokenLifetime = "Acme mrq_0123456789", nil, 90*time.Second
+	spec.Name, spec.DefaultScopes, spec.TokenLifetime = "Acme EU", nil, 90*time.Second
 	spec.Claims = map[string]jsontext.Value{"groups": jsontext.Value(`["a"]`)}
 	must(second(w.registry.UpdateClient(t.Context(), admin, "acme", anyVersion, spec, false)))
-	want(`{"client_name":"Acme","default_scope":"orders:read"}`, `{"claims":{"groups":["a"]},"client_name":"Acme [redacted]","token_lifetime":90}`)
+	want(`{"client_name":"Acme [redacted]","default_scope":"orders:read"}`, `{"claims":{"groups":["a"]},"client_name":"Acme EU","token_lifetime":90}`)
 	must(second(w.registry.UpdateResource(t.Context(), admin, api, anyVersion, ResourceSpec{Algorithm: "RS256"}, false)))
 	want(`{"algorithm":"ES256","scopes":["orders:read","orders:write"]}`, `{"algorithm":"RS256"}`)
 	must(w.registry.DeleteClient(t.Context(), admin, "acme", anyVersion))

@@ -44,7 +44,7 @@ func (r *Registry) CheckClientUpdate(ctx context.Context, id ClientID, spec Clie
 	return err
 }
 
-// CheckSecret judges AddSecret.
+// CheckSecret judges AddSecret, but for what it takes the client's record to see.
 func (r *Registry) CheckSecret(by audit.Origin, id ClientID, spec SecretSpec) error {
 	spec.NotBefore, spec.Expires = whole(spec.NotBefore), whole(spec.Expires)
 	_, err := r.checkSecret(by, id, spec)

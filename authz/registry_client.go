@@ -114,7 +114,7 @@ func clientAlgorithms(c Client) []jose.Algorithm {
 func (r *Registry) newClient(ctx context.Context, by audit.Origin, spec ClientSpec) (Client, error) {
 	var p problems
 	id := r.clientID(&p, by, spec)
-	checkBroughtSecret(&p, spec.Secret, id)
+	checkBroughtSecret(&p, spec.Secret, id, spec.Name)
 	c, err := r.client(ctx, &p, spec, Client{})
 	if err != nil {
 		return Client{}, err
@@ -137,7 +137,8 @@ func (r *Registry) client(ctx context.Context, p *problems, spec ClientSpec, old
 		TokenLifetime: spec.TokenLifetime,
 		Claims:        r.staticClaims(p, spec.Claims),
 	}
-	p.check(validName(spec.Name), "client_name", nameRule)
+	p.check(validName(spec.Name) && (spec.Secret == "" || !strings.Contains(spec.Name, spec.Secret.Reveal())) && !r.remembers(old, Secret(spec.Name)),
+		"client_name", nameRule)
 	p.check(c.TokenLifetime == 0 || validLifetime(c.TokenLifetime), "token_lifetime", lifetimeRule)
 	p.check(c.Scopes.Contains(c.DefaultScopes), "default_scope", defaultScopeRule)
 

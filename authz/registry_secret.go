@@ -46,6 +46,10 @@ func (r *Registry) AddSecret(ctx context.Context, by audit.Origin, id ClientID, 
 		if old := c.credential(credential); old != nil {
 			return false, nil, r.sameSecret(*c, *old, spec)
 		}
+		var p problems
+		if checkBroughtSecret(&p, spec.Secret, id, c.Name); p != nil {
+			return false, nil, p.err()
+		}
 		switch {
 		case held:
 			return false, nil, fmt.Errorf("authz: this Idempotency-Key made a secret that is gone: %w", ErrConflict)
@@ -79,7 +83,7 @@ func (r *Registry) checkSecret(by audit.Origin, id ClientID, spec SecretSpec) (C
 	var p problems
 	p.check(spec.Expires.IsZero() || spec.Expires.After(r.config.Now()) && spec.Expires.Unix() <= lastTime, "client_secret_expires_at", expiresRule)
 	p.check(spec.Expires.IsZero() || spec.Expires.After(spec.NotBefore), "client_secret_expires_at", expiresAfterRule)
-	checkBroughtSecret(&p, spec.Secret, id)
+	checkBroughtSecret(&p, spec.Secret, id, "") // its name is looked up later
 	if spec.IdempotencyKey == "" {
 		return newCredentialID(), p.err()
 	}

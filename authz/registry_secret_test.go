@@ -83,6 +83,9 @@ func TestRegistry_SecretsThatAreRefused(t *testing.T) {
 		"one that we might make":  newSecret("aaaaaaaaaaaaaaaa"),
 		"beginning like ours":     "mrq_0123456789abcdefghijklm",
 		"the client's identifier": "acme-acme-0123456789-acme",
+		"repeated":                "1234567812345678123456",
+		"repeated, and a digit":   "passwordpasswordpassword1",
+		"repeated, and a year":    "Summer2026-Summer2026-Summer2026",
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, _, _, err := w.registry.CreateClient(t.Context(), admin, ClientSpec{ID: "acme-acme-0123456789-acme", Name: "x", Secret: secret})
@@ -101,8 +104,8 @@ func TestRegistry_SecretsThatAreRefused(t *testing.T) {
 	}
 	for name, secret := range map[string]Secret{
 		"22 characters":       "0123456789abcdefghijkl",
-		"255 characters":      Secret(strings.Repeat("0123456789abcde", 17)),
-		"eight different":     Secret(strings.Repeat("abcdefgh", 3)),
+		"255 characters":      Secret(strings.Repeat("0123456789abcdefg", 15)),
+		"eight different":     "abcdefghacegbdfhaegcbfdh",
 		"all of visible":      `!"#$%&'()*+,-./:;<=>?@[\]^_{|}~`,
 		"ours in the middle ": "xmrq_0123456789abcdefghijklm",
 	} {
@@ -113,6 +116,68 @@ func TestRegistry_SecretsThatAreRefused(t *testing.T) {
 		}
 		if _, err := w.server.Token(t.Context(), request(c.ID, secret)); err != nil {
 			t.Errorf("%s does not work: %v", name, err)
+		}
+	}
+}
+
+// A brought secret that anybody who knows the client would try first.
+func TestRegistry_ASecretDoesNotSpeakOfItsClient(t *testing.T) {
+	w := newWorld(t, nil)
+	w.story(t)
+	for _, row := range []struct {
+		id, name string
+		secret   Secret
+		ok       bool
+	}{
+		{"globex", "Globex GmbH", "s3cr3t-of-GLOBEX-0123456789", false},
+		{"g-1", "Globex GmbH", "s3cr3t-of-globexgmbh-01234567", false},
+		{"g-2", "globex", "https://globex.example/token", false},
+		{"g-3", "Globex GmbH", "s3cr3t-of-globe-x-0123456789", true},
+		{"g", "Ex", "examine-g-0123456789-abcdef", true}, // by chance
+	} {
+		_, _, _, err := w.registry.CreateClient(t.Context(), admin, ClientSpec{ID: row.id, Name: row.name, Resources: []string{api}, Secret: row.secret})
+		if row.ok {
+			if err != nil {
+				t.Errorf("%+v: %v", row, err)
+			}
+			continue
+		}
+		wantFields(t, err, "client_secret")
+		w.client(t, ClientSpec{ID: row.id, Name: row.name, Resources: []string{api}})
+		_, _, _, err = w.registry.AddSecret(t.Context(), admin, ClientID(row.id), SecretSpec{Secret: row.secret})
+		wantFields(t, err, "client_secret")
+	}
+}
+
+// EVT-12: a name is shown, logged and audited. A secret that was put there by mistake is not taken.
+func TestEVT12_ASecretIsNoName(t *testing.T) {
+	w := newWorld(t, nil)
+	c, ours := w.story(t)
+	const brought = "p4rtnersecretfromelsewhere1"
+	before := len(w.entries)
+	_, _, _, err := w.registry.CreateClient(t.Context(), admin, ClientSpec{Name: "the new " + ours.Reveal()})
+	wantFields(t, err, "client_name")
+	_, _, _, err = w.registry.CreateClient(t.Context(), admin, ClientSpec{Name: brought, Secret: brought})
+	wantFields(t, err, "client_secret", "client_name")
+	_, _, _, err = w.registry.CreateClient(t.Context(), admin, ClientSpec{Name: "Acme " + brought, Secret: brought})
+	wantFields(t, err, "client_name")
+	spec := storySpec()
+	spec.Name = ours.Reveal()
+	_, err = w.registry.UpdateClient(t.Context(), admin, c.ID, anyVersion, spec, false)
+	wantFields(t, err, "client_name")
+	if len(w.entries) != before {
+		t.Error("something was stored")
+	}
+	mustDo(t)(w.registry.UpdateClient(t.Context(), admin, c.ID, anyVersion, storySpec(), false))
+	if _, _, _, err := w.registry.AddSecret(t.Context(), admin, c.ID, SecretSpec{Secret: brought}); err != nil {
+		t.Fatal(err)
+	}
+	spec.Name = brought // that of before
+	_, err = w.registry.UpdateClient(t.Context(), admin, c.ID, anyVersion, spec, false)
+	wantFields(t, err, "client_name")
+	for _, e := range w.journal() {
+		if text := string(e.Before) + string(e.After); strings.Contains(text, brought) || strings.Contains(text, ours.Reveal()) {
+			t.Errorf("%s says it", e.Action)
 		}
 	}
 }

@@ -29,7 +29,7 @@ const (
 
 	claimsRule          = "at most 32 claims, names and values together at most 1536 bytes"
 	clientIDRule        = "1 to 64 of A-Z a-z 0-9 . _ ~ -, but not . or .. alone, and not the shape of a secret"
-	nameRule            = "1 to 200 characters without control characters"
+	nameRule            = "1 to 200 characters without control characters, and never a secret"
 	lifetimeRule        = "whole seconds from 1 s to 1 h"
 	resourceRule        = "an absolute URI without fragment, user information or dot segments, at most 512 ASCII characters"
 	reservedRule        = "the issuer and anything under it is reserved"
@@ -47,7 +47,7 @@ const (
 	claimRule           = "a claim's name must begin with an entry of claims.namespaces, must not be reserved, and its value must not be empty"
 	sameIDRule          = "must be left out, or be that of the address: identifiers do not change"
 	noSecretRule        = "only when a client is created; add a secret instead"
-	secretRule          = "22 to 255 visible ASCII characters, at least 8 different ones, not the client_id, and not beginning like a secret that this server makes"
+	secretRule          = "22 to 255 visible ASCII characters, at least 8 different ones, not a short text again and again, without the client_id or client_name in it, and not beginning like a secret that this server makes"
 	newSecretRule       = "must not be a secret that the client has or had"
 	expiresRule         = "must lie in the future, before the year 10000: it is in seconds since 1970"
 	expiresAfterRule    = "must lie after not_before"
@@ -134,7 +134,8 @@ func validIdempotencyKey(s string) bool {
 }
 
 func validName(s string) bool {
-	return s != "" && utf8.ValidString(s) && utf8.RuneCountInString(s) <= 200 && strings.IndexFunc(s, unicode.IsControl) < 0
+	return s != "" && utf8.ValidString(s) && utf8.RuneCountInString(s) <= 200 && strings.IndexFunc(s, unicode.IsControl) < 0 &&
+		Redact(s) == s // a name is shown, logged and audited
 }
 
 func validLifetime(d time.Duration) bool {
@@ -228,26 +229,38 @@ const (
 	minSecretLen      = 22
 	maxSecretLen      = 255
 	minSecretDistinct = 8
+	minSecretRuns     = 16 // of three characters; 22 random digits hold at least that many
 )
 
-// checkBroughtSecret checks a secret from another server; the empty one is none. One with the shape of
-// ours is refused: it would be looked up by a credential that it does not belong to.
-func checkBroughtSecret(p *problems, secret Secret, id ClientID) {
+// checkBroughtSecret checks a secret from another server for the client of that identifier and name; the
+// empty one is none. One with the shape of ours is refused: it would be looked up by a credential that it
+// does not belong to. Whether one is random cannot be seen; what is plainly not is refused.
+func checkBroughtSecret(p *problems, secret Secret, id ClientID, name string) {
 	s := secret.Reveal()
 	if s == "" {
 		return
 	}
-	var seen [256]bool
-	distinct := 0
-	for i := range len(s) {
-		if !seen[s[i]] {
-			seen[s[i]] = true
-			distinct++
-		}
-	}
 	kind, _ := shapeOf(s)
-	p.check(len(s) >= minSecretLen && len(s) <= maxSecretLen && visible(s) && distinct >= minSecretDistinct &&
-		s != string(id) && kind == shapeForeign, "client_secret", secretRule)
+	p.check(len(s) >= minSecretLen && len(s) <= maxSecretLen && visible(s) && kind == shapeForeign &&
+		runs(s, 1) >= minSecretDistinct && runs(s, 3) >= minSecretRuns &&
+		!speaksOf(s, string(id)) && !speaksOf(s, name), "client_secret", secretRule)
+}
+
+// runs returns how many different runs of n characters s holds. A text of so many characters that is
+// repeated holds no more than that, and the few of its end.
+func runs(s string, n int) int {
+	seen := make(map[string]struct{}, len(s))
+	for i := range len(s) - n + 1 {
+		seen[s[i:i+n]] = struct{}{}
+	}
+	return len(seen)
+}
+
+// speaksOf reports whether a secret holds a name, whatever the case and without the name's spaces. What
+// is shorter than four characters occurs by chance.
+func speaksOf(secret, name string) bool {
+	name = strings.ToLower(strings.Join(strings.Fields(name), ""))
+	return len(name) >= 4 && strings.Contains(strings.ToLower(secret), name)
 }
 
 // visible reports whether s is visible ASCII alone.

@@ -104,7 +104,7 @@ func value(e endpoint, field string, s *openapi3.Schema, n int) any {
 		}
 		return claims
 	case "client_secret":
-		return strings.Repeat("a1B2c3D4e5", n/10+1)[:n]
+		return strings.Repeat("a1B2c3D4e5f6G7h8I9j0", n/20+1)[:n]
 	case "cursor":
 		for n%4 == 1 { // no base64 is so long
 			n++

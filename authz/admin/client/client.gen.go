@@ -247,8 +247,9 @@ type AuditPage struct {
 type AuditRecord map[string]json.RawMessage
 
 // BroughtSecret A secret brought from another server, so that the partner need not change anything: 22 to 255 visible
-// ASCII characters, at least 8 of them different. It is never shown again, not even in this answer. The
-// server makes one when this is absent.
+// ASCII characters, at least 8 of them different, not a short text again and again, and without the
+// client_id or client_name in it. It is never shown again, not even in this answer. The server makes one
+// when this is absent.
 type BroughtSecret = string
 
 // ClientMetadata defines model for ClientMetadata.
@@ -269,8 +270,9 @@ type ClientMetadata struct {
 	ClientName string `json:"client_name"`
 
 	// ClientSecret A secret brought from another server, so that the partner need not change anything: 22 to 255 visible
-	// ASCII characters, at least 8 of them different. It is never shown again, not even in this answer. The
-	// server makes one when this is absent.
+	// ASCII characters, at least 8 of them different, not a short text again and again, and without the
+	// client_id or client_name in it. It is never shown again, not even in this answer. The server makes one
+	// when this is absent.
 	ClientSecret *BroughtSecret `json:"client_secret,omitempty"`
 
 	// DefaultResource What its tokens are for when it names no resource; one of `resources`.
@@ -691,8 +693,9 @@ type SecretList struct {
 // SecretOptions defines model for SecretOptions.
 type SecretOptions struct {
 	// ClientSecret A secret brought from another server, so that the partner need not change anything: 22 to 255 visible
-	// ASCII characters, at least 8 of them different. It is never shown again, not even in this answer. The
-	// server makes one when this is absent.
+	// ASCII characters, at least 8 of them different, not a short text again and again, and without the
+	// client_id or client_name in it. It is never shown again, not even in this answer. The server makes one
+	// when this is absent.
 	ClientSecret *BroughtSecret `json:"client_secret,omitempty"`
 
 	// ClientSecretExpiresAt Refused from then on, in seconds since 1970. 0, or absent, is never.
