@@ -109,7 +109,7 @@ func value(e endpoint, field string, s *openapi3.Schema, n int) any {
 		for n%4 == 1 { // no base64 is so long
 			n++
 		}
-		return base64.RawURLEncoding.EncodeToString([]byte(strings.Repeat("x", n)))[:n]
+		return base64.RawURLEncoding.EncodeToString([]byte(strings.Repeat("x", n*3/4)))
 	case "If-Match":
 		if n < 2 {
 			return strings.Repeat("*", n)

@@ -40,7 +40,7 @@ func TestJudge_NamesEverythingAtOnce(t *testing.T) {
 		"an item of the wrong type": {"PUT", fulfilmentPath, `{"scopes":["a",1],"algorithm":"x"}`, ifMatch("*"), []string{"scopes/1", "algorithm"}},
 		"an empty optional member":  {"POST", "/admin/v1/keys/rotate", `{"algorithm":"x","x":""}`, nil, []string{"x", "algorithm"}},
 		"the query":                 {"PUT", fulfilmentPath + "?x=1", `{"algorithm":"x"}`, ifMatch("*"), []string{"x", "algorithm"}},
-		"revoke_tokens":             {"PUT", fulfilmentPath + "?revoke_tokens=1", `{"algorithm":"x"}`, ifMatch("*"), []string{"revoke_tokens", "algorithm"}},
+		"revoke_tokens":             {"PUT", fulfilmentPath + "?revoke_tokens=x", `{"algorithm":"x"}`, ifMatch("*"), []string{"revoke_tokens", "algorithm"}},
 		"no If-Match":               {"PUT", fulfilmentPath, `{"algorithm":"x"}`, nil, []string{"If-Match", "algorithm"}},
 		"a bad If-Match":            {"PUT", "/admin/v1/clients/acme", `{"client_name":""}`, ifMatch("x"), []string{"If-Match", "client_name"}},
 		"the reason": {
@@ -75,6 +75,20 @@ func TestJudge_NamesEverythingAtOnce(t *testing.T) {
 	}
 	if n := len(s.entries()); n != before {
 		t.Errorf("%d changes were recorded", n-before)
+	}
+}
+
+// A key that is sent twice is no key, and the rest is judged without it.
+func TestJudge_RepeatedKey(t *testing.T) {
+	s := startWithBoth(t)
+	for _, path := range []string{"/admin/v1/clients", "/admin/v1/clients/acme/secrets"} {
+		body := `{"client_name":"N","client_secret":"short"}`
+		if strings.HasSuffix(path, "secrets") {
+			body = `{"client_secret":"short"}`
+		}
+		req := s.request("POST", path, body)
+		req.Header["Idempotency-Key"] = []string{"0123456789abcdef", "0123456789abcdeg"}
+		s.send(req, []byte(body)).wantFields("Idempotency-Key", "client_secret")
 	}
 }
 

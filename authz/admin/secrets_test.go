@@ -101,7 +101,7 @@ func TestAddSecret_Race(t *testing.T) {
 func TestAddSecret_WrongFields(t *testing.T) {
 	s := startWithClient(t)
 	past := time.Now().Add(-time.Hour).Unix()
-	for _, expires := range []int64{past, -1, 253402300800, time.Now().UnixMilli(), 1<<63 - 1} {
+	for _, expires := range []int64{past, -1, 253402300800, time.Now().UnixMilli(), 1<<63 - 1, -1 << 63, time.Time{}.Unix()} {
 		s.do("POST", "/admin/v1/clients/acme/secrets", map[string]any{"client_secret_expires_at": expires}).wantFields("client_secret_expires_at")
 	}
 	s.do("POST", "/admin/v1/clients/acme/secrets", map[string]any{"not_before": "2030-01-01T00:00:00Z", "client_secret_expires_at": time.Now().Add(time.Hour).Unix()}).
