@@ -37,9 +37,11 @@ type Config struct {
 	// and the back-off). Naming one admits plain HTTP beyond loopback. Default none.
 	TrustedProxies []string `yaml:"trusted_proxies"`
 
-	Store StoreConfig `yaml:"store"`
-	Cache CacheConfig `yaml:"cache"`
-	Keys  KeysConfig  `yaml:"keys"`
+	Store      StoreConfig      `yaml:"store"`
+	Redis      RedisConfig      `yaml:"redis"`
+	Durability DurabilityConfig `yaml:"durability"`
+	Cache      CacheConfig      `yaml:"cache"`
+	Keys       KeysConfig       `yaml:"keys"`
 
 	// Leeway is how far clocks may differ, 0 to 5m, or seconds. It enters the windows of signing
 	// keys; the server applies none to its own tokens. Default 30s (1s with --dev).
@@ -80,7 +82,8 @@ type TLSConfig struct {
 
 // StoreConfig is where records are kept.
 type StoreConfig struct {
-	// Driver is the kind of store: bolt, one file in the data folder. Default bolt.
+	// Driver is the kind of store: bolt, one file in the data folder, which one server uses; or redis,
+	// which several share, see [RedisConfig]. Default bolt.
 	Driver string `yaml:"driver"`
 
 	// Namespace is the prefix of everything that this issuer stores: 1 to 64 of a-z, 0-9, _ and -.
@@ -90,6 +93,91 @@ type StoreConfig struct {
 	// Outage is how long cached records are served after the store last confirmed them, 1s to
 	// 1h and longer than keys.refresh_interval; then requests are answered 503. Default 5m.
 	Outage Duration `yaml:"outage"`
+}
+
+// RedisConfig is the Redis that store.driver redis keeps the records in, and how to get there. With
+// another driver, each of its settings must be left at its default: a server that was meant to share
+// a store must not start alone because one line is missing.
+type RedisConfig struct {
+	// Addrs are host:port of the Redis: of the one server; with master_name, of the Sentinels; with
+	// cluster, of some nodes, which name the others. Not URLs. Needed with store.driver redis.
+	// Default none.
+	Addrs []string `yaml:"addrs"`
+
+	// MasterName is the name under which the Sentinels in addrs know the primary. The server follows
+	// it to whichever Redis is promoted. Default none: addrs is no Sentinel.
+	MasterName string `yaml:"master_name"`
+
+	// Cluster says that addrs are nodes of a Redis Cluster. Excludes master_name. Default false.
+	Cluster bool `yaml:"cluster"`
+
+	// Username is the ACL user; it needs a password. Default none: Redis's own user "default".
+	Username string `yaml:"username"`
+
+	// PasswordFile is the file with the password of username, or of Redis's requirepass. A line break
+	// at its end is not part of the password. Outside --dev it may not be readable by others. Default
+	// none; the password may come in MARQUE_REDIS_PASSWORD instead.
+	PasswordFile string `yaml:"password_file"`
+
+	// Password is the password itself. It comes from MARQUE_REDIS_PASSWORD only and is never written
+	// in a file.
+	Password Secret `yaml:"-"`
+
+	// SentinelUsername is the ACL user at the Sentinels, whose users are not those of the Redis; it
+	// needs a password. Default none.
+	SentinelUsername string `yaml:"sentinel_username"`
+
+	// SentinelPasswordFile is the file with the password at the Sentinels, under the rules of
+	// password_file. Default none: nothing is said to them, whatever the Redis wants. The password may
+	// come in MARQUE_REDIS_SENTINEL_PASSWORD instead.
+	SentinelPasswordFile string `yaml:"sentinel_password_file"`
+
+	// SentinelPassword is that password itself. It comes from MARQUE_REDIS_SENTINEL_PASSWORD only and
+	// is never written in a file.
+	SentinelPassword Secret `yaml:"-"`
+
+	TLS RedisTLSConfig `yaml:"tls"`
+
+	// Timeout is how long one call may take, connecting included, 50ms to 30s and shorter than
+	// store.outage; then the store counts as not answering. Default 1s.
+	Timeout Duration `yaml:"timeout"`
+}
+
+// RedisTLSConfig is how connections to Redis, and to its Sentinels, are encrypted: at least TLS 1.2.
+type RedisTLSConfig struct {
+	// Enabled says that Redis and Sentinels speak TLS. Without it, whoever is on the way reads the
+	// password and all records but sealed keys. Default false.
+	Enabled bool `yaml:"enabled"`
+
+	// CAFile is a PEM file with the authorities that may sign their certificates. Default none: those
+	// that the system trusts.
+	CAFile string `yaml:"ca_file"`
+
+	// CertFile is a PEM file with the certificate, and its chain, that this server shows to them
+	// (Redis's tls-auth-clients). Needs key_file. Default none.
+	CertFile string `yaml:"cert_file"`
+
+	// KeyFile is a PEM file with the private key of cert_file. Default none.
+	KeyFile string `yaml:"key_file"`
+
+	// ServerName is the one name, or address, that all of their certificates must carry, whatever the
+	// address that was dialled. Default none: each must carry the host that was dialled; Sentinels and
+	// Clusters hand out addresses.
+	ServerName string `yaml:"server_name"`
+}
+
+// DurabilityConfig is what Redis must have done before a change is acknowledged. The embedded store
+// needs no such settings: it has written to the disk when it answers.
+type DurabilityConfig struct {
+	// Replicas is how many replicas must have a change before it is acknowledged, 0 to 10. What fewer
+	// have is answered 503, although it may last. Safe over a failover is every replica that may be
+	// promoted: with fewer, one that lacks the change can be. Needs store.driver redis. Default 0: what
+	// the primary has is acknowledged, and lost if another one is promoted before it got it.
+	Replicas int `yaml:"replicas"`
+
+	// Timeout is how long a change waits for them, 10ms to 30s; then 503. Needs store.driver redis.
+	// Default 1s.
+	Timeout Duration `yaml:"timeout"`
 }
 
 // CacheConfig is the cache of clients and resources in memory.
@@ -195,10 +283,12 @@ type ShutdownConfig struct {
 // default hangs on the environment, see [DefaultData].
 func Defaults(dev bool) Config {
 	c := Config{
-		Listen: "127.0.0.1:8080",
-		Admin:  AdminConfig{Listen: "127.0.0.1:8081"},
-		Store:  StoreConfig{Driver: "bolt", Namespace: "marque", Outage: Duration(5 * time.Minute)},
-		Cache:  CacheConfig{MaxAge: Duration(time.Second), Clients: 10_000},
+		Listen:     "127.0.0.1:8080",
+		Admin:      AdminConfig{Listen: "127.0.0.1:8081"},
+		Store:      StoreConfig{Driver: "bolt", Namespace: "marque", Outage: Duration(5 * time.Minute)},
+		Redis:      RedisConfig{Timeout: Duration(time.Second)},
+		Durability: DurabilityConfig{Timeout: Duration(time.Second)},
+		Cache:      CacheConfig{MaxAge: Duration(time.Second), Clients: 10_000},
 		Keys: KeysConfig{
 			JWKSMaxAge:      Duration(5 * time.Minute),
 			RefreshInterval: Duration(15 * time.Second),

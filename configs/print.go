@@ -6,23 +6,29 @@ import (
 	"io"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 )
+
+// indent stands before the settings of a section, once for each section that they are in.
+const indent = "  "
 
 // WriteYAML writes every setting with its value and where it was given, as a file that [Load] reads.
 // Secrets are not written: the file form of one is the name of its file.
 func (l *Loaded) WriteYAML(w io.Writer) error {
 	var b strings.Builder
-	section := ""
+	var within []string
 	for _, s := range settings(&l.Config) {
-		name := s.path
-		if head, tail, nested := strings.Cut(s.path, "."); nested {
-			if head != section {
-				b.WriteString(head + ":\n")
+		sections := strings.Split(s.path, ".")
+		name := sections[len(sections)-1]
+		sections = sections[:len(sections)-1]
+		for i, section := range sections {
+			if !slices.Equal(sections[:i+1], within[:min(i+1, len(within))]) {
+				b.WriteString(strings.Repeat(indent, i) + section + ":\n")
 			}
-			section, name = head, "  "+tail
 		}
-		b.WriteString(name + ": " + s.yaml() + " # " + l.Source(s.path))
+		within = sections
+		b.WriteString(strings.Repeat(indent, len(sections)) + name + ": " + s.yaml() + " # " + l.Source(s.path))
 		if s.path == "issuer" && l.Issuer == "" {
 			b.WriteString(": what the installation record says")
 		}
@@ -40,11 +46,11 @@ func (l *Loaded) JSON() map[string]any {
 	root := map[string]any{}
 	for _, s := range settings(&l.Config) {
 		m, name := root, s.path
-		if head, tail, nested := strings.Cut(s.path, "."); nested {
-			if root[head] == nil {
-				root[head] = map[string]any{}
+		for head, tail, nested := strings.Cut(name, "."); nested; head, tail, nested = strings.Cut(name, ".") {
+			if m[head] == nil {
+				m[head] = map[string]any{}
 			}
-			m, name = root[head].(map[string]any), tail
+			m, name = m[head].(map[string]any), tail
 		}
 		m[name] = s.value()
 	}

@@ -65,6 +65,8 @@ func (l *loader) checkRanges() {
 	}{
 		{"leeway", c.Leeway, 0, 5 * time.Minute},
 		{"store.outage", c.Store.Outage, time.Second, time.Hour},
+		{"redis.timeout", c.Redis.Timeout, 50 * time.Millisecond, 30 * time.Second},
+		{"durability.timeout", c.Durability.Timeout, 10 * time.Millisecond, 30 * time.Second},
 		{"cache.max_age", c.Cache.MaxAge, 10 * time.Millisecond, time.Minute},
 		{"keys.jwks_max_age", c.Keys.JWKSMaxAge, time.Second, 24 * time.Hour},
 		{"keys.refresh_interval", c.Keys.RefreshInterval, time.Second, time.Hour},
@@ -79,6 +81,7 @@ func (l *loader) checkRanges() {
 		path            string
 		value, low, top int
 	}{
+		{"durability.replicas", c.Durability.Replicas, 0, 10},
 		{"cache.clients", c.Cache.Clients, 1, 1_000_000},
 		{"limits.client_rate", c.Limits.ClientRate, 0, 1_000_000},
 		{"limits.signing_queue", c.Limits.SigningQueue, 0, 1_000_000},
