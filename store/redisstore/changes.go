@@ -1,0 +1,131 @@
+package redisstore
+
+import (
+	"context"
+	"errors"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/marque-auth/marque/store"
+)
+
+// The feed is a stream whose entries Redis numbers by its clock. A cursor is EPOCH.ID, and stands on the
+// entry before it: the one with that ID must be there. If it is not, it was trimmed, or it belongs to a
+// history that Redis no longer has, because a replica was promoted that had not seen it. Numbers that
+// merely grow would not show the latter once new entries have passed the cursor.
+
+// kindChange names an entry of the feed in a store.RecordError.
+const kindChange store.Kind = "change"
+
+// kindEpoch is the kind of the entry with which a feed begins. It is no Change.
+const kindEpoch = "epoch"
+
+var streamID = regexp.MustCompile(`^(0|[1-9][0-9]{0,19})-(0|[1-9][0-9]{0,19})$`)
+
+func (db *DB) cursor(id string) store.Cursor { return store.Cursor(db.epoch + "." + id) }
+
+// place reads a cursor.
+func (db *DB) place(c store.Cursor) (id string, err error) {
+	epoch, id, _ := strings.Cut(string(c), ".")
+	if epoch != db.epoch || !streamID.MatchString(id) {
+		return "", store.ErrCursor
+	}
+	return id, nil
+}
+
+// Head implements store.Changes.
+func (s *Store) Head(ctx context.Context) (store.Cursor, error) {
+	var last *redis.XMessageSliceCmd
+	err := s.db.inOneInstant(ctx, func(p redis.Pipeliner) {
+		last = p.XRevRangeN(ctx, s.db.names.of(nameChanges), "+", "-", 1)
+	})
+	if err != nil {
+		return "", err
+	}
+	if len(last.Val()) == 0 {
+		return "", noFeed
+	}
+	return s.db.cursor(last.Val()[0].ID), nil
+}
+
+// noFeed is what a feed without entries is: its last one is never trimmed.
+var noFeed = removed(kindChange, nameChanges, "the change feed is empty: it was removed")
+
+// Changes implements store.Changes.
+func (s *Store) Changes(ctx context.Context, after store.Cursor, limit int) ([]store.Change, store.Cursor, error) {
+	if limit < 1 {
+		return nil, "", errLimit
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, "", err
+	}
+	id, err := s.db.place(after)
+	if err != nil {
+		return nil, "", err
+	}
+	var entries *redis.XMessageSliceCmd
+	err = s.db.inOneInstant(ctx, func(p redis.Pipeliner) {
+		entries = p.XRangeN(ctx, s.db.names.of(nameChanges), id, "+", int64(limit)+1)
+	})
+	if redis.HasErrorPrefix(err, "ERR Invalid stream ID") { // of more digits than there are numbers
+		return nil, "", store.ErrCursor
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	read := entries.Val()
+	if len(read) == 0 || read[0].ID != id {
+		return nil, "", store.ErrCursor
+	}
+	var changes []store.Change
+	for _, m := range read[1:] {
+		c, err := changeOf(m)
+		if err != nil {
+			return nil, "", err
+		}
+		changes = append(changes, c)
+	}
+	return changes, s.db.cursor(read[len(read)-1].ID), nil
+}
+
+func changeOf(m redis.XMessage) (store.Change, error) {
+	kind, ok1 := m.Values["kind"].(string)
+	id, ok2 := m.Values["id"].(string)
+	if !ok1 || !ok2 || kind == "" || id == "" || len(m.Values) != 2 {
+		return store.Change{}, removed(kindChange, m.ID, "it is not a change")
+	}
+	return store.Change{Kind: store.Kind(kind), ID: id}, nil
+}
+
+// waitStep is how long Redis is asked to wait for a change before it is asked again.
+const waitStep = 5 * time.Second
+
+// Wait returns nil when there may be a change after the cursor. It holds one connection while it waits. It
+// implements store.Waiter.
+func (s *Store) Wait(ctx context.Context, after store.Cursor) error {
+	id, err := s.db.place(after)
+	if err != nil {
+		return err
+	}
+	for {
+		err := s.wait(ctx, id)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, redis.Nil): // nothing came
+			continue
+		}
+		return s.db.fault(ctx, err)
+	}
+}
+
+func (s *Store) wait(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, waitStep+s.db.config.CallTimeout)
+	defer cancel()
+	return s.db.client.XRead(ctx, &redis.XReadArgs{
+		Streams: []string{s.db.names.of(nameChanges), id}, Count: 1, Block: waitStep,
+	}).Err()
+}

@@ -1,0 +1,60 @@
+package redisstore
+
+import (
+	"context"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+)
+
+// newClient returns a client that never repeats a command by itself: after a lost answer a write that
+// was made would be made again, and find that it exists.
+func newClient(c Config) redis.UniversalClient {
+	client := redis.NewUniversalClient(&redis.UniversalOptions{
+		Addrs: c.Addrs, MasterName: c.MasterName, IsClusterMode: c.Cluster,
+		Username: c.Username, Password: c.Password,
+		SentinelUsername: c.SentinelUsername, SentinelPassword: c.SentinelPassword,
+		TLSConfig: c.TLS,
+
+		Protocol:              3,
+		DisableIdentity:       true,
+		ContextTimeoutEnabled: true, // without it a context of 200 ms returns after the read's time-out
+		MaxRetries:            -1,
+		DialerRetries:         1,
+		DialTimeout:           c.CallTimeout,
+		ReadTimeout:           c.writeTimeout(), // WAIT answers late; contexts bound the others
+		WriteTimeout:          c.CallTimeout,
+		PoolTimeout:           c.CallTimeout,
+		PoolSize:              poolSize,
+		PipelinePoolSize:      -1, // one pool: what a node holds open is poolSize
+		ReadBufferSize:        bufferSize,
+		WriteBufferSize:       bufferSize,
+
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+	})
+	if c.Observe != nil {
+		client.AddHook(observer{c.Observe})
+	}
+	return client
+}
+
+const (
+	poolSize   = 32
+	bufferSize = 8 << 10 // a record has some hundred octets
+)
+
+// writeTimeout bounds a write together with the wait for its durability.
+func (c Config) writeTimeout() time.Duration { return c.CallTimeout + c.Timeout }
+
+// node returns the client of the server that holds the namespace: what is sent in one pipeline to it
+// goes over one connection, which WAIT needs.
+func (db *DB) node(ctx context.Context) (*redis.Client, error) {
+	switch c := db.client.(type) {
+	case *redis.Client:
+		return c, nil
+	case *redis.ClusterClient:
+		return c.MasterForKey(ctx, db.names.of(nameEpoch))
+	}
+	panic("redisstore: a client of a third kind")
+}

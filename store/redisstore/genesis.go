@@ -1,0 +1,57 @@
+package redisstore
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/marque-auth/marque/authz/audit"
+	"github.com/marque-auth/marque/keys"
+	"github.com/marque-auth/marque/store"
+)
+
+var (
+	//go:embed genesis.lua
+	genesisLua    string
+	genesisScript = redis.NewScript(genesisLua)
+)
+
+// Installation implements keys.Genesis.
+func (db *DB) Installation(ctx context.Context) (keys.Installation, error) {
+	stored, err := db.one(ctx, db.names.of(nameGenesis))
+	if err != nil {
+		return keys.Installation{}, err
+	}
+	if stored == nil {
+		return keys.Installation{}, keys.ErrNotFound
+	}
+	return store.DecodeInstallation(db.ns, stored)
+}
+
+// PutInstallation implements keys.Genesis. Who is refused for want of durability may ask again: the
+// record that is there by then is returned, once it is as durable as was asked for.
+func (db *DB) PutInstallation(ctx context.Context, in keys.Installation, e audit.Entry) (keys.Installation, error) {
+	record, err := store.EncodeInstallation(in)
+	if err != nil {
+		return keys.Installation{}, err
+	}
+	entry, err := store.EncodeEntry(e)
+	if err != nil {
+		return keys.Installation{}, err
+	}
+	names := []string{db.names.of(nameEpoch), db.names.of(nameGenesis), db.names.of(nameAudit)}
+	said, err := db.write(ctx, genesisScript, names, db.mark, record, entry)
+	if err != nil {
+		return keys.Installation{}, err
+	}
+	if said == saidEmptied {
+		return keys.Installation{}, ErrEmptied
+	}
+	there, ok := said.(string)
+	if !ok {
+		return keys.Installation{}, fmt.Errorf("redisstore: the installation script said %v", said)
+	}
+	return store.DecodeInstallation(db.ns, []byte(there))
+}

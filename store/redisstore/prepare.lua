@@ -1,0 +1,15 @@
+-- What a commit will replace, and the version of what it makes anew.
+-- KEYS: epoch, floor, then records.  ARGV: mark, 1 to take a number, or 0.
+-- Returns the number that was taken, or else the one after the floor; and the records. -1 alone: this is
+-- not the namespace that was opened.
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then
+	return {-1}
+end
+local records = {}
+for i = 3, #KEYS do -- not MGET, which takes what is no string for nothing
+	records[i - 2] = redis.call('GET', KEYS[i])
+end
+if ARGV[2] == '1' then
+	return {redis.call('INCR', KEYS[2]), records}
+end
+return {(redis.call('GET', KEYS[2]) or 0) + 1, records}

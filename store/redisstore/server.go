@@ -1,0 +1,199 @@
+package redisstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Levels of a Finding.
+const (
+	LevelOK      = "ok"
+	LevelWarning = "warning"
+	LevelError   = "error"
+)
+
+// Finding is what a look at the server says of one matter.
+type Finding struct {
+	Level   string // one of the levels
+	Message string
+	Fix     string // what to do; empty for LevelOK
+	Err     error  // why the store is not opened: a *ConfigError, or ErrUnreachable; nil when it is
+}
+
+// leastVersion is the oldest Redis that is used: SET with NX and GET, and scripts that replicate effects.
+const leastVersion = 7
+
+// fsyncVersion is the first Redis that has WAITAOF.
+const fsyncVersion = "7.2"
+
+// Examine looks whether the server may be trusted with records: that it is a primary of a version that
+// is known, that it keeps what it is given, and removes nothing to make room. The error is of the looking
+// itself. It only reads.
+func (db *DB) Examine(ctx context.Context) ([]Finding, error) {
+	var text string
+	err := db.read(ctx, func(ctx context.Context) error {
+		node, err := db.node(ctx)
+		if err == nil {
+			text, err = node.Info(ctx).Result()
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return db.judge(parseInfo(text), db.settings(ctx)), nil
+}
+
+// parseInfo reads what INFO says: a line each, NAME:VALUE.
+func parseInfo(text string) map[string]string {
+	info := map[string]string{}
+	for line := range strings.SplitSeq(text, "\n") {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
+			info[name] = value
+		}
+	}
+	return info
+}
+
+// settings reads what INFO does not say. An ACL user need not have the right to; then they are unknown.
+func (db *DB) settings(ctx context.Context) map[string]string {
+	out := map[string]string{}
+	for _, name := range []string{"appendfsync", "save"} {
+		_ = db.read(ctx, func(ctx context.Context) error {
+			node, err := db.node(ctx)
+			if err != nil {
+				return err
+			}
+			said, err := node.ConfigGet(ctx, name).Result()
+			if value, ok := said[name]; ok {
+				out[name] = value
+			}
+			return err
+		})
+	}
+	return out
+}
+
+func (db *DB) judge(info, settings map[string]string) []Finding {
+	all := []Finding{db.judgeVersion(info), db.judgeRole(info), judgeEviction(info), judgePersistence(info, settings)}
+	if db.config.Replicas > 0 || db.config.Fsync {
+		all = append(all, db.judgeDurability(info))
+	}
+	return all
+}
+
+func ok(format string, args ...any) Finding {
+	return Finding{Level: LevelOK, Message: fmt.Sprintf(format, args...)}
+}
+
+func refusal(setting, fix, format string, args ...any) Finding {
+	message := fmt.Sprintf(format, args...)
+	return Finding{Level: LevelError, Message: message, Fix: fix, Err: &ConfigError{setting, errors.New(message + "; " + fix)}}
+}
+
+func (db *DB) judgeVersion(info map[string]string) Finding {
+	version := info["redis_version"]
+	if !atLeast(version, strconv.Itoa(leastVersion)) {
+		return refusal("redis.addrs", "use Redis 7 or newer", "Redis has version %q", version)
+	}
+	return ok("Redis has version %s", version)
+}
+
+// atLeast compares versions by their numbers.
+func atLeast(version, least string) bool {
+	have, want := strings.Split(version, "."), strings.Split(least, ".")
+	for i, w := range want {
+		if i >= len(have) {
+			return false
+		}
+		h, err := strconv.Atoi(have[i])
+		if err != nil {
+			return false
+		}
+		if n, _ := strconv.Atoi(w); h != n {
+			return h > n
+		}
+	}
+	return true
+}
+
+// judgeRole wants the kind of server that the settings say, and one that takes writes. A replica may
+// become the primary; while it is none, or still loads what it had stored, somebody else is.
+func (db *DB) judgeRole(info map[string]string) Finding {
+	unusable := func(message string) Finding {
+		return Finding{Level: LevelError, Message: message, Fix: "wait, or name the primary in redis.addrs", Err: fmt.Errorf("%s: %w", message, ErrUnreachable)}
+	}
+	isCluster := info["redis_mode"] == "cluster"
+	switch {
+	case isCluster && !db.config.Cluster:
+		return refusal("redis.cluster", "set it to true", "the server is part of a Redis Cluster")
+	case !isCluster && db.config.Cluster:
+		return refusal("redis.cluster", "set it to false", "the server is not part of a Redis Cluster but %s", info["redis_mode"])
+	case info["loading"] == "1":
+		return unusable("the server is loading its records")
+	case info["role"] != "master":
+		return unusable("the server is a replica")
+	}
+	return ok("it is the primary, with %s connected replicas", info["connected_slaves"])
+}
+
+// judgeEviction: a server that makes room by removing records would make revoked tokens good again.
+func judgeEviction(info map[string]string) Finding {
+	policy := info["maxmemory_policy"]
+	if policy != "noeviction" {
+		return refusal("redis.addrs", "set maxmemory-policy to noeviction in the configuration of Redis", "Redis may remove records to make room (maxmemory-policy %q)", policy)
+	}
+	return ok("Redis removes nothing to make room (maxmemory-policy noeviction)")
+}
+
+// judgePersistence says what of the acknowledged writes is lost when the server or its machine ends.
+func judgePersistence(info, settings map[string]string) Finding {
+	warning := func(message, fix string) Finding {
+		return Finding{Level: LevelWarning, Message: message, Fix: fix}
+	}
+	const fix = "set appendonly yes in the configuration of Redis"
+	fsync, known := settings["appendfsync"]
+	switch {
+	case info["aof_enabled"] == "1" && info["aof_last_write_status"] == "err":
+		return warning("Redis cannot write its append-only file", "look at the disk and the log of Redis")
+	case info["aof_enabled"] == "1" && known && fsync == "no":
+		return warning("Redis leaves it to the system when its append-only file reaches the disk (appendfsync no): acknowledged writes are lost with the machine", "set appendfsync everysec, or always")
+	case info["aof_enabled"] == "1":
+		return ok("Redis keeps an append-only file (appendfsync %s)", orUnknown(fsync))
+	case settings["save"] != "":
+		return warning("Redis keeps snapshots alone: writes acknowledged since the last one are lost when it ends", fix)
+	case info["aof_enabled"] == "0":
+		return warning("Redis keeps nothing on disk: when it ends, clients, keys and revocations are gone", fix)
+	}
+	return warning("Redis does not say whether it keeps anything on disk", "make sure that it does: appendonly yes")
+}
+
+func orUnknown(s string) string {
+	if s == "" {
+		return "not known"
+	}
+	return s
+}
+
+// judgeDurability looks whether what is to be waited for can come.
+func (db *DB) judgeDurability(info map[string]string) Finding {
+	c := db.config
+	if c.Fsync && !atLeast(info["redis_version"], fsyncVersion) {
+		return refusal("durability.fsync", "use Redis 7.2 or newer, or set it to false", "Redis %s cannot say that a write is on disk", info["redis_version"])
+	}
+	if c.Fsync && info["aof_enabled"] != "1" {
+		return refusal("durability.fsync", "set appendonly yes in the configuration of Redis, or this to false", "Redis keeps no append-only file")
+	}
+	connected, _ := strconv.Atoi(info["connected_slaves"])
+	if connected < c.Replicas {
+		return Finding{
+			Level:   LevelWarning,
+			Message: fmt.Sprintf("durability.replicas is %d, and %d are connected: no write is acknowledged until there are enough", c.Replicas, connected),
+			Fix:     "connect replicas, or lower durability.replicas",
+		}
+	}
+	return ok("%d replicas are connected; a write waits for %d", connected, c.Replicas)
+}
