@@ -18,7 +18,6 @@ import (
 	"github.com/marque-auth/marque/keys"
 	"github.com/marque-auth/marque/keys/jose"
 	"github.com/marque-auth/marque/store"
-	"github.com/marque-auth/marque/store/boltstore"
 )
 
 // doctor looks at one installation, in the running server or, when none runs, in its place. It
@@ -28,7 +27,8 @@ type doctor struct {
 	config configs.Config
 	now    func() time.Time
 
-	db           *boltstore.DB
+	backend      backend
+	db           database
 	store        store.Store
 	keks         []*jose.KEK
 	installation keys.Installation
@@ -39,8 +39,9 @@ type doctor struct {
 
 // examine looks at everything, from inside the server.
 func (s *server) examine(ctx context.Context) []finding {
+	c := withFullPaths(s.config)
 	d := &doctor{
-		config: withFullPaths(s.config), now: s.now, db: s.db, store: s.store, keks: s.keks,
+		config: c, now: s.now, backend: newBackend(c), db: s.db, store: s.store, keks: s.keks,
 		installation: s.installation, issuer: s.issuer, server: s,
 	}
 	d.lookAtFiles()
@@ -51,7 +52,8 @@ func (s *server) examine(ctx context.Context) []finding {
 
 // lookAtRest is what needs the records.
 func (d *doctor) lookAtRest(ctx context.Context) {
-	d.lookAtLock()
+	d.backend.lookAtLock(d)
+	d.db.lookAtStore(ctx, d)
 	d.lookAtInstallation(ctx)
 	d.lookAtRecords(ctx)
 	d.lookAtClock(ctx)
@@ -67,22 +69,19 @@ func (d *doctor) lookAtRest(ctx context.Context) {
 // examineFolder looks at a data folder that no server runs on. The error is of what stands in the way
 // of looking at all. dev returns the configuration that serve --dev would have.
 func examineFolder(ctx context.Context, c configs.Config, dev func() (configs.Config, error)) ([]finding, error) {
-	if _, err := os.Stat(filepath.Join(c.Data, databaseName)); errors.Is(err, os.ErrNotExist) {
-		return nil, noInstallation(c.Data)
+	if err := newBackend(c).look(true); errors.Is(err, errNoInstallation) {
+		return nil, err
 	}
 	// What --dev made is looked at as what it is; only --dev keeps its key there.
 	if _, err := os.Lstat(filepath.Join(c.Data, devKEKName)); err == nil && c.Keys.KEKFile == "" && c.Keys.KEK.IsZero() {
 		c.Dev = true
 	}
-	d := &doctor{config: withFullPaths(c), now: time.Now}
+	c = withFullPaths(c)
+	d := &doctor{config: c, now: time.Now, backend: newBackend(c)}
 	d.lookAtFiles()
 	if err := d.open(ctx); err != nil {
 		d.lookAtKEK()
-		check := "records"
-		if errors.Is(err, boltstore.ErrLocked) {
-			check = "lock"
-		}
-		d.error(check, c.Data, openFix(err), "%v", err)
+		d.backend.explain(d, err)
 		return d.all, nil
 	}
 	defer d.db.Close()
@@ -106,11 +105,9 @@ func withFullPaths(c configs.Config) configs.Config {
 	return c
 }
 
-// open takes the lock and opens what the installation record sealed. After an error nothing is open.
+// open opens the store and what the installation record sealed. After an error nothing is open.
 func (d *doctor) open(ctx context.Context) (err error) {
-	d.db, err = openDatabase(d.config, true, func(text string) {
-		d.warning("records", d.config.Data, "restore the database from a backup if it gets worse", "%s", text)
-	})
+	d.db, err = d.backend.open(ctx, opening{mustExist: true, warn: d.backend.warning(d)})
 	if err != nil {
 		return err
 	}
@@ -119,7 +116,10 @@ func (d *doctor) open(ctx context.Context) (err error) {
 			err = errors.Join(err, d.db.Close())
 		}
 	}()
-	if d.installation, err = d.db.Installation(ctx); err != nil {
+	if d.installation, err = d.db.Installation(ctx); errors.Is(err, keys.ErrNotFound) {
+		return d.backend.place().noInstallation()
+	}
+	if err != nil {
 		return err
 	}
 	c := d.config
@@ -135,21 +135,23 @@ func (d *doctor) open(ctx context.Context) (err error) {
 	}
 	d.issuer = d.installation.Issuer
 	if c.Issuer != "" && c.Issuer != d.issuer {
-		d.error("issuer", c.Issuer, "correct the issuer in the configuration, or name another data folder",
+		d.error("issuer", c.Issuer, "correct the issuer in the configuration, or "+d.backend.place().elsewhere,
 			"the configuration says %s, and the installation was made for %s; it does not start", c.Issuer, d.issuer)
 	}
 	envelope, err := store.NewEnvelope(secrets.RecordKey, c.Store.Namespace)
 	if err != nil {
 		return err
 	}
-	d.store, err = boltstore.New(d.db, envelope)
+	d.store, err = d.db.records(envelope)
 	return err
 }
 
 func openFix(err error) string {
 	switch {
-	case errors.Is(err, boltstore.ErrLocked):
+	case errors.Is(err, errLocked):
 		return "a process has the database open and does not answer on the socket: look for it, and end it"
+	case errors.Is(err, errNoInstallation):
+		return "name the place of the installation, or make one"
 	case errors.Is(err, errNoKEK), errors.Is(err, keys.ErrKEK), errors.Is(err, os.ErrNotExist):
 		return "name the key-encryption key: without it no record can be authenticated"
 	}

@@ -18,7 +18,7 @@ const (
 // lookAtFiles checks who can get at the files, and whether what they lie on can keep them.
 func (d *doctor) lookAtFiles() {
 	d.lookAtFolder()
-	d.lookAtPrivateFile(filepath.Join(d.config.Data, databaseName), "restore it from a backup")
+	d.backend.lookAtFiles(d)
 	if d.config.Dev {
 		for _, name := range []string{devKEKName, sampleName} {
 			if _, err := os.Lstat(filepath.Join(d.config.Data, name)); err == nil {
@@ -85,10 +85,6 @@ func (d *doctor) lookAtPrivateFile(path, whenGone string) {
 		d.ok(check, path, "mode %04o", info.Mode().Perm())
 	}
 	d.lookAtOwner(path, info)
-	if d.server != nil && filepath.Base(path) == databaseName && d.server.database != nil && !os.SameFile(info, d.server.database) {
-		d.error("lock", path, "stop the server, put the right file in place, and start it again",
-			"was replaced while the server had it open: what the server wrote since is not in this file")
-	}
 }
 
 // lookAtSocket checks that local commands can reach the server, and nobody else.
@@ -139,21 +135,16 @@ func (d *doctor) lookAtDisk() {
 	}
 }
 
-// lookAtLock tries to take the lock that the running server has: if that works, the file system does
-// not keep locks, and nothing keeps a second server away.
-func (d *doctor) lookAtLock() {
+// lookAtHeldLock tries to take the lock that the running server has: if that works, the file system does
+// not keep locks, and nothing keeps a second server away. harm is what that one could do.
+func (d *doctor) lookAtHeldLock(path, harm string) {
 	const check = "lock"
-	path := filepath.Join(d.config.Data, databaseName)
-	if d.server == nil {
-		d.ok(check, path, "doctor holds the lock, so no server runs")
-		return
-	}
 	switch held, err := lockHeld(path); {
 	case errors.Is(err, errors.ErrUnsupported):
 	case err != nil:
 		d.warning(check, path, "", "cannot be looked at: %v", err)
 	case !held:
-		d.error(check, path, "move the data folder to a local disk", "the lock of the running server does not hold: a second server could write to the same file")
+		d.error(check, path, "move the data folder to a local disk", "the lock of the running server does not hold: %s", harm)
 	default:
 		d.ok(check, path, "the server holds the lock")
 	}

@@ -166,9 +166,9 @@ func TestDoctor_ReplacedFile(t *testing.T) {
 	if err = errors.Join(err, os.Rename(file, file+".away"), os.WriteFile(file, text, 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	d := &doctor{config: s.config, now: s.now, server: s}
+	d := &doctor{config: s.config, now: s.now, server: s, backend: s.backend}
 	d.lookAtFiles()
-	d.lookAtLock()
+	d.backend.lookAtLock(d)
 	wantFinding(t, d.all, "lock", admin.LevelError, "was replaced while the server had it open")
 	wantFinding(t, d.all, "lock", admin.LevelError, "the lock of the running server does not hold")
 }

@@ -65,10 +65,14 @@ func (a *app) init(ctx context.Context, c configs.Config, next string) (err erro
 	if err := checkFolderOf(c.Keys.KEKFile); err != nil {
 		return err
 	}
+	b := newBackend(c)
+	if err := b.look(false); err != nil {
+		return err
+	}
 	if err := makeDataFolder(c.Data, false); err != nil {
 		return err
 	}
-	db, err := openDatabase(c, false, func(text string) { a.note("%s", text) })
+	db, err := b.open(ctx, opening{warn: func(text string) { a.note("%s", text) }})
 	if err != nil {
 		return err
 	}
@@ -77,7 +81,7 @@ func (a *app) init(ctx context.Context, c configs.Config, next string) (err erro
 	_, err = db.Installation(ctx)
 	isNew := errors.Is(err, keys.ErrNotFound)
 	if err != nil && !isNew {
-		return unreadableInstallation(c.Data, err)
+		return b.place().unreadable(err)
 	}
 	kek, made, err := initKEK(c, isNew)
 	if err != nil {
@@ -86,13 +90,13 @@ func (a *app) init(ctx context.Context, c configs.Config, next string) (err erro
 	by := audit.Origin{Actor: audit.Actor{Kind: audit.ActorUID, ID: fmt.Sprint(os.Getuid())}}
 	in, _, err := keys.Found(ctx, db, kek, c.Issuer, false, time.Now(), by)
 	if err != nil {
-		return unreadableInstallation(c.Data, err)
+		return b.place().unreadable(err)
 	}
 	if !isNew {
-		a.note("%s already is the installation of %s; nothing has changed.", c.Data, in.Issuer)
+		a.note("%s already is the installation of %s; nothing has changed.", b.place().name, in.Issuer)
 		return nil
 	}
-	fmt.Fprintf(a.stdout, "Made the installation of %s in %s.\n", in.Issuer, c.Data)
+	fmt.Fprintf(a.stdout, "Made the installation of %s in %s.\n", in.Issuer, b.place().name)
 	if made {
 		fmt.Fprintf(a.stdout, "Made its key-encryption key, %s: keep a copy of it apart from the data; without it, nothing there can be opened.\n", c.Keys.KEKFile)
 	}

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -22,7 +21,6 @@ import (
 	"github.com/marque-auth/marque/keys"
 	"github.com/marque-auth/marque/keys/jose"
 	"github.com/marque-auth/marque/store"
-	"github.com/marque-auth/marque/store/boltstore"
 )
 
 // options are what a server takes beside its configuration.
@@ -42,8 +40,9 @@ type server struct {
 	now    func() time.Time
 
 	started      time.Time // as the machine's clock says
-	db           *boltstore.DB
-	database     fs.FileInfo      // the file as it was opened
+	backend      backend
+	shared       bool // other servers may have the same store
+	db           database
 	certificate  *tls.Certificate // nil for plain HTTP
 	listener     net.Listener     // the public one
 	admin        net.Listener     // over TCP; nil if there is none
@@ -93,13 +92,14 @@ func start(ctx context.Context, c configs.Config, o options) (*server, error) {
 	if !c.Dev || o.withoutSample {
 		sample = func(context.Context) error { return nil }
 	}
-	// Each step needs the ones before it. The lock of the store comes early: whoever has it may
+	// Each step needs the ones before it. The lock of the folder comes early: whoever has it may
 	// replace the socket in the folder. Certificate and addresses come before anything is made: a
 	// start that fails must not bind a folder to an issuer.
 	for _, step := range []func(context.Context) error{
 		s.loadCertificate,
 		s.openData,
 		s.listen,
+		s.connect,
 		s.unseal,
 		s.openRing,
 		s.decide,
@@ -110,7 +110,7 @@ func start(ctx context.Context, c configs.Config, o options) (*server, error) {
 		s.servePublic,
 	} {
 		if err := step(ctx); err != nil {
-			return nil, errors.Join(withAdvice(err, c.Data), s.Close())
+			return nil, errors.Join(s.withAdvice(err), s.Close())
 		}
 	}
 	s.live.Store(true)

@@ -28,11 +28,12 @@ func (s *server) keyEncryptionKeys(ctx context.Context) ([]*jose.KEK, error) {
 	}
 	switch in, err := s.db.Installation(ctx); {
 	case err == nil && !in.Dev:
-		return nil, errNotDev(c.Data)
+		return nil, s.backend.place().notDev()
 	case err == nil:
-		return nil, fmt.Errorf("%s is gone, and nothing in %s can be opened without it; to start anew, remove the folder", c.Keys.KEKFile, c.Data)
+		p := s.backend.place()
+		return nil, fmt.Errorf("%s is gone, and nothing in %s can be opened without it; %s", c.Keys.KEKFile, p.name, p.anew)
 	case !errors.Is(err, keys.ErrNotFound):
-		return nil, unreadableInstallation(c.Data, err)
+		return nil, s.backend.place().unreadable(err)
 	}
 	kek, err := keys.WriteKEKFile(c.Keys.KEKFile)
 	return []*jose.KEK{kek}, err

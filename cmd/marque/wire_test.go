@@ -393,12 +393,12 @@ func TestAppliedOutlivesItsCaller(t *testing.T) {
 // what to do.
 func TestRecordsOfANewerVersion(t *testing.T) {
 	for _, err := range []error{keys.ErrNewerFormat, store.ErrNewerFormat} {
-		got := unreadableInstallation("/d", fmt.Errorf("read: %w", err))
+		got := place{name: "/d"}.unreadable(fmt.Errorf("read: %w", err))
 		if !errors.Is(got, err) || !strings.Contains(got.Error(), "/d was made by a newer version of marque; run that version") {
 			t.Errorf("got %v", got)
 		}
 	}
-	if boom := errors.New("boom"); !errors.Is(unreadableInstallation("/d", boom), boom) || unreadableInstallation("/d", nil) != nil {
+	if boom := errors.New("boom"); !errors.Is(place{}.unreadable(boom), boom) || (place{}).unreadable(nil) != nil {
 		t.Error("other errors must stay as they are")
 	}
 }
@@ -420,7 +420,7 @@ func TestMadeForAnotherAddress(t *testing.T) {
 		if r.tls {
 			c.TLS.CertFile = "cert.pem"
 		}
-		if got := errMadeFor(r.issuer, c).Error(); !strings.Contains(got, r.want) {
+		if got := newBackend(c).place().madeFor(r.issuer, c).Error(); !strings.Contains(got, r.want) {
 			t.Errorf("%s: got %q, want %q", r.issuer, got, r.want)
 		}
 	}
