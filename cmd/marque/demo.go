@@ -7,7 +7,9 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -15,9 +17,11 @@ import (
 )
 
 func (a *app) demoCommand() *cobra.Command {
+	kind := storeBolt
 	cmd := verb("demo", "Watch the whole story on loopback: server, admin, partner, service", func(cmd *cobra.Command, _ []string) error {
-		return a.demo(cmd.Context(), requireOrders)
+		return a.demo(cmd.Context(), kind, requireOrders)
 	})
+	cmd.Flags().StringVar(&kind, "store", kind, "the kind of store: bolt, or redis, for which it starts a redis-server of its own")
 	cmd.Long = "Runs a server in a fresh folder, registers an API and a partner, fetches tokens as the partner\n" +
 		"and takes them as the API, withdraws a token, rotates the key, explains a refusal, stops the\n" +
 		"partner, and checks every outcome. Exit code 0 only if every step held.\n" +
@@ -31,10 +35,17 @@ const (
 	demoOther = "https://accounts.example"
 )
 
+// The kinds of store that the story runs on, as store.driver names them.
+const (
+	storeBolt  = "bolt"
+	storeRedis = "redis"
+)
+
 // demo is the story while it runs: what one chapter finds, the next ones use.
 type demo struct {
 	*narrator
 	app    *app
+	redis  *demoRedis // nil for the embedded store
 	server *server
 
 	guard                  guard  // of the service
@@ -47,7 +58,10 @@ type demo struct {
 }
 
 // demo tells the story on a server of its own and removes everything afterwards.
-func (a *app) demo(ctx context.Context, g guard) (err error) {
+func (a *app) demo(ctx context.Context, kind string, g guard) (err error) {
+	if kind != storeBolt && kind != storeRedis {
+		return usagef("--store is %s or %s, not %q", storeBolt, storeRedis, kind)
+	}
 	signal.Ignore(syscall.SIGPIPE) // who reads the story may go away, as head does; the folder must not stay behind
 	data, err := os.MkdirTemp("", "marque-demo-")
 	if err != nil {
@@ -61,7 +75,7 @@ func (a *app) demo(ctx context.Context, g guard) (err error) {
 	d.out = &lastingWriter{a.stdout, cancel}
 	defer func() { err = errors.Join(err, d.close()) }()
 	for _, chapter := range []func(context.Context) error{
-		func(ctx context.Context) error { return d.serve(ctx, data) },
+		func(ctx context.Context) error { return d.serve(ctx, kind, data) },
 		d.register,
 		d.partner,
 		d.protect,
@@ -104,15 +118,26 @@ func (d *demo) close() error {
 	if d.server != nil {
 		errs = append(errs, d.server.Close())
 	}
+	if d.redis != nil {
+		errs = append(errs, d.redis.Close())
+	}
 	return errors.Join(errs...)
 }
 
-// serve is step 1: a server on the embedded store.
-func (d *demo) serve(ctx context.Context, data string) error {
-	d.chapter("A server starts", "on the embedded store, in a fresh folder, on free loopback ports")
+// serve is step 1: a server on the embedded store, or on a Redis.
+func (d *demo) serve(ctx context.Context, kind, data string) error {
 	c := configs.Defaults(true)
 	c.Data, c.Listen, c.Admin.Listen = data, "127.0.0.1:0", "127.0.0.1:0"
+	where := "on the embedded store"
 	var err error
+	if kind == storeRedis {
+		if d.redis, err = startDemoRedis(ctx, filepath.Join(data, "redis")); err != nil {
+			return err
+		}
+		d.redis.settings(&c)
+		where = "on a Redis at " + d.redis.address
+	}
+	d.chapter("A server starts", where+", in a fresh folder, on free loopback ports")
 	if d.server, err = start(ctx, c, options{withoutSample: true}); err != nil {
 		return err
 	}
@@ -123,9 +148,24 @@ func (d *demo) serve(ctx context.Context, data string) error {
 			configs.Variable("data"), data+"  (set for the commands below)",
 		)
 	})
+	if d.redis != nil {
+		if err := d.wait(ctx, "the first key signs once every server of a shared store knows it", d.firstSignature()); err != nil {
+			return err
+		}
+	}
 	body, err := d.get(ctx, d.server.Issuer()+"/readyz")
 	if err != nil {
 		return err
 	}
 	return d.check("it is ready to issue tokens", body != "", "no answer")
+}
+
+// firstSignature is when the first key begins to sign.
+func (d *demo) firstSignature() (from time.Time) {
+	for _, k := range d.server.ring.List() {
+		if k.Algorithm == defaultAlgorithm && (from.IsZero() || k.SignFrom.Before(from)) && !k.SignFrom.IsZero() {
+			from = k.SignFrom
+		}
+	}
+	return from
 }

@@ -59,7 +59,7 @@ func TestDemo_AServiceThatRefusesNobodyEndsIt(t *testing.T) {
 	}
 	var out, errs bytes.Buffer
 	a := &app{stdin: strings.NewReader(""), stdout: &out, stderr: &errs}
-	cmd := group("marque", "", verb("demo", "", func(cmd *cobra.Command, _ []string) error { return a.demo(cmd.Context(), letThrough) }))
+	cmd := group("marque", "", verb("demo", "", func(cmd *cobra.Command, _ []string) error { return a.demo(cmd.Context(), storeBolt, letThrough) }))
 	cmd.SilenceErrors, cmd.SilenceUsage = true, true
 	if code := a.execute(t.Context(), cmd, []string{"demo"}); code != exitFailed {
 		t.Errorf("exit code %d, want %d", code, exitFailed)
