@@ -29,6 +29,8 @@ var mayImport = map[string][]string{
 		"store", "authz", "authz/audit", "authz/token", "keys", "keys/jose",
 	},
 	"store/boltstore":          {"store", "authz", "authz/audit", "authz/token", "keys"},
+	"store/redisstore":         {"store", "authz", "authz/audit", "authz/token", "keys"},
+	"store/redistest":          {}, // real processes for tests
 	"authz/endpoint":           {"authz", "keys", "keys/jose"},
 	"authz/admin":              {"authz", "authz/audit", "authz/token", "authz/admin/internal/api", "keys", "keys/jose"},
 	"authz/admin/client":       {},
@@ -44,7 +46,7 @@ var confined = map[string][]string{
 	"github.com/lestrrat-go/jwx":               {"keys/jose"},
 	"github.com/go-oauth2/oauth2":              {"authz"},
 	"go.etcd.io/bbolt":                         {"store/boltstore"},
-	"github.com/redis/go-redis":                {},
+	"github.com/redis/go-redis":                {"store/redisstore", "store/redistest"},
 	"github.com/spf13/cobra":                   {"cmd/marque"},
 	"github.com/spf13/pflag":                   {"cmd/marque"},
 	"github.com/goccy/go-yaml":                 {"configs"},
