@@ -8,8 +8,9 @@ import "time"
 // comment says "or seconds", a plain number means seconds. Relative paths start at the working
 // directory of the process.
 //
-// The struct tags are read by this package alone: yaml is the name, and seconds:"yes" admits a
-// plain number for a duration.
+// The struct tags are read by this package alone: yaml is the name, seconds:"yes" admits a plain
+// number for a duration, and secret is the name of what a variable carries and no file holds; the
+// name with _file is the setting that names its file instead.
 type Config struct {
 	// Issuer is the identifier of this server: the iss of every token, and the base of every URL in
 	// the metadata. An https URL without query, fragment or trailing slash. Default: what the
@@ -21,7 +22,8 @@ type Config struct {
 	// tls, trusted_proxies or insecure_http.
 	Listen string `yaml:"listen"`
 
-	// Data is the folder that holds the embedded store and the admin socket. Default $HOME/.marque.
+	// Data is the folder that holds the admin socket and, with store.driver bolt, the store. Default
+	// $HOME/.marque.
 	// It is made with mode 0700; one that others can read is refused unless --dev is given.
 	Data string `yaml:"data"`
 
@@ -121,7 +123,7 @@ type RedisConfig struct {
 
 	// Password is the password itself. It comes from MARQUE_REDIS_PASSWORD only and is never written
 	// in a file.
-	Password Secret `yaml:"-"`
+	Password Secret `yaml:"-" secret:"password"`
 
 	// SentinelUsername is the ACL user at the Sentinels, whose users are not those of the Redis; it
 	// needs a password. Default none.
@@ -134,7 +136,7 @@ type RedisConfig struct {
 
 	// SentinelPassword is that password itself. It comes from MARQUE_REDIS_SENTINEL_PASSWORD only and
 	// is never written in a file.
-	SentinelPassword Secret `yaml:"-"`
+	SentinelPassword Secret `yaml:"-" secret:"sentinel_password"`
 
 	TLS RedisTLSConfig `yaml:"tls"`
 
@@ -199,7 +201,7 @@ type KeysConfig struct {
 	KEKFile string `yaml:"kek_file"`
 
 	// KEK is the key itself. It comes from MARQUE_KEYS_KEK only and is never written in a file.
-	KEK Secret `yaml:"-"`
+	KEK Secret `yaml:"-" secret:"kek"`
 
 	// PreviousKEKFiles are files with earlier key-encryption keys, for reading only. Default none.
 	PreviousKEKFiles []string `yaml:"previous_kek_files"`

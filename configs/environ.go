@@ -10,8 +10,10 @@ const variablePrefix = "MARQUE_"
 
 // The variables with the prefix that are no settings.
 const (
-	VariableKEK          = "MARQUE_KEYS_KEK"      // the key-encryption key itself
-	VariableClientSecret = "MARQUE_CLIENT_SECRET" // read by marque token get
+	VariableKEK                   = "MARQUE_KEYS_KEK"                // the key-encryption key itself
+	VariableRedisPassword         = "MARQUE_REDIS_PASSWORD"          // the password at the Redis itself
+	VariableRedisSentinelPassword = "MARQUE_REDIS_SENTINEL_PASSWORD" // the password at its Sentinels itself
+	VariableClientSecret          = "MARQUE_CLIENT_SECRET"           // read by marque token get
 )
 
 // orchestrated matches what Kubernetes and Docker put into every container beside a service that is
@@ -26,6 +28,9 @@ func (l *loader) environ(environ []string) {
 	for path := range l.settings {
 		paths[Variable(path)] = path
 	}
+	for path := range l.secrets {
+		paths[Variable(path)] = path
+	}
 	values := map[string]string{}
 	for _, kv := range environ {
 		if name, value, _ := strings.Cut(kv, "="); strings.HasPrefix(name, variablePrefix) {
@@ -34,11 +39,12 @@ func (l *loader) environ(environ []string) {
 	}
 	for _, name := range sortedKeys(values) {
 		path, ok := paths[name]
+		secret, confidential := l.secrets[path]
 		switch from := (source{text: name}); {
+		case confidential:
+			l.secret(from, secret, values[name])
 		case ok:
 			l.fromVariable(from, path, values[name])
-		case name == VariableKEK:
-			l.kek(values[name])
 		case name == VariableClientSecret || orchestrated.MatchString(name):
 		default:
 			l.problem(from, "", "is not a setting%s", didYouMean(name, sortedKeys(paths)))
@@ -65,12 +71,12 @@ func (l *loader) fromVariable(from source, path, value string) {
 	l.set(from, path, values...)
 }
 
-func (l *loader) kek(value string) {
+func (l *loader) secret(from source, s confidential, value string) {
 	if value == "" {
 		return
 	}
-	l.loaded.Keys.KEK = NewSecret(value)
-	l.loaded.sources["keys.kek"] = source{text: VariableKEK}
+	*s.field = NewSecret(value)
+	l.loaded.sources[s.path] = from
 }
 
 func sortedKeys[V any](m map[string]V) []string {

@@ -52,10 +52,7 @@ func (l *Loaded) Source(path string) string {
 // is wrong with them, the error is an [*Error] that names all of it. A file that cannot be read is
 // an error that wraps the one of the operating system.
 func Load(o Options) (*Loaded, error) {
-	l := &loader{loaded: &Loaded{Config: Defaults(o.Dev), sources: map[string]source{}}, settings: map[string]setting{}, flags: o.Flags}
-	for _, s := range settings(&l.loaded.Config) {
-		l.settings[s.path] = s
-	}
+	l := newLoader(o)
 	if o.File != "" {
 		b, err := os.ReadFile(o.File)
 		if err != nil {
@@ -80,9 +77,27 @@ func Load(o Options) (*Loaded, error) {
 type loader struct {
 	loaded   *Loaded
 	settings map[string]setting
+	secrets  map[string]confidential
 	invalid  map[string]bool // settings whose value could not be read: rules about them would mislead
 	flags    map[string]string
 	err      Error
+}
+
+func newLoader(o Options) *loader {
+	l := &loader{
+		loaded:   &Loaded{Config: Defaults(o.Dev), sources: map[string]source{}},
+		settings: map[string]setting{},
+		secrets:  map[string]confidential{},
+		invalid:  map[string]bool{},
+		flags:    o.Flags,
+	}
+	for _, s := range settings(&l.loaded.Config) {
+		l.settings[s.path] = s
+	}
+	for _, s := range secrets(&l.loaded.Config) {
+		l.secrets[s.path] = s
+	}
+	return l
 }
 
 func (l *loader) problem(s source, key, format string, args ...any) {
@@ -109,9 +124,6 @@ func (l *loader) set(from source, path string, values ...string) {
 
 func (l *loader) unreadable(from source, path string, err error) {
 	l.problem(from, path, "%v", err)
-	if l.invalid == nil {
-		l.invalid = map[string]bool{}
-	}
 	l.invalid[path] = true
 }
 

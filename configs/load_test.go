@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -65,12 +64,7 @@ func TestSampleIsTheDefaults(t *testing.T) {
 	if d := cmp.Diff(want, got.Config, compareSecrets, cmpopts.EquateEmpty()); d != "" {
 		t.Errorf("sample differs from the defaults (-want +got):\n%s", d)
 	}
-	text, err := os.ReadFile("marque.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	uncommented := regexp.MustCompile(`(?m)^(\s*)#([a-z])`).ReplaceAllString(string(text), "$1$2")
-	all, err := load(t, uncommented)
+	all, err := load(t, uncommented(t, "marque.yaml"))
 	if err != nil {
 		t.Fatalf("sample with every line in force: %v", err)
 	}
@@ -223,7 +217,7 @@ func TestRefused(t *testing.T) {
 		{"every proxy", "trusted_proxies: [0.0.0.0/0]\n", "", `m.yaml:1: trusted_proxies: "0.0.0.0/0" is everyone, who could then claim any address`},
 		{"proxy", "trusted_proxies: [proxy.example]\n", "", `m.yaml:1: trusted_proxies: "proxy.example" is neither an address nor a network such as 10.0.0.0/8`},
 		{"host with port", "admin: {hosts: ['a:1']}\n", "", `m.yaml:1: admin.hosts: "a:1" is not a host name without port`},
-		{"driver", "store: {driver: redis}\n", "", `m.yaml:1: store.driver: "redis" is not bolt`},
+		{"driver", "store: {driver: etcd}\n", "", `m.yaml:1: store.driver: "etcd" is not bolt, redis`},
 		{"namespace", "store: {namespace: 'a/b'}\n", "", `m.yaml:1: store.namespace: "a/b" is not 1 to 64 of a-z, 0-9, _ and -`},
 		{"claims", "claims: {namespaces: [s]}\n", "", `m.yaml:1: claims.namespaces: "s" is not 3 to 128 visible ASCII characters that end in one of / : . _ # -`},
 		{"two keys", "keys: {kek_file: /k}\n", "MARQUE_KEYS_KEK=abc", "m.yaml:1: keys.kek_file: is given beside MARQUE_KEYS_KEK; give one of them"},
@@ -319,7 +313,10 @@ func TestNoHome(t *testing.T) {
 // TestSecretRedacts prints a secret in every way that a program does by accident.
 func TestSecretRedacts(t *testing.T) {
 	s := NewSecret("c2VjcmV0")
-	c := Config{Keys: KeysConfig{KEK: s}}
+	var c Config
+	for _, field := range secrets(&c) {
+		*field.field = s
+	}
 	var log strings.Builder
 	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "kek", s, "config", c)
 	asJSON, err := json.Marshal(c)
@@ -362,7 +359,7 @@ func TestVariable(t *testing.T) {
 		if seen[v] != "" {
 			t.Errorf("%s and %s share %s", seen[v], p, v)
 		}
-		if v == VariableKEK || v == VariableClientSecret || orchestrated.MatchString(v) {
+		if v == VariableKEK || v == VariableRedisPassword || v == VariableRedisSentinelPassword || v == VariableClientSecret || orchestrated.MatchString(v) {
 			t.Errorf("%s would not be read", v)
 		}
 		seen[v] = p
@@ -379,15 +376,13 @@ func FuzzLoad(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(string(sample))
+	f.Add("store: {driver: redis}\nredis: {addrs: ['a:1', 'b:2'], cluster: true, tls: {enabled: true}}\n")
 	f.Add("listen: [\n")
 	f.Add("a: &a [*a]\n")
 	f.Add("---\n...\n---\n")
 	f.Add("? x\n: y\n<<: 1\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		l := &loader{loaded: &Loaded{Config: Defaults(false), sources: map[string]source{}}, settings: map[string]setting{}}
-		for _, s := range settings(&l.loaded.Config) {
-			l.settings[s.path] = s
-		}
+		l := newLoader(Options{})
 		l.yaml("f", []byte(text))
 		if l.validate(); len(l.err.Problems) > 0 {
 			return

@@ -34,8 +34,10 @@ func (l *Loaded) WriteYAML(w io.Writer) error {
 		}
 		b.WriteString("\n")
 	}
-	if !l.Keys.KEK.IsZero() {
-		b.WriteString("# keys.kek: " + redacted + " from " + VariableKEK + "\n")
+	for _, s := range secrets(&l.Config) {
+		if !s.field.IsZero() {
+			b.WriteString("# " + s.path + ": " + redacted + " from " + Variable(s.path) + "\n")
+		}
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

@@ -17,23 +17,46 @@ type setting struct {
 }
 
 // settings returns every setting of c in the order of the struct.
-func settings(c *Config) []setting { return leaves(reflect.ValueOf(c).Elem(), "") }
-
-func leaves(v reflect.Value, prefix string) []setting {
+func settings(c *Config) []setting {
 	var all []setting
+	leaves(reflect.ValueOf(c).Elem(), "", func(section string, f reflect.StructField, v reflect.Value) {
+		if name := f.Tag.Get("yaml"); name != "-" {
+			all = append(all, setting{path: section + name, field: v, seconds: f.Tag.Get("seconds") == "yes"})
+		}
+	})
+	return all
+}
+
+// confidential is one secret of Config: what it is called, such as keys.kek, and the field behind it.
+type confidential struct {
+	path  string
+	field *Secret
+}
+
+// file is the setting that names the secret's file.
+func (c confidential) file() string { return c.path + "_file" }
+
+// secrets returns every secret of c in the order of the struct.
+func secrets(c *Config) []confidential {
+	var all []confidential
+	leaves(reflect.ValueOf(c).Elem(), "", func(section string, f reflect.StructField, v reflect.Value) {
+		if field, ok := v.Addr().Interface().(*Secret); ok {
+			all = append(all, confidential{path: section + f.Tag.Get("secret"), field: field})
+		}
+	})
+	return all
+}
+
+// leaves visits every field of v that is no section, with the path of the section it is in.
+func leaves(v reflect.Value, section string, visit func(section string, f reflect.StructField, v reflect.Value)) {
 	for i := range v.NumField() {
 		f := v.Type().Field(i)
-		name := f.Tag.Get("yaml")
-		if name == "-" {
+		if name := f.Tag.Get("yaml"); name != "-" && f.Type.Kind() == reflect.Struct {
+			leaves(v.Field(i), section+name+".", visit)
 			continue
 		}
-		if f.Type.Kind() == reflect.Struct {
-			all = append(all, leaves(v.Field(i), prefix+name+".")...)
-			continue
-		}
-		all = append(all, setting{path: prefix + name, field: v.Field(i), seconds: f.Tag.Get("seconds") == "yes"})
+		visit(section, f, v.Field(i))
 	}
-	return all
 }
 
 // Paths returns the name of every setting that a file may hold, in the order of [Config].

@@ -19,7 +19,8 @@ func (l *loader) validate() {
 	l.checkChoices()
 	l.checkWindows()
 	l.checkNamespaces()
-	l.checkKEK()
+	l.checkSecrets()
+	l.checkRedis()
 }
 
 // wrong reports a setting by the place where it was given.
@@ -38,11 +39,16 @@ func (l *loader) readable(paths ...string) bool {
 
 func (l *loader) checkTLS() {
 	t := l.loaded.TLS
+	l.checkPair("tls.cert_file", t.CertFile, "tls.key_file", t.KeyFile)
+}
+
+// checkPair wants a certificate and its key, or neither.
+func (l *loader) checkPair(certPath, cert, keyPath, key string) {
 	switch {
-	case t.CertFile != "" && t.KeyFile == "" && l.readable("tls.key_file"):
-		l.wrong("tls.cert_file", "needs %s too", l.advice("tls.key_file"))
-	case t.KeyFile != "" && t.CertFile == "" && l.readable("tls.cert_file"):
-		l.wrong("tls.key_file", "needs %s too", l.advice("tls.cert_file"))
+	case cert != "" && key == "" && l.readable(keyPath):
+		l.wrong(certPath, "needs %s too", l.advice(keyPath))
+	case key != "" && cert == "" && l.readable(certPath):
+		l.wrong(keyPath, "needs %s too", l.advice(certPath))
 	}
 }
 
@@ -114,7 +120,7 @@ func (l *loader) checkChoices() {
 		path, value string
 		choices     []string
 	}{
-		{"store.driver", c.Store.Driver, []string{"bolt"}},
+		{"store.driver", c.Store.Driver, []string{"bolt", "redis"}},
 		{"keys.ed25519_name", c.Keys.Ed25519Name, []string{"EdDSA", "Ed25519"}},
 		{"log.level", c.Log.Level, []string{"debug", "info", "warn", "error"}},
 		{"log.format", c.Log.Format, []string{"text", "json"}},
@@ -151,10 +157,12 @@ func (l *loader) checkNamespaces() {
 
 func notVisible(r rune) bool { return r <= ' ' || r >= 0x7f || r == '"' || r == '\\' }
 
-// checkKEK refuses two key-encryption keys at once: which of them seals must not hang on a rule of
-// precedence that nobody remembers.
-func (l *loader) checkKEK() {
-	if k := l.loaded.Keys; k.KEKFile != "" && !k.KEK.IsZero() {
-		l.wrong("keys.kek_file", "is given beside %s; give one of them", VariableKEK)
+// checkSecrets refuses a secret that is given twice: which key-encryption key seals, say, must not
+// hang on a rule of precedence that nobody remembers.
+func (l *loader) checkSecrets() {
+	for _, s := range secrets(&l.loaded.Config) {
+		if !s.field.IsZero() && l.settings[s.file()].field.String() != "" {
+			l.wrong(s.file(), "is given beside %s; give one of them", Variable(s.path))
+		}
 	}
 }

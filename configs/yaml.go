@@ -133,8 +133,8 @@ func (w *walker) isSection(path string) bool {
 }
 
 func (w *walker) unknown(key ast.Node, path string) {
-	if path == "keys.kek" {
-		w.problem(key, path, "a secret is not written here: name its file in keys.kek_file, or set %s", VariableKEK)
+	if s, ok := w.secrets[path]; ok {
+		w.problem(key, path, "a secret is not written here: name its file in %s, or set %s", s.file(), Variable(path))
 		return
 	}
 	if strings.Contains(key.GetToken().Value, ".") {
