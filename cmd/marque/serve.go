@@ -37,7 +37,12 @@ const forcedExit = 5 * time.Second
 // serve runs a server until ctx ends or a listener fails.
 func (a *app) serve(ctx context.Context, c configs.Config) error {
 	signal.Ignore(syscall.SIGPIPE) // who reads the log may go away; the server stays
-	s, err := start(ctx, c, options{log: newLog(a.stderr, c.Log)})
+	log := newLog(a.stderr, c.Log)
+	s, err := start(ctx, c, options{log: log})
+	if errors.Is(err, errStopped) {
+		log.Info("stopped before the store was there")
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -72,7 +77,7 @@ func flagSettings() map[string][2]string {
 		"data":          {"data", "the data folder (default $MARQUE_DATA, else $HOME/.marque)"},
 		"issuer":        {"issuer", "the issuer identifier, an https URL"},
 		"kek-file":      {"keys.kek_file", "the file with the key-encryption key"},
-		"store":         {"store.driver", "the kind of store: bolt"},
+		"store":         {"store.driver", "the kind of store: bolt or redis"},
 		"listen":        {"listen", "host:port of the public listener (default 127.0.0.1:8080)"},
 		"admin-listen":  {"admin.listen", `host:port of the admin listener, "" for none (default 127.0.0.1:8081)`},
 		"tls-cert":      {"tls.cert_file", "PEM file with the certificate and its chain"},
