@@ -29,6 +29,9 @@ func (a *app) configCheck() *cobra.Command {
 				return err
 			}
 		}
+		if _, err := redisConfig(c.Config); err != nil {
+			return err
+		}
 		_, err = fmt.Fprintln(a.stdout, "The configuration is valid.")
 		return err
 	})

@@ -130,6 +130,11 @@ func (c *connection) notRunning() error {
 	}
 	dir := shellWord(c.data)
 	switch {
+	case !exists(databaseName) && exists(lockName): // of a server on Redis
+		if exists(devKEKName) {
+			return fmt.Errorf("no server runs on %s; start it: marque serve --dev --store redis --data %s", c.data, dir)
+		}
+		return fmt.Errorf("no server runs on %s; start it: marque serve --store redis --data %s --kek-file F", c.data, dir)
 	case !exists(databaseName):
 		return fmt.Errorf("no installation in %s; if a server runs elsewhere, name its folder with --data or %s", c.data, configs.Variable("data"))
 	case exists(devKEKName):

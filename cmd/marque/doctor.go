@@ -97,7 +97,10 @@ func examineFolder(ctx context.Context, c configs.Config, dev func() (configs.Co
 
 // withFullPaths makes findings read the same wherever the reader stands.
 func withFullPaths(c configs.Config) configs.Config {
-	for _, path := range []*string{&c.Data, &c.Keys.KEKFile, &c.TLS.CertFile, &c.TLS.KeyFile} {
+	for _, path := range []*string{
+		&c.Data, &c.Keys.KEKFile, &c.TLS.CertFile, &c.TLS.KeyFile,
+		&c.Redis.PasswordFile, &c.Redis.SentinelPasswordFile, &c.Redis.TLS.CAFile, &c.Redis.TLS.CertFile, &c.Redis.TLS.KeyFile,
+	} {
 		if abs, err := filepath.Abs(*path); err == nil && *path != "" {
 			*path = abs
 		}
@@ -146,7 +149,7 @@ func (d *doctor) open(ctx context.Context) (err error) {
 	return err
 }
 
-func openFix(err error) string {
+func (d *doctor) openFix(err error) string {
 	switch {
 	case errors.Is(err, errLocked):
 		return "a process has the database open and does not answer on the socket: look for it, and end it"
@@ -155,7 +158,7 @@ func openFix(err error) string {
 	case errors.Is(err, errNoKEK), errors.Is(err, keys.ErrKEK), errors.Is(err, os.ErrNotExist):
 		return "name the key-encryption key: without it no record can be authenticated"
 	}
-	return recordFix(err)
+	return d.recordFix(err)
 }
 
 func uid(n uint32) string { return strconv.FormatUint(uint64(n), 10) }
@@ -183,7 +186,7 @@ func (a *app) doctorCommand() *cobra.Command {
 		"certificate, listeners, and what is really served at the issuer. A record that was removed cannot\n" +
 		"be missed, unless something else refers to it. Changes nothing. Exit code 1 if a finding is an error."
 	conn.remote.flags(cmd)
-	settings = a.settings(cmd, "data", "kek-file")
+	settings = a.settings(cmd, "data", "kek-file", "store")
 	p = a.printing(cmd)
 	return cmd
 }

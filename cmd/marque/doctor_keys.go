@@ -17,7 +17,7 @@ func (d *doctor) lookAtKeys(ctx context.Context) {
 	const check = "keys"
 	rings, err := d.store.Rings(ctx)
 	if err != nil {
-		d.error(check, "", recordFix(err), "the signing keys cannot be read: %v", err)
+		d.error(check, "", d.recordFix(err), "the signing keys cannot be read: %v", err)
 		return
 	}
 	have := map[jose.Algorithm]bool{}
@@ -27,7 +27,7 @@ func (d *doctor) lookAtKeys(ctx context.Context) {
 	}
 	used, err := algorithmsOf(ctx, d.store)
 	if err != nil {
-		d.error(check, "", recordFix(err), "the resources cannot be read: %v", err)
+		d.error(check, "", d.recordFix(err), "the resources cannot be read: %v", err)
 		return
 	}
 	if d.server == nil && len(rings) == 0 && len(used) == 0 { // init makes none

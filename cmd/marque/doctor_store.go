@@ -17,7 +17,7 @@ func (d *doctor) lookAtInstallation(ctx context.Context) {
 		_, err = in.Open(d.keks)
 	}
 	if err != nil {
-		d.error(check, "installation", recordFix(err), "%v", err)
+		d.error(check, "installation", d.recordFix(err), "%v", err)
 		return
 	}
 	d.ok(check, "installation", "is whole, and that of %s", in.Issuer)
@@ -36,23 +36,26 @@ func (d *doctor) lookAtRecords(ctx context.Context) {
 		bad++
 		var at *store.RecordError
 		if errors.As(err, &at) {
-			d.error(check, string(at.Kind)+" "+at.Key, recordFix(err), "%v: %s", at.Err, at.Reason)
+			d.error(check, string(at.Kind)+" "+at.Key, d.recordFix(err), "%v: %s", at.Err, at.Reason)
 			return
 		}
-		d.error(check, "", recordFix(err), "%v", err)
+		d.error(check, "", d.recordFix(err), "%v", err)
 	})
 	switch {
 	case err != nil:
-		d.error(check, d.config.Data, recordFix(err), "the records cannot be read: %v", err)
+		d.error(check, d.backend.place().name, d.recordFix(err), "the records cannot be read: %v", err)
 	case bad > 0:
-		d.error(check, d.config.Data, recordFix(store.ErrDamaged), "%d of %d records and log entries cannot be used", bad, read.Records+read.Entries)
+		d.error(check, d.backend.place().name, d.recordFix(store.ErrDamaged), "%d of %d records and log entries cannot be used", bad, read.Records+read.Entries)
 	default:
-		d.ok(check, d.config.Data, "%d records, each with the authentication code of this installation", read.Records)
-		d.ok(check, d.config.Data, "%d entries of the audit log and the change feed, readable and none missing; they carry no authentication code", read.Entries)
+		d.ok(check, d.backend.place().name, "%d records, each with the authentication code of this installation", read.Records)
+		d.ok(check, d.backend.place().name, "%d entries of the audit log and the change feed, readable and none missing; they carry no authentication code", read.Entries)
 	}
 }
 
-func recordFix(err error) string {
+func (d *doctor) recordFix(err error) string {
+	if d.backend.away(err) {
+		return "see to it that the store answers, and look again; nothing is said against the records"
+	}
 	if errors.Is(err, store.ErrNewerFormat) || errors.Is(err, keys.ErrNewerFormat) {
 		return "run the newer version of marque that wrote it"
 	}
@@ -70,7 +73,7 @@ func (d *doctor) lookAtClock(ctx context.Context) {
 	newest := d.installation.CreatedAt
 	entries, _, err := d.store.Latest(ctx, "", 1)
 	if err != nil {
-		d.error(check, "", recordFix(err), "the audit log cannot be read: %v", err)
+		d.error(check, "", d.recordFix(err), "the audit log cannot be read: %v", err)
 		return
 	}
 	if len(entries) > 0 && entries[0].Time.After(newest) {

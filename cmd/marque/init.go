@@ -29,7 +29,7 @@ func (a *app) initCommand() *cobra.Command {
 	})
 	cmd.Long = "Make the installation that serve then runs: the data folder, the record that binds it to\n" +
 		"its issuer, and, unless it exists, the key-encryption key. Doing it again changes nothing."
-	settings = a.settings(cmd, "data", "issuer", "kek-file", "insecure-http")
+	settings = a.settings(cmd, "data", "issuer", "kek-file", "store", "insecure-http")
 	return cmd
 }
 
@@ -40,7 +40,7 @@ func (f *settingFlags) serveCommand() string {
 	if f.file != "" {
 		words = append(words, "--config", shellWord(f.file))
 	}
-	for _, name := range []string{"data", "kek-file"} {
+	for _, name := range []string{"store", "data", "kek-file"} {
 		if flag := f.cmd.Flags().Lookup(name); flag.Changed {
 			words = append(words, "--"+name, shellWord(flag.Value.String()))
 		}
@@ -72,6 +72,11 @@ func (a *app) init(ctx context.Context, c configs.Config, next string) (err erro
 	if err := makeDataFolder(c.Data, false); err != nil {
 		return err
 	}
+	release, err := b.take()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, release()) }()
 	db, err := b.open(ctx, opening{warn: func(text string) { a.note("%s", text) }})
 	if err != nil {
 		return err
@@ -87,12 +92,16 @@ func (a *app) init(ctx context.Context, c configs.Config, next string) (err erro
 	if err != nil {
 		return err
 	}
+	g := &founding{Genesis: db}
 	by := audit.Origin{Actor: audit.Actor{Kind: audit.ActorUID, ID: fmt.Sprint(os.Getuid())}}
-	in, _, err := keys.Found(ctx, db, kek, c.Issuer, false, time.Now(), by)
+	in, _, err := keys.Found(ctx, g, kek, c.Issuer, false, time.Now(), by)
+	if made && !g.won && errors.Is(err, keys.ErrWrongKEK) {
+		return errors.Join(anotherWon(b.place(), c.Keys.KEKFile), os.Remove(c.Keys.KEKFile))
+	}
 	if err != nil {
 		return b.place().unreadable(err)
 	}
-	if !isNew {
+	if !g.won {
 		a.note("%s already is the installation of %s; nothing has changed.", b.place().name, in.Issuer)
 		return nil
 	}
@@ -107,6 +116,27 @@ func (a *app) init(ctx context.Context, c configs.Config, next string) (err erro
 	fmt.Fprintf(a.stdout, "Next: %s --tls-cert F --tls-key F\n", next)
 	fmt.Fprintf(a.stdout, "If a proxy ends TLS, leave those two out and name it in %s, or trusted_proxies of a configuration file.\n", configs.Variable("trusted_proxies"))
 	return nil
+}
+
+// founding tells whether it was the caller's own record that a store took: of several that found an
+// installation at once, one does.
+type founding struct {
+	keys.Genesis
+	won bool
+}
+
+// PutInstallation implements keys.Genesis.
+func (f *founding) PutInstallation(ctx context.Context, in keys.Installation, e audit.Entry) (keys.Installation, error) {
+	there, err := f.Genesis.PutInstallation(ctx, in, e)
+	f.won = err == nil && there.ID == in.ID
+	return there, err
+}
+
+// anotherWon says that an init elsewhere was faster. The key that was made here has sealed nothing, and
+// goes again: kept, it would be taken for the one that matters.
+func anotherWon(p place, kekFile string) error {
+	return fmt.Errorf("another init was faster and made the installation in %s, sealed by a key-encryption key of its own; "+
+		"the one that was made here sealed nothing and was removed. Every server of an installation needs the same key: copy that one to %s", p.name, kekFile)
 }
 
 // checkFolderOf wants the folder of a key file to exist. It is not made: whether a place beyond the
@@ -125,11 +155,17 @@ func initKEK(c configs.Config, isNew bool) (kek *jose.KEK, made bool, err error)
 	if c.Keys.KEKFile != "" && isNew {
 		if _, err := os.Lstat(c.Keys.KEKFile); errors.Is(err, fs.ErrNotExist) {
 			kek, err := keys.WriteKEKFile(c.Keys.KEKFile)
-			return kek, true, err
+			if !errors.Is(err, fs.ErrExist) {
+				return kek, true, err
+			}
 		}
 	}
 	c.Keys.PreviousKEKFiles = nil
 	all, err := readKEKs(c)
+	for end := time.Now().Add(lockPatience); isNew && errors.Is(err, keys.ErrKEK) && time.Now().Before(end); {
+		time.Sleep(lockPause) // another init that shares the file may be writing it
+		all, err = readKEKs(c)
+	}
 	if err != nil {
 		return nil, false, err
 	}

@@ -37,7 +37,12 @@ const forcedExit = 5 * time.Second
 // serve runs a server until ctx ends or a listener fails.
 func (a *app) serve(ctx context.Context, c configs.Config) error {
 	signal.Ignore(syscall.SIGPIPE) // who reads the log may go away; the server stays
-	s, err := start(ctx, c, options{log: newLog(a.stderr, c.Log)})
+	log := newLog(a.stderr, c.Log)
+	s, err := start(ctx, c, options{log: log})
+	if errors.Is(err, errStopped) {
+		log.Info("stopped before the store was there")
+		return nil
+	}
 	if err != nil {
 		return err
 	}

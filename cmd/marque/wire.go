@@ -67,6 +67,10 @@ type server struct {
 	confirmed atomic.Int64 // Unix nanoseconds at which the change feed was last read to its end
 	failed    chan error   // of a listener that ended by itself; one place for each
 
+	waits    bool                      // start's own: the store is away
+	awaited  atomic.Pointer[string]    // why it is, or was
+	standIns map[net.Listener]*standIn // start's own: what answers until the store is there
+
 	closing sync.Once
 	closers []closer // in order of start
 	closed  error    // what closing met; set by closing
@@ -109,7 +113,7 @@ func start(ctx context.Context, c configs.Config, o options) (*server, error) {
 		s.serveAdminTCP,
 		s.servePublic,
 	} {
-		if err := step(ctx); err != nil {
+		if err := s.patient(ctx, step); err != nil {
 			return nil, errors.Join(s.withAdvice(err), s.Close())
 		}
 	}

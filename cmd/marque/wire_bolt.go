@@ -20,12 +20,18 @@ func (b *boltBackend) path() string { return filepath.Join(b.config.Data, databa
 
 func (b *boltBackend) place() place {
 	dir := b.config.Data
+	missing := ""
+	if _, err := os.Lstat(filepath.Join(dir, lockName)); err == nil { // only a server on Redis leaves it
+		missing = "a server on Redis has used this folder: if that is the one, name its store (store.driver, redis.addrs)"
+	}
 	return place{
+		missing:   missing,
 		name:      dir,
 		here:      "this folder",
 		elsewhere: "name another folder with --data",
 		keep:      "make an installation to keep in another folder: marque init --data DIR",
 		make:      "marque init --data " + dir,
+		doctor:    "marque doctor --data " + shellQuote(dir),
 		anew:      "to start anew, remove the folder",
 	}
 }
@@ -106,7 +112,7 @@ func (b *boltBackend) explain(d *doctor, err error) {
 	if errors.Is(err, errLocked) {
 		check = "lock"
 	}
-	d.error(check, b.config.Data, openFix(err), "%v", err)
+	d.error(check, b.config.Data, d.openFix(err), "%v", err)
 }
 
 func (b *boltBackend) warning(d *doctor) func(string) {

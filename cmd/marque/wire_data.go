@@ -132,8 +132,8 @@ func (s *server) foundDev(ctx context.Context) (keys.Installation, keys.Secrets,
 // withAdvice says of a start that failed over a damaged record what to do.
 func (s *server) withAdvice(err error) error {
 	if errors.Is(err, store.ErrDamaged) || errors.Is(err, keys.ErrDamaged) {
-		return fmt.Errorf("%w; to see everything that is damaged, run: marque doctor --data %s; then restore the database from a backup, and find out who can write to it",
-			err, shellQuote(s.config.Data))
+		return fmt.Errorf("%w; to see everything that is damaged, run: %s; then restore the database from a backup, and find out who can write to it",
+			err, s.backend.place().doctor)
 	}
 	return err
 }

@@ -74,11 +74,15 @@ type place struct {
 	keep      string // how to make an installation to keep beside one that --dev made
 	make      string // the command that makes an installation there
 	missing   string // what else there is to say of one that is not there; may be empty
+	doctor    string // the command that looks at it
 	anew      string // what a --dev server without its key-encryption key can do
 }
 
 // newBackend returns the kind of store that the configuration names.
 func newBackend(c configs.Config) backend {
+	if c.Store.Driver == "redis" {
+		return &redisBackend{config: c}
+	}
 	return &boltBackend{config: c}
 }
 

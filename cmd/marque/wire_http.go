@@ -18,6 +18,13 @@ import (
 	"github.com/marque-auth/marque/configs"
 )
 
+// What is served, as closers are named.
+const (
+	publicServer = "the public listener"
+	adminServer  = "the admin listener"
+	socketServer = "the admin socket"
+)
+
 // listen takes every address. Requests wait there, unanswered, until they are served.
 func (s *server) listen(ctx context.Context) error {
 	var err error
@@ -58,12 +65,15 @@ func (s *server) servePublic(context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.serveTCP("the public listener", h, s.listener)
+	s.serveTCP(publicServer, h, s.listener)
 	return nil
 }
 
 // serveTCP runs an HTTP server that strangers can reach: with a certificate it speaks TLS.
 func (s *server) serveTCP(name string, h http.Handler, l net.Listener) {
+	if s.takesOver(l, h) {
+		return
+	}
 	server := endpoint.NewServer(h, s.log)
 	if s.certificate != nil {
 		server.TLSConfig.Certificates = []tls.Certificate{*s.certificate}
@@ -95,10 +105,18 @@ func (s *server) serveAdmin(context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.serveLocal(h)
+	return nil
+}
+
+// serveLocal runs the HTTP server of the admin socket.
+func (s *server) serveLocal(h http.Handler) {
+	if s.takesOver(s.local, h) {
+		return
+	}
 	local := endpoint.NewServer(h, s.log)
 	local.ConnContext = admin.ConnContext
-	s.serve("the admin socket", local, s.local)
-	return nil
+	s.serve(socketServer, local, s.local)
 }
 
 // adminConfig is what the management API is made of, whichever way it is reached.
@@ -140,7 +158,7 @@ func (s *server) serveAdminTCP(context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.serveTCP("the admin listener", h, s.admin)
+	s.serveTCP(adminServer, h, s.admin)
 	return nil
 }
 

@@ -29,7 +29,7 @@ func (s *server) openRing(ctx context.Context) error {
 		PublishLead:     time.Duration(k.PublishLead),
 		StoreOutage:     time.Duration(s.config.Store.Outage),
 		Leeway:          time.Duration(s.config.Leeway),
-		FirstKeyAtOnce:  true, // the embedded store has no second node that could not know the key yet
+		FirstKeyAtOnce:  !s.shared, // the embedded store has no second node that could not know the key yet
 		WireEd25519:     jose.Algorithm(k.Ed25519Name),
 		Algorithms:      s.algorithmsInUse,
 		Now:             s.now,
