@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
 )
 
@@ -12,6 +13,11 @@ const (
 	DefaultFollowInterval = time.Second
 	followBatch           = 256
 )
+
+// waitPause is the least time from one call of FollowerConfig.Wait to the look at the feed that it leads
+// to: a feed that always says that there is more is looked at 200 times a second, and not in a circle. A
+// change after a quiet moment waits for nothing.
+const waitPause = 5 * time.Millisecond
 
 // FollowerConfig says what to follow and whom to tell.
 type FollowerConfig struct {
@@ -25,6 +31,11 @@ type FollowerConfig struct {
 	// Confirmed is told, after each pass that reached the end of the feed and was applied, the time
 	// before which every committed change is now known. Optional.
 	Confirmed func(at time.Time)
+	// Failed is told why a pass did not reach the end of the feed, or was not applied. Optional.
+	Failed func(err error)
+	// Wait is a Waiter's, or nil: Run then looks at the feed whenever it returns nil, beside the ticks.
+	// While it fails, or passes do, the ticks are all there is.
+	Wait func(ctx context.Context, after Cursor) error
 	// Interval is the time between two looks at the feed; 0 means DefaultFollowInterval.
 	Interval time.Duration
 	// Ticker makes the ticks that Run waits for and a function that stops them; nil means a
@@ -61,6 +72,9 @@ func NewFollower(config FollowerConfig) (*Follower, error) {
 	if config.Confirmed == nil {
 		config.Confirmed = func(time.Time) {}
 	}
+	if config.Failed == nil {
+		config.Failed = func(error) {}
+	}
 	if config.Ticker == nil {
 		config.Ticker = func(d time.Duration) (<-chan time.Time, func()) {
 			t := time.NewTicker(d)
@@ -83,30 +97,57 @@ func (f *Follower) Start(ctx context.Context) error { return f.CatchUp(ctx) }
 // acknowledges a write calls it first, so that this server obeys what it has acknowledged. After an
 // error nothing is skipped: the next pass continues from the same place.
 func (f *Follower) CatchUp(ctx context.Context) error {
+	_, err := f.catchUp(ctx)
+	return err
+}
+
+// catchUp is CatchUp, and returns up to where everything is applied then.
+func (f *Follower) catchUp(ctx context.Context) (Cursor, error) {
 	select {
 	case f.turn <- struct{}{}:
 		defer func() { <-f.turn }()
 	case <-ctx.Done():
-		return ctx.Err()
+		return "", ctx.Err()
 	}
 	err := f.pass(ctx)
 	f.lost = err != nil
-	return err
+	if err != nil {
+		f.config.Failed(err)
+	}
+	return f.place, err
 }
 
-// Run looks at the feed at every tick until ctx ends, and then returns nil. A failure is logged when
-// it begins and when it is over, and never ends Run.
+// Run looks at the feed at every tick, and whenever it says that there is more, until ctx ends; then it
+// returns nil. A failure is logged when it begins and when it is over, and never ends Run.
 func (f *Follower) Run(ctx context.Context) error {
 	ticks, stop := f.config.Ticker(f.config.Interval)
 	defer stop()
+	var waiting sync.WaitGroup
+	defer waiting.Wait()
+	var more chan error // what comes of the Wait that is under way; nil: there is none
+	place := f.at(ctx)  // empty: the next tick must show first whether anybody is there
 	failing := false
 	for {
+		if place != "" && more == nil && f.config.Wait != nil {
+			answer, after := make(chan error, 1), place
+			more = answer
+			waiting.Go(func() { answer <- f.wait(ctx, after) })
+		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-ticks:
+		case err := <-more:
+			more = nil
+			if err != nil {
+				place = ""
+				continue
+			}
 		}
-		err := f.CatchUp(ctx)
+		var err error
+		if place, err = f.catchUp(ctx); err != nil {
+			place = ""
+		}
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -117,6 +158,32 @@ func (f *Follower) Run(ctx context.Context) error {
 			f.config.Log.InfoContext(ctx, "following the store's changes again")
 		}
 		failing = err != nil
+	}
+}
+
+// at returns up to where everything is applied; empty if ctx ends before that can be told.
+func (f *Follower) at(ctx context.Context) Cursor {
+	select {
+	case f.turn <- struct{}{}:
+		defer func() { <-f.turn }()
+		return f.place
+	case <-ctx.Done():
+		return ""
+	}
+}
+
+// wait returns nil when there may be a change after the cursor, and not before waitPause is over.
+func (f *Follower) wait(ctx context.Context, after Cursor) error {
+	pause := time.NewTimer(waitPause)
+	defer pause.Stop()
+	if err := f.config.Wait(ctx, after); err != nil {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-pause.C:
+		return nil
 	}
 }
 
