@@ -33,6 +33,7 @@ type Server struct {
 type kind struct {
 	flags []string                     // after the configuration file on the command line
 	lines func(c *config, addr string) // of the configuration file
+	tune  [][]any                      // commands for what no configuration can say, at each start
 }
 
 // Start runs one server on a free loopback port, and returns when it answers. Unless the options say
@@ -105,7 +106,7 @@ func (s *Server) run() error {
 	for end := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
 		err := s.ready()
 		if err == nil {
-			return nil
+			return s.tune()
 		}
 		if !s.proc.alive() {
 			return s.whyEnded(before)
@@ -114,6 +115,15 @@ func (s *Server) run() error {
 			return fmt.Errorf("no answer within %v: %w", patience, err)
 		}
 	}
+}
+
+func (s *Server) tune() error {
+	for _, command := range s.kind.tune {
+		if _, err := s.ask(command...); err != nil {
+			return fmt.Errorf("%v: %w", command, err)
+		}
+	}
+	return nil
 }
 
 // ready asks whose answers come from the port: between the look at a free port and the start of the
