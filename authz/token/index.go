@@ -14,6 +14,7 @@ type Index struct {
 	table   atomic.Pointer[table]               // never nil
 	revoked atomic.Pointer[map[string]struct{}] // kids that are, by SetKeys; never nil, the map is immutable
 	loaded  atomic.Bool
+	listed  bool // see NewListedIndex
 
 	mu sync.Mutex // held by whoever changes table
 }
@@ -31,7 +32,8 @@ func NewIndex() *Index {
 // Indexed is a revocation and, for a jti, the client that it counts for.
 type Indexed struct {
 	Revocation
-	Client string
+	Client  string
+	Version uint64 // as the store counts what is said of the subject; kept by a listed Index alone
 }
 
 // Set puts the revocation of a subject in place of what was known of it. Fractions of seconds, which
@@ -66,6 +68,9 @@ func (x *Index) Replace(all []Indexed) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	fresh := newTable(x, x.table.Load().key)
+	if x.listed {
+		fresh.texts = newTexts()
+	}
 	for i := range all {
 		fresh.set(all[i])
 	}

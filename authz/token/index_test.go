@@ -84,7 +84,7 @@ var (
 	something = rapid.Custom(func(t *rapid.T) token.Indexed {
 		return token.Indexed{Revocation: token.Revocation{
 			Subject: somewhere.Draw(t, "subject"), Since: sometime.Draw(t, "since"), Before: sometime.Draw(t, "before"), Until: sometime.Draw(t, "until"),
-		}, Client: someone.Draw(t, "client")}
+		}, Client: someone.Draw(t, "client"), Version: rapid.Uint64().Draw(t, "version")}
 	})
 )
 
@@ -138,6 +138,10 @@ func naiveVoid(c token.Claims, kid string, p *plain) bool {
 func TestRVK14_RVK19_IndexAgainstAPlainMap(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		x, p := token.NewIndex(), &plain{entries: map[token.Subject]token.Indexed{}}
+		listed := rapid.Bool().Draw(t, "listed")
+		if listed {
+			x = token.NewListedIndex()
+		}
 		loaded := false
 		t.Repeat(map[string]func(*rapid.T){
 			"Set": func(t *rapid.T) {
@@ -172,7 +176,8 @@ func TestRVK14_RVK19_IndexAgainstAPlainMap(t *testing.T) {
 					t.Fatalf("%+v signed by %s: void %v, want %v", c, kid, got, want)
 				}
 			},
-			"": func(t *rapid.T) { sameAs(t, x, p, loaded) },
+			"All": func(t *rapid.T) { sameList(t, x, p, listed) },
+			"":    func(t *rapid.T) { sameAs(t, x, p, loaded) },
 		})
 	})
 }

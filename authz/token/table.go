@@ -23,6 +23,7 @@ type table struct {
 	key    [16]byte
 	counts map[digest]int32 // entries by owner; none is 0; guarded by Index.mu
 	size   atomic.Int64
+	texts  *texts // nil unless the Index is listed; guarded by Index.mu
 	slots  [slots]slot
 }
 
@@ -153,6 +154,7 @@ func (t *table) set(r Indexed) {
 	copy(list, old)
 	list[i] = e
 	t.count(e.owner, 1)
+	t.texts.put(e.subject, r)
 	slot.replace(list)
 }
 
@@ -176,6 +178,7 @@ func (t *table) drop(slot *slot, gone func(*entry) bool) {
 	for i := range old {
 		if gone(&old[i]) {
 			t.count(old[i].owner, -1)
+			t.texts.remove(old[i].subject)
 			going++
 		}
 	}
