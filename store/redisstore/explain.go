@@ -49,6 +49,8 @@ func (c Config) setting(err error) error {
 		return &ConfigError{name, fmt.Errorf("redis wants a password: %w", err)}
 	case said("NOPERM"):
 		return &ConfigError{"redis.username", fmt.Errorf("redis does not give this user the rights that it needs: %w", err)}
+	case c.Cluster && strings.Contains(err.Error(), "cluster support disabled"):
+		return &ConfigError{"redis.cluster", fmt.Errorf("set it to false: the server is not part of a Redis Cluster: %w", err)}
 	case said("ERR AUTH <password> called without any password configured"):
 		return &ConfigError{name, fmt.Errorf("a password is given, and redis has none: %w", err)}
 	}
