@@ -140,7 +140,7 @@ type RedisConfig struct {
 
 	TLS RedisTLSConfig `yaml:"tls"`
 
-	// Timeout is how long one call may take, connecting included, 50ms to 30s and shorter than
+	// Timeout is how long one call may take, connecting included, 50ms to 10s and shorter than
 	// store.outage; then the store counts as not answering. Default 1s.
 	Timeout Duration `yaml:"timeout"`
 }
@@ -177,7 +177,13 @@ type DurabilityConfig struct {
 	// the primary has is acknowledged, and lost if another one is promoted before it got it.
 	Replicas int `yaml:"replicas"`
 
-	// Timeout is how long a change waits for them, 10ms to 30s; then 503. Needs store.driver redis.
+	// Fsync wants a change on the disk of the primary, and of as many replicas, before it is
+	// acknowledged (WAITAOF). Needs Redis 7.2 or newer with appendonly on all of them, and, as Redis
+	// writes to the disk once a second by default, a timeout of some seconds. Needs store.driver redis.
+	// Default false: what they have in memory, and have told the system to write, is enough.
+	Fsync bool `yaml:"fsync"`
+
+	// Timeout is how long a change waits for that, 10ms to 10s; then 503. Needs store.driver redis.
 	// Default 1s.
 	Timeout Duration `yaml:"timeout"`
 }

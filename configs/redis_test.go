@@ -65,12 +65,12 @@ func TestRedisRefused(t *testing.T) {
 		{"key without certificate", addr + "tls: {enabled: true, key_file: /k}\n", "", "m.yaml:4: redis.tls.key_file: needs redis.tls.cert_file too"},
 		{"name with port", addr + "tls: {enabled: true, server_name: 'a:1'}\n", "", `m.yaml:4: redis.tls.server_name: "a:1" is not a host name without port`},
 
-		{"timeout too short", addr + "timeout: 49ms\n", "", "m.yaml:4: redis.timeout: 49ms is not between 50ms and 30s"},
-		{"timeout too long", addr + "timeout: 31s\n", "", "m.yaml:4: redis.timeout: 31s is not between 50ms and 30s"},
+		{"timeout too short", addr + "timeout: 49ms\n", "", "m.yaml:4: redis.timeout: 49ms is not between 50ms and 10s"},
+		{"timeout too long", addr + "timeout: 31s\n", "", "m.yaml:4: redis.timeout: 31s is not between 50ms and 10s"},
 		{"timeout without unit", addr + "timeout: 1\n", "", `m.yaml:4: redis.timeout: "1" is not a duration such as "15m"`},
-		{"timeout and outage", "store: {driver: redis, outage: 20s}\nredis: {addrs: ['a:1'], timeout: 20s}\n", "", "m.yaml:2: redis.timeout: 20s is not shorter than store.outage, which is 20s: one call that is never answered would use it up"},
-		{"wait too short", addr + "\ndurability: {timeout: 9ms}\n", "", "m.yaml:5: durability.timeout: 9ms is not between 10ms and 30s"},
-		{"wait too long", addr + "\ndurability: {timeout: 31s}\n", "", "m.yaml:5: durability.timeout: 31s is not between 10ms and 30s"},
+		{"timeout and outage", "store: {driver: redis, outage: 10s}\nkeys: {refresh_interval: 9s}\nredis: {addrs: ['a:1'], timeout: 10s}\n", "", "m.yaml:3: redis.timeout: 10s is not shorter than store.outage, which is 10s: one call that is never answered would use it up"},
+		{"wait too short", addr + "\ndurability: {timeout: 9ms}\n", "", "m.yaml:5: durability.timeout: 9ms is not between 10ms and 10s"},
+		{"wait too long", addr + "\ndurability: {timeout: 31s}\n", "", "m.yaml:5: durability.timeout: 31s is not between 10ms and 10s"},
 		{"too many replicas", addr + "\ndurability: {replicas: 11}\n", "", "m.yaml:5: durability.replicas: 11 is not between 0 and 10"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -107,7 +107,7 @@ durability: {replicas: -1}
 		`m.yaml:7: redis.tls.ca_file: needs store.driver redis`,
 		`m.yaml:7: redis.tls.ca_file: needs redis.tls.enabled`,
 		`m.yaml:8: redis.tls.ca: is not a setting`,
-		`m.yaml:9: redis.timeout: 1h is not between 50ms and 30s`,
+		`m.yaml:9: redis.timeout: 1h is not between 50ms and 10s`,
 		`m.yaml:9: redis.timeout: needs store.driver redis`,
 		`m.yaml:10: durability.replicas: "-1" is not a whole number`,
 		`MARQUE_REDIS_SENTINEL_PASSWORD: redis.sentinel_password: needs store.driver redis`,
@@ -165,13 +165,13 @@ func TestRedisAccepted(t *testing.T) {
 		{"by variables", "", []string{
 			"MARQUE_STORE_DRIVER=redis", "MARQUE_REDIS_ADDRS=a_1:1, [::1]:2,c.d-e:65535", "MARQUE_REDIS_CLUSTER=true", "MARQUE_REDIS_USERNAME=u",
 			"MARQUE_REDIS_PASSWORD= p@ss word=? ", "MARQUE_REDIS_TLS_ENABLED=true", "MARQUE_REDIS_TLS_SERVER_NAME=::1",
-			"MARQUE_REDIS_TIMEOUT=50ms", "MARQUE_DURABILITY_REPLICAS=10", "MARQUE_DURABILITY_TIMEOUT=30s",
+			"MARQUE_REDIS_TIMEOUT=50ms", "MARQUE_DURABILITY_REPLICAS=10", "MARQUE_DURABILITY_TIMEOUT=10s", "MARQUE_DURABILITY_FSYNC=true",
 		}, func(l *Loaded) bool {
 			r := l.Redis
 			return slices.Equal(r.Addrs, []string{"a_1:1", "[::1]:2", "c.d-e:65535"}) && r.Cluster && r.Username == "u" &&
 				r.Password.Reveal() == " p@ss word=? " && l.Source("redis.password") == VariableRedisPassword &&
 				r.TLS.Enabled && r.TLS.ServerName == "::1" && r.Timeout == Duration(50*time.Millisecond) &&
-				l.Durability == DurabilityConfig{Replicas: 10, Timeout: Duration(30 * time.Second)}
+				l.Durability == DurabilityConfig{Replicas: 10, Fsync: true, Timeout: Duration(10 * time.Second)}
 		}},
 		{"one Sentinel", onRedis + "redis: {addrs: ['a:1'], master_name: m, sentinel_username: s}\n", []string{"MARQUE_REDIS_SENTINEL_PASSWORD=x"}, func(l *Loaded) bool {
 			return l.Redis.SentinelPassword.Reveal() == "x" && l.Source("redis.sentinel_password") == VariableRedisSentinelPassword && l.Redis.Password.IsZero()

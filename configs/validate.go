@@ -71,8 +71,8 @@ func (l *loader) checkRanges() {
 	}{
 		{"leeway", c.Leeway, 0, 5 * time.Minute},
 		{"store.outage", c.Store.Outage, time.Second, time.Hour},
-		{"redis.timeout", c.Redis.Timeout, 50 * time.Millisecond, 30 * time.Second},
-		{"durability.timeout", c.Durability.Timeout, 10 * time.Millisecond, 30 * time.Second},
+		{"redis.timeout", c.Redis.Timeout, 50 * time.Millisecond, 10 * time.Second},
+		{"durability.timeout", c.Durability.Timeout, 10 * time.Millisecond, 10 * time.Second},
 		{"cache.max_age", c.Cache.MaxAge, 10 * time.Millisecond, time.Minute},
 		{"keys.jwks_max_age", c.Keys.JWKSMaxAge, time.Second, 24 * time.Hour},
 		{"keys.refresh_interval", c.Keys.RefreshInterval, time.Second, time.Hour},

@@ -41,6 +41,7 @@ func redisConfig(c configs.Config) (redisstore.Config, error) {
 		SentinelPassword: sentinelPassword,
 		TLS:              encrypted,
 		Replicas:         c.Durability.Replicas,
+		Fsync:            c.Durability.Fsync,
 		Timeout:          time.Duration(c.Durability.Timeout),
 		CallTimeout:      time.Duration(r.Timeout),
 	}, nil
