@@ -1,7 +1,6 @@
 package redistest
 
 import (
-	"errors"
 	"net"
 	"sync"
 	"testing"
@@ -9,7 +8,7 @@ import (
 )
 
 // Proxy passes TCP connections on to a server, until told to break them. It begins and ends with the test.
-// Its methods may be called concurrently.
+// Its methods may be called concurrently, but Restore from the test's own goroutine alone.
 //
 // It is for one server that clients know by the proxy's address alone: Sentinel and Cluster tell their
 // clients the servers' own addresses.
@@ -100,15 +99,9 @@ func (p *Proxy) Restore() {
 	}
 	cut := p.listener == nil
 	p.mu.Unlock()
-	if cut {
-		p.reopen()
+	if cut { // a stranger may have the port for a moment
+		await(p.t, "restore proxy "+p.addr, nil, p.listen)
 	}
-}
-
-// reopen is patient: a stranger may have the port for a moment.
-func (p *Proxy) reopen() {
-	p.t.Helper()
-	await(p.t, "restore proxy "+p.addr, nil, p.listen)
 }
 
 func (p *Proxy) passes() bool {
@@ -138,11 +131,8 @@ func (p *Proxy) listen() error {
 func (p *Proxy) accept(l net.Listener) {
 	for {
 		client, err := l.Accept()
-		if errors.Is(err, net.ErrClosed) {
-			return
-		}
 		if err != nil {
-			continue // that connection was gone before it was accepted
+			return // Cut
 		}
 		p.admit(l, client)
 	}

@@ -129,11 +129,6 @@ func (s *Server) tune() error {
 // ready asks whose answers come from the port: between the look at a free port and the start of the
 // server, another Redis may have taken it.
 func (s *Server) ready() error {
-	conn, err := net.DialTimeout("tcp", s.Addr, oneCall)
-	if err != nil {
-		return err
-	}
-	_ = conn.Close()
 	info, err := s.Info()
 	if err != nil {
 		return err
@@ -249,8 +244,14 @@ func (s *Server) clientTLS() *tls.Config {
 	return &tls.Config{Certificates: []tls.Certificate{pair}, InsecureSkipVerify: true}
 }
 
-// ask runs one command of the harness over a connection of its own.
+// ask runs one command of the harness over a connection of its own. It looks first whether anybody is there,
+// because the library prints a line for each of its attempts, and who waits makes many.
 func (s *Server) ask(args ...any) (any, error) {
+	conn, err := net.DialTimeout("tcp", s.Addr, oneCall)
+	if err != nil {
+		return nil, err
+	}
+	_ = conn.Close()
 	c := s.connect()
 	defer func() { _ = c.Close() }()
 	ctx, cancel := brief()

@@ -1,0 +1,38 @@
+package redistest_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/marque-auth/marque/store/redistest"
+)
+
+func TestStartReplica_HasTheDataAndFollows(t *testing.T) {
+	primary := redistest.Start(t, redistest.Password("secret"))
+	set(t, primary.Client(), "before", "v")
+	replica := redistest.StartReplica(t, primary)
+	wantValue(t, replica.Client(), "before", "v")
+
+	c := primary.Client().Conn()
+	defer func() { _ = c.Close() }()
+	if err := c.Set(t.Context(), "after", "v", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := c.Wait(t.Context(), 1, 10*time.Second).Result(); err != nil || n != 1 {
+		t.Fatalf("WAIT: %d replicas, %v", n, err)
+	}
+	wantValue(t, replica.Client(), "after", "v")
+}
+
+// A replica that comes back has what was written while it was away.
+func TestStartReplica_CatchesUp(t *testing.T) {
+	primary := redistest.Start(t)
+	replica := redistest.StartReplica(t, primary)
+	replica.Kill()
+	set(t, primary.Client(), "k", "v")
+	replica.Restart()
+	soon(t, "k at the replica", func() bool {
+		return replica.Client().Get(context.Background(), "k").Val() == "v"
+	})
+}

@@ -1,0 +1,42 @@
+package redistest_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/marque-auth/marque/store/redistest"
+)
+
+func TestRequire(t *testing.T) {
+	nothing := t.TempDir()
+	for _, c := range []struct {
+		name, ci, path, want string
+	}{
+		{name: "missing", path: nothing, want: "skip"},
+		{name: "missing in CI", ci: "true", path: nothing, want: "fatal"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Setenv("CI", c.ci)
+			t.Setenv("PATH", c.path)
+			for name, call := range map[string]func(testing.TB){
+				"Require":       redistest.Require,
+				"Start":         func(t testing.TB) { redistest.Start(t) },
+				"StartSentinel": func(t testing.TB) { redistest.StartSentinel(t) },
+				"StartCluster":  func(t testing.TB) { redistest.StartCluster(t) },
+			} {
+				got := judge(t, call)
+				if got.verdict != c.want || !strings.Contains(got.said, "apt-get install redis-server") {
+					t.Errorf("%s: got %q, %q, want %s and what to install", name, got.verdict, got.said, c.want)
+				}
+			}
+		})
+	}
+}
+
+func TestRequire_Present(t *testing.T) {
+	redistest.Require(t)
+	t.Setenv("CI", "true")
+	if got := judge(t, redistest.Require); got.verdict != "" {
+		t.Errorf("got %s, %q with a redis-server", got.verdict, got.said)
+	}
+}
