@@ -50,10 +50,14 @@ func (d *doctor) lookAtRing(r keys.RingRecord) {
 	alg := string(r.Algorithm)
 	active, signs := r.Signing(now)
 	next := false
+	var first time.Time // when a key signs, if none does yet
 	for _, k := range r.Keys {
 		switch r.State(k.KeyID, now) {
 		case keys.StateNext:
 			next = true
+			if !k.SignFrom.IsZero() && (first.IsZero() || k.SignFrom.Before(first)) {
+				first = k.SignFrom
+			}
 			d.lookAtWindows(k)
 			if !k.SignFrom.IsZero() {
 				d.ok(check, k.KeyID, "%s: takes over at %s", alg, instant(&k.SignFrom))
@@ -66,6 +70,9 @@ func (d *doctor) lookAtRing(r keys.RingRecord) {
 		}
 	}
 	switch age := now.Sub(active.SignFrom); {
+	case !signs && !first.IsZero():
+		d.warning(check, alg, "wait until then: every server must know a key before it signs",
+			"a key signs from %s; until then requests for its resources are answered 503", instant(&first))
 	case !signs:
 		d.error(check, alg, d.start("wait for the next key's time, which marque key list shows, or restore the database from a backup"),
 			"no key signs: requests for its resources are answered 503")

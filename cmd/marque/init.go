@@ -78,15 +78,21 @@ func (a *app) init(ctx context.Context, c configs.Config, next string) (err erro
 	}
 	defer func() { err = errors.Join(err, release()) }()
 	db, err := b.open(ctx, opening{warn: func(text string) { a.note("%s", text) }})
-	if err != nil {
-		return err
+	if err == nil {
+		err = errors.Join(a.found(ctx, db, b.place(), c, next), db.Close())
 	}
-	defer func() { err = errors.Join(err, db.Close()) }()
+	if err != nil && b.away(err) { // nobody waits here, and what may have been made is found by the next one
+		return fmt.Errorf("%w; run this again when the store can be used", err)
+	}
+	return err
+}
 
-	_, err = db.Installation(ctx)
+// found makes the installation in an open store, or finds that it exists.
+func (a *app) found(ctx context.Context, db keys.Genesis, in place, c configs.Config, next string) error {
+	_, err := db.Installation(ctx)
 	isNew := errors.Is(err, keys.ErrNotFound)
 	if err != nil && !isNew {
-		return b.place().unreadable(err)
+		return in.unreadable(err)
 	}
 	kek, made, err := initKEK(c, isNew)
 	if err != nil {
@@ -94,28 +100,33 @@ func (a *app) init(ctx context.Context, c configs.Config, next string) (err erro
 	}
 	g := &founding{Genesis: db}
 	by := audit.Origin{Actor: audit.Actor{Kind: audit.ActorUID, ID: fmt.Sprint(os.Getuid())}}
-	in, _, err := keys.Found(ctx, g, kek, c.Issuer, false, time.Now(), by)
+	record, _, err := keys.Found(ctx, g, kek, c.Issuer, false, time.Now(), by)
 	if made && !g.won && errors.Is(err, keys.ErrWrongKEK) {
-		return errors.Join(anotherWon(b.place(), c.Keys.KEKFile), os.Remove(c.Keys.KEKFile))
+		return errors.Join(anotherWon(in, c.Keys.KEKFile), os.Remove(c.Keys.KEKFile))
 	}
 	if err != nil {
-		return b.place().unreadable(err)
+		return in.unreadable(err)
 	}
 	if !g.won {
-		a.note("%s already is the installation of %s; nothing has changed.", b.place().name, in.Issuer)
+		a.note("%s already is the installation of %s; nothing has changed.", in.name, record.Issuer)
 		return nil
 	}
-	fmt.Fprintf(a.stdout, "Made the installation of %s in %s.\n", in.Issuer, b.place().name)
+	fmt.Fprintf(a.stdout, "Made the installation of %s in %s.\n", record.Issuer, in.name)
+	a.sayNext(c, record.Issuer, made, next)
+	return nil
+}
+
+// sayNext tells what to do with an installation that was just made.
+func (a *app) sayNext(c configs.Config, issuer string, made bool, next string) {
 	if made {
 		fmt.Fprintf(a.stdout, "Made its key-encryption key, %s: keep a copy of it apart from the data; without it, nothing there can be opened.\n", c.Keys.KEKFile)
 	}
-	if !strings.HasPrefix(in.Issuer, "https://") || c.TLS.CertFile != "" || len(c.TrustedProxies) > 0 {
+	if !strings.HasPrefix(issuer, "https://") || c.TLS.CertFile != "" || len(c.TrustedProxies) > 0 {
 		fmt.Fprintf(a.stdout, "Next: %s\n", next)
-		return nil
+		return
 	}
 	fmt.Fprintf(a.stdout, "Next: %s --tls-cert F --tls-key F\n", next)
 	fmt.Fprintf(a.stdout, "If a proxy ends TLS, leave those two out and name it in %s, or trusted_proxies of a configuration file.\n", configs.Variable("trusted_proxies"))
-	return nil
 }
 
 // founding tells whether it was the caller's own record that a store took: of several that found an

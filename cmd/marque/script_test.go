@@ -27,8 +27,13 @@ func TestMain(m *testing.M) {
 
 // TestScript runs the real program as its users do: every file in testdata/script is a story.
 func TestScript(t *testing.T) {
-	testscript.Run(t, testscript.Params{
-		Dir: "testdata/script",
+	testscript.Run(t, scripts("testdata/script", func(*testscript.Env) {}))
+}
+
+// scripts is how the stories of a folder are run; setup adds to what each of them finds.
+func scripts(dir string, setup func(env *testscript.Env)) testscript.Params {
+	return testscript.Params{
+		Dir: dir,
 		Setup: func(env *testscript.Env) error {
 			ports, err := freePorts(2)
 			if err != nil {
@@ -38,21 +43,23 @@ func TestScript(t *testing.T) {
 			env.Setenv("ADMIN", ports[1])
 			env.Setenv("ADMIN_PORT", ports[1][strings.LastIndex(ports[1], ":")+1:])
 			env.Setenv("HOME", env.WorkDir)
+			setup(env)
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"code":   scriptCode,
-			"ready":  scriptReady,
-			"mode":   scriptMode,
-			"status": scriptStatus,
-			"shape":  scriptShape,
-			"take":   scriptTake,
-			"active": scriptActive,
-			"alter":  scriptAlter,
+			"code":    scriptCode,
+			"ready":   scriptReady,
+			"waiting": scriptWaiting,
+			"mode":    scriptMode,
+			"status":  scriptStatus,
+			"shape":   scriptShape,
+			"take":    scriptTake,
+			"active":  scriptActive,
+			"alter":   scriptAlter,
 		},
 		RequireExplicitExec: true,
 		Deadline:            time.Now().Add(3 * time.Minute), // a server that should have refused to start ends here
-	})
+	}
 }
 
 // freePorts returns loopback addresses that nobody listens on. All are taken at once before they are
@@ -95,22 +102,31 @@ func scriptCode(ts *testscript.TestScript, _ bool, args []string) {
 
 // ready ADDRESS: waits until /readyz there says yes.
 func scriptReady(ts *testscript.TestScript, _ bool, args []string) {
+	scriptReadyz(ts, args[0], http.StatusOK)
+}
+
+// waiting ADDRESS: waits until /readyz there says no.
+func scriptWaiting(ts *testscript.TestScript, _ bool, args []string) {
+	scriptReadyz(ts, args[0], http.StatusServiceUnavailable)
+}
+
+func scriptReadyz(ts *testscript.TestScript, address string, want int) {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+args[0]+"/readyz", nil)
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/readyz", nil)
 		ts.Check(err)
 		if resp, err := http.DefaultClient.Do(r); err == nil {
 			resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
+			if resp.StatusCode == want {
 				return
 			}
 		}
 		select {
 		case <-ctx.Done():
-			ts.Fatalf("%s did not become ready", args[0])
+			ts.Fatalf("%s/readyz did not become %d", address, want)
 		case <-tick.C:
 		}
 	}

@@ -105,6 +105,8 @@ func (b *redisBackend) explained(err error) error {
 		return b.place().noInstallation()
 	case errors.Is(err, redisstore.ErrUnreachable) && errors.Is(err, io.EOF) && !b.config.Redis.TLS.Enabled:
 		return fmt.Errorf("%w (a Redis that speaks TLS hangs up like that: then set redis.tls.enabled)", err)
+	case errors.Is(err, redisstore.ErrUnreachable) && errors.Is(err, context.DeadlineExceeded) && b.config.Redis.TLS.Enabled:
+		return fmt.Errorf("%w (a Redis that speaks no TLS is silent like that: then redis.tls.enabled is wrong)", err)
 	}
 	return err
 }
@@ -168,7 +170,6 @@ func (b *redisBackend) away(err error) bool {
 			return true
 		}
 	}
-	var network net.Error
 	var said interface { // as go-redis marks what Redis answered
 		error
 		RedisError()
@@ -177,7 +178,9 @@ func (b *redisBackend) away(err error) bool {
 		first, _, _ := strings.Cut(said.Error(), " ")
 		return slices.Contains(passing, first)
 	}
-	return errors.As(err, &network)
+	// Not any net.Error: by its methods an error number of the system is one, and comes of files too.
+	var slow net.Error
+	return errors.As(err, new(*net.OpError)) || errors.As(err, new(*net.DNSError)) || errors.As(err, &slow) && slow.Timeout()
 }
 
 // redisDatabase is an open namespace.

@@ -37,7 +37,7 @@ func (s *server) patient(ctx context.Context, step func(context.Context) error) 
 				s.log.InfoContext(ctx, "the store is there; the start goes on", "after", time.Since(began).Round(time.Millisecond).String())
 			}
 			return nil
-		case s.backend == nil || !s.backend.shared(): // nobody else can mend it
+		case !s.shared || s.local == nil: // nobody else can mend it, or nobody could be answered meanwhile
 			return err
 		case ctx.Err() != nil:
 			return errors.Join(errStopped, err)
