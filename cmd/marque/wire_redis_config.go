@@ -42,7 +42,6 @@ func redisConfig(c configs.Config) (redisstore.Config, error) {
 		TLS:              encrypted,
 		Replicas:         c.Durability.Replicas,
 		Fsync:            c.Durability.Fsync,
-		Fsync:            c.Durability.Fsync,
 		Timeout:          time.Duration(c.Durability.Timeout),
 		CallTimeout:      time.Duration(r.Timeout),
 	}, nil
