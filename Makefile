@@ -24,13 +24,7 @@ bench:
 	go run ./cmd/bench $(BENCHFLAGS)
 
 fuzz:
-	@set -e; for package in $$(go list ./...); do \
-		targets=$$(go test -list '^Fuzz' "$$package"); \
-		for target in $$(printf '%s\n' "$$targets" | grep '^Fuzz' || true); do \
-			echo "== $$package $$target"; \
-			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x "$$package"; \
-		done; \
-	done
+	.ci/fuzz $(FUZZTIME)
 
 lint:
 	@unformatted=$$(go run $(GOFUMPT) -l .); \
