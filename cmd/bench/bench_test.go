@@ -121,23 +121,25 @@ func BenchmarkDomain(b *testing.B) {
 }
 
 // BenchmarkIntrospection is one question about a token, of a thousand in turn, from the request's body to
-// the answer's, without net/http around it; beside it what it must do at least, the check of one signature.
+// the answer's, without net/http around it, with either store; beside it what it must do at least, the check
+// of one signature.
 func BenchmarkIntrospection(b *testing.B) {
-	r := newRig(b, 1)
-	c := r.inquirer(b, 1_000)
-	if body := c.send(b, r.handler); !bytes.HasPrefix(body, []byte(`{"active":true`)) {
-		b.Fatalf("%s", body)
+	ask := func(b *testing.B, r *rig) {
+		c := r.inquirer(b, 1_000)
+		if body := c.send(b, r.handler); !bytes.HasPrefix(body, []byte(`{"active":true`)) {
+			b.Fatalf("%s", body)
+		}
+		b.ReportAllocs()
+		for b.Loop() {
+			c.send(b, r.handler)
+		}
 	}
 	raw, err := newRawCheck()
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Run("endpoint", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			c.send(b, r.handler)
-		}
-	})
+	b.Run("endpoint", func(b *testing.B) { ask(b, newRig(b, 1)) })
+	b.Run("redis", func(b *testing.B) { ask(b, newRedisRig(b, 1, testRedis(b))) })
 	b.Run("raw check", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {

@@ -24,6 +24,8 @@ type lab struct {
 	seats    seats
 	binary   string
 	dir      string
+	env      []string         // settings of its servers
+	signed   []jose.Algorithm // what the tokens of its resources are signed with
 
 	address  string                      // of every server's public listener
 	requests map[jose.Algorithm][][]byte // one of each client
@@ -45,8 +47,9 @@ func resourceOf(a jose.Algorithm) string {
 
 const scope = "orders:read orders:write"
 
-// startTimeout bounds how long a process may take until it answers.
-const startTimeout = 20 * time.Second
+// startTimeout bounds how long a process may take until it answers. The first key of a store that
+// servers share waits for 15 s before it signs.
+const startTimeout = 40 * time.Second
 
 func (l *lab) data() string { return filepath.Join(l.dir, "data") }
 func (l *lab) kek() string  { return filepath.Join(l.dir, "kek") }
@@ -55,21 +58,30 @@ func (l *lab) kek() string  { return filepath.Join(l.dir, "kek") }
 func (l *lab) prepare(ctx context.Context) error {
 	cmd := exec.CommandContext(ctx, l.binary, "init",
 		"--data", l.data(), "--issuer", "https://as.example", "--kek-file", l.kek())
+	cmd.Env = append(os.Environ(), l.env...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("marque init: %w\n%s", err, out)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	var err error
+	l.address, err = freeAddress()
+	return err
+}
+
+// freeAddress returns an address of loopback that nobody listens on now.
+func freeAddress() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return err
+		return "", err
 	}
-	l.address = listener.Addr().String()
-	return listener.Close()
+	return l.Addr().String(), l.Close()
 }
 
 // launch starts a server on the installation and does not wait for it.
 func (l *lab) launch() (*process, error) {
-	p, err := start(l.seats, l.dir, "marque", exec.Command(l.binary, "serve",
-		"--data", l.data(), "--kek-file", l.kek(), "--listen", l.address, "--admin-listen", ""))
+	cmd := exec.Command(l.binary, "serve",
+		"--data", l.data(), "--kek-file", l.kek(), "--listen", l.address, "--admin-listen", "")
+	cmd.Env = append(os.Environ(), l.env...)
+	p, err := start(l.seats, l.dir, "marque", cmd)
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -13,6 +14,8 @@ import (
 	"runtime"
 	"syscall"
 	"time"
+
+	"github.com/marque-auth/marque/keys/jose"
 )
 
 // settings bound the run in count and time.
@@ -26,6 +29,9 @@ type settings struct {
 	starts      int           // process starts to the first token
 	withdrawn   int           // tokens that are asked about, and then revoked
 	listed      int           // clients that are registered before pages of them are asked for; 0: none
+
+	redis  bool // measure a server on Redis beside one on the embedded store, and nothing else
+	filled int  // clients that Redis holds when its starts and its memory are measured; 0: leave that out
 }
 
 func main() {
@@ -42,9 +48,11 @@ func main() {
 	flag.IntVar(&s.starts, "starts", 7, "process starts to the first token")
 	flag.IntVar(&s.withdrawn, "withdrawn", 5_000, "tokens that are introspected, and then revoked")
 	flag.IntVar(&s.listed, "listed", 100_000, "clients registered before lists are measured; 0 for none")
+	flag.BoolVar(&s.redis, "redis", false, "measure Redis beside the embedded store, and nothing else")
+	flag.IntVar(&s.filled, "filled", 1_000_000, "with -redis: clients that Redis is filled with; 0 for none")
 	flag.Parse()
-	if flag.NArg() > 0 || s.clients < 1 || s.connections < 1 || s.pairs < 1 || s.window <= 0 || s.tokens < 1 || s.starts < 1 || s.withdrawn < 1 || s.listed < 0 {
-		fmt.Fprintln(os.Stderr, "bench: no arguments, and every number at least 1 (-listed at least 0)")
+	if problem := s.problem(); problem != "" || flag.NArg() > 0 {
+		fmt.Fprintln(os.Stderr, "bench:", cmp.Or(problem, "no arguments, please"))
 		flag.Usage()
 		os.Exit(2)
 	}
@@ -52,6 +60,17 @@ func main() {
 	err := run(ctx, s, os.Stdout)
 	stop()
 	exit(err)
+}
+
+// problem says what cannot be measured so; empty for none.
+func (s settings) problem() string {
+	if least := 2 * s.connections; s.redis && s.filled != 0 && s.filled < least {
+		return fmt.Sprintf("-filled is 0, or at least %d, twice the connections", least)
+	}
+	if min(s.clients, s.connections, s.pairs, s.tokens, s.starts, s.withdrawn) < 1 || s.window <= 0 || s.listed < 0 {
+		return "every number is at least 1 (-listed and -filled at least 0)"
+	}
+	return ""
 }
 
 func exit(err error) {
@@ -82,10 +101,16 @@ func run(ctx context.Context, s settings, out io.Writer) error {
 	if err := seats.sit(); err != nil {
 		return err
 	}
-	l := &lab{settings: s, seats: seats, binary: binary, dir: dir}
+	l := lab{settings: s, seats: seats, binary: binary, dir: dir}
 	r := report{out: out}
 	r.machine(s, seats)
-	if err := l.measure(ctx, &r); err != nil {
+	if s.redis {
+		err = measureStores(ctx, l, &r)
+	} else {
+		l.signed = algorithms()
+		err = l.measure(ctx, &r)
+	}
+	if err != nil {
 		return err
 	}
 	r.end(time.Since(began))
@@ -118,7 +143,7 @@ func (l *lab) measure(ctx context.Context, r *report) error {
 		return err
 	}
 	server.stop()
-	starts, err := l.measureStarts(ctx)
+	starts, err := l.measureStarts(ctx, l.requests[jose.ES256])
 	if err != nil {
 		return err
 	}

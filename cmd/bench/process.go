@@ -18,21 +18,30 @@ const stopTimeout = 10 * time.Second
 type process struct {
 	cmd     *exec.Cmd
 	address string
-	log     string // the file of its standard error
+	log     string // the file with what it wrote
 	ended   chan struct{}
 	err     error // why it ended; read it after ended is closed
 }
 
-// start runs cmd on the server's core until stop. Its standard error goes to a file in dir.
+// start runs cmd on the server's core until stop.
 func start(s seats, dir, name string, cmd *exec.Cmd) (*process, error) {
+	return startAt(s.atServer, dir, name, cmd)
+}
+
+// startAt runs cmd until stop, on the core that at puts its caller on. What it writes, unless somebody
+// reads it, goes to a file in dir.
+func startAt(at func(func() error) error, dir, name string, cmd *exec.Cmd) (*process, error) {
 	log, err := os.CreateTemp(dir, name+"-*.log")
 	if err != nil {
 		return nil, err
 	}
 	defer log.Close()
-	cmd.Env = append(os.Environ(), "GOMAXPROCS=1")
+	cmd.Env = append(cmd.Environ(), "GOMAXPROCS=1")
 	cmd.Stderr = log
-	if err := s.atServer(cmd.Start); err != nil {
+	if cmd.Stdout == nil {
+		cmd.Stdout = log
+	}
+	if err := at(cmd.Start); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
 	p := &process{cmd: cmd, log: log.Name(), ended: make(chan struct{})}

@@ -10,7 +10,7 @@ import (
 	"github.com/marque-auth/marque/keys/jose"
 )
 
-// register registers one resource for each algorithm and all clients, through the admin socket of
+// register registers one resource for each algorithm of the lab and all clients, through the admin socket of
 // the running server, and makes one request of each client and algorithm. It returns how long the
 // clients took.
 func (l *lab) register(ctx context.Context) (time.Duration, error) {
@@ -19,7 +19,7 @@ func (l *lab) register(ctx context.Context) (time.Duration, error) {
 		return 0, err
 	}
 	var resources []string
-	for _, a := range algorithms() {
+	for _, a := range l.signed {
 		if err := createResource(ctx, api, a); err != nil {
 			return 0, err
 		}
@@ -33,7 +33,7 @@ func (l *lab) register(ctx context.Context) (time.Duration, error) {
 		if err != nil {
 			return 0, err
 		}
-		for _, a := range algorithms() {
+		for _, a := range l.signed {
 			l.requests[a] = append(l.requests[a], tokenRequest(l.address, id, secret, resourceOf(a)))
 		}
 		if i == 0 {

@@ -26,7 +26,11 @@ func (r *report) machine(s settings, seats seats) {
 	r.line("%s %s/%s, %d cores, %s", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(),
 		cmp.Or(processor(), "processor unknown"))
 	r.line("one core each for server and load (%s); %d connections kept alive", seats, s.connections)
-	r.line("median (least to most) over %d windows of %s, floor and server in turn", s.pairs, s.window)
+	sides := "floor and server"
+	if s.redis {
+		sides = "embedded store and Redis"
+	}
+	r.line("median (least to most) over %d windows of %s, %s in turn", s.pairs, s.window, sides)
 }
 
 func (r *report) registered(clients int, took time.Duration) {
@@ -41,8 +45,8 @@ func (r *report) speedHead() {
 }
 
 func (r *report) speed(a jose.Algorithm, pairs []pair) {
-	r.side(string(a), "floor", pairs, func(p pair) window { return p.floor })
-	r.side("", "marque", pairs, func(p pair) window { return p.server })
+	r.side(string(a), "floor", pairs, func(p pair) window { return p.first })
+	r.side("", "marque", pairs, func(p pair) window { return p.second })
 	ratio := spreadOf(pairs, pair.ratio)
 	text := fmt.Sprintf("%-8s %-7s %.2f (%.2f to %.2f)", "", "ratio", ratio.median, ratio.least, ratio.most)
 	if a == jose.ES256 {
@@ -109,7 +113,12 @@ func (r *report) decisions(all []decision, memory int64) {
 }
 
 func inBrackets(n []float64, digits int) string {
-	s := spreadOf(n, func(x float64) float64 { return x })
+	return figures(n, func(x float64) float64 { return x }, digits)
+}
+
+// figures prints the spread of one number.
+func figures[T any](items []T, number func(T) float64, digits int) string {
+	s := spreadOf(items, number)
 	return fmt.Sprintf("%.*f (%.*f to %.*f)", digits, s.median, digits, s.least, digits, s.most)
 }
 

@@ -21,6 +21,7 @@ import (
 	"github.com/marque-auth/marque/keys/jose"
 	"github.com/marque-auth/marque/store"
 	"github.com/marque-auth/marque/store/boltstore"
+	"github.com/marque-auth/marque/store/redisstore"
 )
 
 const rigIssuer = "https://as.example"
@@ -28,17 +29,50 @@ const rigIssuer = "https://as.example"
 // rigClient is the identifier of the i-th client.
 func rigClient(i int) string { return fmt.Sprintf("partner-%06d", i) }
 
-// rig is the server inside the test's own process, of the same parts as the real one: the embedded
-// store in a temporary folder, a key ring, the domain and the endpoint.
+// rig is the server inside the test's own process, of the same parts as the real one: a store, a key
+// ring, the domain and the endpoint.
 type rig struct {
-	ring    *keys.Ring
-	tokens  *authz.Server
-	handler http.Handler
-	secrets []authz.Secret // of the i-th client
-	api     authz.Secret   // of the client that serves the ES256 resource
+	kekFile  string
+	records  store.Store
+	ring     *keys.Ring
+	registry *authz.Registry
+	tokens   *authz.Server
+	handler  http.Handler
+	secrets  []authz.Secret // of the i-th client
+	api      authz.Secret   // of the client that serves the ES256 resource
 }
 
+// newRig has the embedded store, in a temporary folder.
 func newRig(tb testing.TB, clients int) *rig {
+	tb.Helper()
+	db, err := boltstore.OpenDB(boltstore.Config{Path: filepath.Join(tb.TempDir(), "marque.db"), Namespace: namespace})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	closeLater(tb, db)
+	return newRigOn(tb, clients, db, func(e *store.Envelope) (store.Store, error) { return boltstore.New(db, e) })
+}
+
+// newRedisRig has a Redis of its own.
+func newRedisRig(tb testing.TB, clients int, redis *redis) *rig {
+	tb.Helper()
+	db, err := redisstore.OpenDB(tb.Context(), redisstore.Config{Namespace: namespace, Addrs: []string{redis.address}, Password: redis.password})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	closeLater(tb, db)
+	return newRigOn(tb, clients, db, func(e *store.Envelope) (store.Store, error) { return redisstore.New(db, e) })
+}
+
+func closeLater(tb testing.TB, c io.Closer) {
+	tb.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
+}
+
+func newRigOn(tb testing.TB, clients int, db keys.Genesis, open func(*store.Envelope) (store.Store, error)) *rig {
 	tb.Helper()
 	ctx := context.Background()
 	must := func(err error) {
@@ -47,20 +81,17 @@ func newRig(tb testing.TB, clients int) *rig {
 			tb.Fatal(err)
 		}
 	}
-	kek, err := keys.ParseKEK(keys.GenerateKEK())
+	r := &rig{kekFile: filepath.Join(tb.TempDir(), "kek")}
+	kek, err := keys.WriteKEKFile(r.kekFile)
 	must(err)
-	db, err := boltstore.OpenDB(boltstore.Config{Path: filepath.Join(tb.TempDir(), "marque.db"), Namespace: "bench"})
-	must(err)
-	tb.Cleanup(func() { must(db.Close()) })
 	by := audit.Origin{Actor: audit.System("bench")}
 	installation, secrets, err := keys.Found(ctx, db, kek, rigIssuer, false, time.Now(), by)
 	must(err)
-	envelope, err := store.NewEnvelope(secrets.RecordKey, "bench")
+	envelope, err := store.NewEnvelope(secrets.RecordKey, namespace)
 	must(err)
-	records, err := boltstore.New(db, envelope)
+	records, err := open(envelope)
 	must(err)
-
-	r := &rig{}
+	r.records = records
 	r.ring, err = keys.NewRing(keys.Config{
 		Rings: records, KEKs: []*jose.KEK{kek}, Installation: installation.ID,
 		JWKSMaxAge: keys.DefaultJWKSMaxAge, RefreshInterval: keys.DefaultRefreshInterval,
@@ -86,7 +117,7 @@ func newRig(tb testing.TB, clients int) *rig {
 	})
 	must(err)
 	r.tokens.ConfirmedAt(time.Now())
-	registry, err := authz.NewRegistry(authz.RegistryConfig{
+	r.registry, err = authz.NewRegistry(authz.RegistryConfig{
 		Issuer: rigIssuer, Pepper: secrets.Pepper, Clients: records, Resources: records, Revocations: records, Log: records, Revoker: revoker,
 		EnsureKeys: func(ctx context.Context, a jose.Algorithm, by audit.Origin) error {
 			_, err := r.ring.Ensure(ctx, a, by)
@@ -99,20 +130,20 @@ func newRig(tb testing.TB, clients int) *rig {
 	must(err)
 	var resources []string
 	for _, a := range algorithms() {
-		_, _, err := registry.CreateResource(ctx, by, authz.ResourceSpec{
+		_, _, err := r.registry.CreateResource(ctx, by, authz.ResourceSpec{
 			ID: resourceOf(a), Scopes: []string{scope}, Algorithm: string(a),
 		})
 		must(err)
 		resources = append(resources, resourceOf(a))
 	}
 	for i := range clients {
-		_, secret, _, err := registry.CreateClient(ctx, by, authz.ClientSpec{
+		_, secret, _, err := r.registry.CreateClient(ctx, by, authz.ClientSpec{
 			ID: rigClient(i), Name: "Partner", Scopes: []string{scope}, Resources: resources,
 		})
 		must(err)
 		r.secrets = append(r.secrets, secret)
 	}
-	_, r.api, _, err = registry.CreateClient(ctx, by, authz.ClientSpec{
+	_, r.api, _, err = r.registry.CreateClient(ctx, by, authz.ClientSpec{
 		ID: apiID, Name: "Fulfilment", Serves: []string{resourceOf(jose.ES256)},
 	})
 	must(err)

@@ -39,7 +39,7 @@ func (j judged) ratio() float64 { return j.server.perToken() / j.raw }
 // measureWithdrawal asks the server about tokens, beside raw signature checks in this process, and
 // then revokes each of them once, as the client that it was issued to.
 func (l *lab) measureWithdrawal(ctx context.Context, server *process, r *report) error {
-	tokens, err := l.fetchTokens(ctx, server)
+	tokens, err := l.fetchTokens(ctx, server, l.settings.evenly(l.settings.withdrawn))
 	if err != nil {
 		return fmt.Errorf("tokens to withdraw: %w", err)
 	}
@@ -48,12 +48,12 @@ func (l *lab) measureWithdrawal(ctx context.Context, server *process, r *report)
 		return err
 	}
 	defer load.close()
-	asking := side{server, load, l.introspections(tokens)}
+	asking := side{process: server, load: load, requests: l.introspections(tokens)}
 	pairs, err := l.judge(ctx, asking)
 	if err != nil {
 		return fmt.Errorf("introspection: %w", err)
 	}
-	revoking := side{server, load, l.revocations(tokens)}
+	revoking := side{process: server, load: load, requests: l.revocations(tokens)}
 	once, err := revoking.measureUpTo(ctx, len(tokens), time.Minute)
 	if err != nil {
 		return fmt.Errorf("revocation: %w", err)
@@ -134,16 +134,19 @@ type owned struct {
 	client int
 }
 
-// fetchTokens gets ES256 tokens from the clients in turn.
-func (l *lab) fetchTokens(ctx context.Context, server *process) ([]owned, error) {
+// evenly is n, or the next number of which each connection has as many: then each request is sent once.
+func (s settings) evenly(n int) int {
+	return (n + s.connections - 1) / s.connections * s.connections
+}
+
+// fetchTokens gets so many ES256 tokens, from the clients in turn.
+func (l *lab) fetchTokens(ctx context.Context, server *process, n int) ([]owned, error) {
 	c, err := dial(ctx, server.address)
 	if err != nil {
 		return nil, err
 	}
 	defer c.Close()
-	// As many on each connection: then each of them is revoked once.
-	n := l.settings.connections
-	tokens := make([]owned, (l.settings.withdrawn+n-1)/n*n)
+	tokens := make([]owned, n)
 	for i := range tokens {
 		client := i % len(l.requests[jose.ES256])
 		body, err := c.exchange(l.requests[jose.ES256][client], true)
