@@ -16,7 +16,7 @@ HOT := ./keys/jose ./authz/token ./authz/endpoint ./authz/verifier ./cmd/bench
 .PHONY: test bench fuzz lint generate
 
 test:
-	go test -race ./...
+	.ci/test
 
 # Nothing is asserted: the targets stand beside the numbers. Leave the machine alone meanwhile.
 bench:
