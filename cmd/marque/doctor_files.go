@@ -27,7 +27,6 @@ func (d *doctor) lookAtFiles() {
 		}
 	}
 	d.lookAtSocket()
-	d.lookAtDisk()
 }
 
 func (d *doctor) lookAtFolder() {
@@ -108,7 +107,7 @@ func (d *doctor) lookAtSocket() {
 	}
 }
 
-// lookAtDisk checks whether what lies in the data folder lasts.
+// lookAtDisk checks whether the records that lie in the data folder last.
 func (d *doctor) lookAtDisk() {
 	const check = "disk"
 	dir := d.config.Data

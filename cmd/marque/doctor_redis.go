@@ -11,8 +11,13 @@ import (
 	"github.com/marque-auth/marque/authz/admin"
 )
 
-// lookAtFiles looks at the files by which a server gets at Redis: it reads them at its next start.
+// lookAtFiles looks at the files by which a server gets at Redis: it reads them at its next start. The data
+// folder may lie in memory, and its disk may be full: no record is kept there.
 func (b *redisBackend) lookAtFiles(d *doctor) {
+	if at, ok := fileSystemOf(b.config.Data); ok && at.network {
+		d.warning("disk", b.config.Data, "choose a data folder on a local disk, or in memory",
+			"lies on a network file system (%s), where locks cannot be relied on: two servers could take the admin socket from each other", at.kind)
+	}
 	r := b.config.Redis
 	for _, file := range []string{r.PasswordFile, r.SentinelPasswordFile} {
 		if file == "" {

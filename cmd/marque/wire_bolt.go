@@ -89,6 +89,7 @@ func (d *boltDatabase) lookAtStore(context.Context, *doctor) {}
 
 func (b *boltBackend) lookAtFiles(d *doctor) {
 	d.lookAtPrivateFile(b.path(), "restore it from a backup")
+	d.lookAtDisk()
 	if d.server == nil {
 		return
 	}

@@ -103,10 +103,10 @@ func (b *redisBackend) explained(err error) error {
 		return &settingError{setting, wrong.Err.Error(), settingAdvice(setting), err}
 	case errors.Is(err, redisstore.ErrNoInstallation):
 		return b.place().noInstallation()
+	case errors.Is(err, store.ErrNewerFormat):
+		return b.place().unreadable(err)
 	case errors.Is(err, redisstore.ErrUnreachable) && errors.Is(err, io.EOF) && !b.config.Redis.TLS.Enabled:
 		return fmt.Errorf("%w (a Redis that speaks TLS hangs up like that: then set redis.tls.enabled)", err)
-	case errors.Is(err, redisstore.ErrUnreachable) && errors.Is(err, context.DeadlineExceeded) && b.config.Redis.TLS.Enabled:
-		return fmt.Errorf("%w (a Redis that speaks no TLS is silent like that: then redis.tls.enabled is wrong)", err)
 	}
 	return err
 }
