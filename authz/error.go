@@ -80,6 +80,7 @@ const (
 	CauseNotLoaded          Cause = "revocations_not_loaded"
 	CauseBornVoid           Cause = "born_void"          // what would be issued is withdrawn, or is about to be
 	CauseClockBehind        Cause = "clock_behind"       // tokens of ours say that they will be issued later
+	CauseClockSkew          Cause = "clock_skew"         // ROT-09: this server's clock is not that of the store
 	CauseUnknownLimited     Cause = "unknown_limited"    // INT-12
 	CauseInsufficientScope  Cause = "insufficient_scope" // RFC 6750, Section 3.1
 )

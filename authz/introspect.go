@@ -64,6 +64,9 @@ func (e *InvalidTokenError) Unwrap() error { return e.Err }
 // *UnavailableError or what ctx ended with; anything else is a fault. It never answers from memory
 // alone: what the store does not say is unknown (INT-13).
 func (s *Server) Introspect(ctx context.Context, r IntrospectRequest) (Introspection, error) {
+	if err := s.mint.clockOff(""); err != nil {
+		return Introspection{}, err
+	}
 	who, err := s.inquirer(ctx, r)
 	if err != nil {
 		return Introspection{}, err

@@ -148,6 +148,7 @@ type mint struct {
 	revoker *Revoker
 	fresh   *freshness
 	now     func() time.Time
+	clock   SharedClock // nil: nobody else dates tokens
 }
 
 // Token implements oauth2.AccessGenerate: it encodes the claims and signs them with the key that the
@@ -175,6 +176,9 @@ func (m *mint) Token(ctx context.Context, _ *oauth2.GenerateBasic, _ bool) (acce
 		Static:       d.Static,
 	}
 	if err := m.dateAfter(&claims, i.keyID, d.Lifetime); err != nil {
+		return "", "", err
+	}
+	if err := m.clockOff(d.Client); err != nil { // it may have jumped since the request came
 		return "", "", err
 	}
 	if m.fresh.changes() != i.records { // last: see dateAfter

@@ -21,8 +21,8 @@ func newOwnTokens(c Config) (*ownTokens, error) {
 	check := token.Check{
 		Issuer:     c.Issuer,
 		Algorithms: []jose.Algorithm{jose.ES256, jose.RS256, jose.PS256, jose.Ed25519},
-		Leeway:     token.NoLeeway, // one clock: the server's own
-		Now:        c.Now,
+		Leeway:     token.NoLeeway, // one clock: the server's own, or that of the store which it shares
+		Now:        c.common(),
 		Key: func(_ context.Context, h jose.Header) (*jose.PublicKey, error) {
 			return c.PublicKey(h.KeyID)
 		},
@@ -129,7 +129,7 @@ func (m *mint) dateAfter(c *token.Claims, kid string, lifetime time.Duration) er
 	if !m.index.Loaded() {
 		return &UnavailableError{Cause: CauseNotLoaded, Client: ClientID(c.ClientID), RetryAfter: retryAfter}
 	}
-	latest := m.now().Add(maxAhead)
+	latest := m.latest()
 	for {
 		m.revoker.Dated(c.IssuedAt)
 		by, void := token.Void(c, kid, m.index)
@@ -140,10 +140,32 @@ func (m *mint) dateAfter(c *token.Claims, kid string, lifetime time.Duration) er
 			c.Expiry = c.IssuedAt.Add(lifetime)
 			return nil
 		}
-		after := by.Before.Add(time.Second)
-		if by.Before.IsZero() || !after.After(c.IssuedAt) || after.After(latest) {
-			return &UnavailableError{Cause: CauseBornVoid, Client: ClientID(c.ClientID), RetryAfter: retryAfter}
+		after, ends := dateAfter(c, by)
+		if !ends || after.After(latest) {
+			return &UnavailableError{Cause: CauseBornVoid, Client: ClientID(c.ClientID), RetryAfter: m.void(*c, kid, latest)}
 		}
 		c.IssuedAt = after
+	}
+}
+
+// dateAfter returns the first date of a token that by does not withdraw; ends is false if there is none.
+func dateAfter(c *token.Claims, by token.Revocation) (after time.Time, ends bool) {
+	after = by.Before.Add(time.Second)
+	return after, !by.Before.IsZero() && after.After(c.IssuedAt)
+}
+
+// void returns how long it takes until a token that would be born void could be dated after what withdraws
+// it. Where that has no end it is retryAfter.
+func (m *mint) void(c token.Claims, kid string, latest time.Time) time.Duration {
+	for {
+		by, void := token.Void(&c, kid, m.index)
+		if !void {
+			return max(retryAfter, c.IssuedAt.Sub(latest))
+		}
+		after, ends := dateAfter(&c, by)
+		if !ends {
+			return retryAfter
+		}
+		c.IssuedAt = after // the date of no token: see Revoker.Dated
 	}
 }

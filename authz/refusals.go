@@ -104,7 +104,7 @@ func provesClient(r Refusal) bool {
 	case CauseGrantUnsupported, CauseGrantNotRegistered, CausePublicClient, CauseScopeMalformed, CauseScopeNotAllowed, CauseScopeMissing,
 		CauseScopeNotOfResource, CauseScopeOfSeveralAPIs, CauseScopeOfNoAPI, CauseTokenTooLarge, CauseResourceMalformed, CauseResourceUnknown,
 		CauseResourceNotAllowed, CauseResourceMissing, CauseResourceAmbiguous, CauseDetailsUnsupported, CauseDPoPUnsupported,
-		CauseRateLimited, CauseUnknownLimited, CauseSigningQueueFull, CauseRevocationsFull, CauseNoSigningKey, CauseNotLoaded, CauseBornVoid, CauseClockBehind,
+		CauseRateLimited, CauseUnknownLimited, CauseSigningQueueFull, CauseRevocationsFull, CauseNoSigningKey, CauseNotLoaded, CauseBornVoid, CauseClockBehind, CauseClockSkew,
 		CauseInsufficientScope, CauseTokenRevoked, CauseTokenOfAnotherClient:
 		return true // it was authenticated, or a token of this server says so
 	}

@@ -18,7 +18,7 @@ func about(e audit.Entry, target string) bool {
 		return true
 	}
 	_, value, ok := strings.Cut(e.Target, ":") // token.Subject.String
-	return ok && e.Action == actionRevoke && value == target
+	return ok && (e.Action == actionRevoke || e.Action == actionRestore) && value == target
 }
 
 // withdrew reports whether tokens became void by an act. Its entry says so: it is a revocation, it
@@ -27,7 +27,7 @@ func withdrew(e audit.Entry) bool {
 	switch {
 	case e.Result != audit.ResultDone:
 		return false
-	case e.Action == actionRevoke, e.Action == keys.ActionRevoke:
+	case e.Action == actionRevoke, e.Action == actionRestore, e.Action == keys.ActionRevoke:
 		return true
 	case strings.HasSuffix(e.Action, ".delete"): // of a record that is gone the entry can carry nothing
 		return true

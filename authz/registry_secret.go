@@ -156,7 +156,7 @@ func (r *Registry) RevokeSecret(ctx context.Context, by audit.Origin, id ClientI
 		}
 		var withdraw []withdrawal
 		if why.Compromised {
-			withdraw = append(withdraw, withdrawal{Revocation: token.Revocation{Subject: credentialSubject(credential), Since: why.Since}})
+			withdraw = append(withdraw, withdrawal{Revocation: token.Revocation{Subject: credentialSubject(credential), Since: r.config.Revoker.since(why.Since)}})
 		}
 		if !old.RevokedAt.IsZero() {
 			return false, withdraw, nil

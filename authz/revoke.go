@@ -40,6 +40,9 @@ type Revoked struct {
 // Revoke answers RFC 7009 for the client that is authenticated in this call. It returns nil only
 // after what it changed is durable and applied here (RVK-13). The error is as that of Token.
 func (s *Server) Revoke(ctx context.Context, r RevokeRequest) (Revoked, error) {
+	if err := s.mint.clockOff(""); err != nil {
+		return Revoked{}, err
+	}
 	who, err := s.authenticator.confidential(ctx, r.Client, r.Address)
 	if err != nil {
 		return Revoked{}, err

@@ -17,8 +17,11 @@ import (
 // of its tokens are.
 const DefaultTokenRevocations = 1_000
 
-// actionRevoke is the audit action of a revocation that stands for itself.
-const actionRevoke = "revocation.create"
+// The audit actions of a revocation that stands for itself.
+const (
+	actionRevoke  = "revocation.create"
+	actionRestore = "revocation.restore" // see Revoker.Restore
+)
 
 // RevokerConfig is what a Revoker needs.
 type RevokerConfig struct {
@@ -26,7 +29,12 @@ type RevokerConfig struct {
 	Index     *token.Index                    // what is in Records, as of Applied
 	Applied   func(ctx context.Context) error // see RegistryConfig
 	PerClient int                             // see DefaultTokenRevocations
-	Now       func() time.Time
+	Now       func() time.Time                // on a shared store its clock: see SharedClock
+
+	// Skew is how far ahead of Now other servers on the store may date tokens which they decide by records
+	// that were changed: MaxSkew, and the time in which they learn of a change. What is withdrawn until now
+	// is withdrawn until so much later. 0 if nobody else uses the store.
+	Skew time.Duration
 }
 
 // Revoker stores revocations: the one way by which clients, admins and the server itself withdraw
@@ -55,6 +63,9 @@ func NewRevoker(c RevokerConfig) (*Revoker, error) {
 	need(c.Applied != nil, "Applied")
 	need(c.PerClient > 0, "PerClient")
 	need(c.Now != nil, "Now")
+	if c.Skew < 0 || c.Skew > token.MaxLeeway-time.Second {
+		errs = append(errs, errors.New("authz: RevokerConfig.Skew is out of range"))
+	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
@@ -79,8 +90,12 @@ func (v *Revoker) Dated(iat time.Time) {
 
 // Restored tells the Revoker, when the server starts, of a stored revocation: before the start, tokens may
 // have been dated after it, ahead of the clock. Those of a clock that was further ahead than now allows are
-// left out, so that starting anew ends what that clock has stopped.
+// left out, so that starting anew ends what that clock has stopped. On a shared store Skew covers what was
+// dated ahead by any of the servers.
 func (v *Revoker) Restored(r token.Revocation) {
+	if v.config.Skew > 0 {
+		return
+	}
 	if after := r.Before.Add(time.Second); !r.Before.IsZero() && after.Sub(v.config.Now()) <= token.MaxLeeway {
 		v.Dated(after)
 	}
@@ -88,7 +103,7 @@ func (v *Revoker) Restored(r token.Revocation) {
 
 // dated is an instant after which no token is dated that was issued until now.
 func (v *Revoker) dated() time.Time {
-	now := roundedUp(v.config.Now())
+	now := roundedUp(v.config.Now().Add(v.config.Skew))
 	if latest := time.Unix(v.latest.Load(), 0).UTC(); latest.After(now) {
 		return latest
 	}
@@ -109,6 +124,14 @@ func (v *Revoker) now() (time.Time, error) {
 		return time.Time{}, &UnavailableError{Cause: CauseClockBehind, RetryAfter: ahead - token.MaxLeeway, Err: errClockBehind}
 	}
 	return until, nil
+}
+
+// since is the Since of a revocation of what was issued from then on. Another server's clock may be behind.
+func (v *Revoker) since(t time.Time) time.Time {
+	if t.IsZero() || v.config.Skew == 0 {
+		return t
+	}
+	return t.Add(-MaxSkew)
 }
 
 // issuedUntilNow returns the revocation of a subject's tokens that were issued until now. The error is
@@ -174,31 +197,46 @@ func (v *Revoker) room(s token.Subject, client ClientID) (release func(), ok boo
 	}, true
 }
 
-// store reads, merges and writes one revocation, again when it lost a race.
+// store writes one revocation, and returns once it is applied here: also when there was nothing to write,
+// which is perhaps a repeat of what was committed and not yet applied.
 func (v *Revoker) store(ctx context.Context, by audit.Origin, w withdrawal) (Revocation, bool, error) {
+	r, written, err := v.put(ctx, by, actionRevoke, w)
+	if err != nil {
+		return Revocation{}, false, err
+	}
+	return v.applied(ctx, r, written)
+}
+
+// put reads, merges and writes one revocation, again when it lost a race.
+func (v *Revoker) put(ctx context.Context, by audit.Origin, action string, w withdrawal) (Revocation, bool, error) {
 	for range maxAttempts {
 		changes, err := v.prepare(ctx, by, w)
 		if err != nil {
 			return Revocation{}, false, err
 		}
 		c := changes[0]
-		if !c.write { // perhaps a repeat of what was committed and not yet applied here
-			return v.applied(ctx, c.next, false)
+		if !c.write {
+			return c.next, false, nil
 		}
-		e, err := changed(by.Done(v.config.Now(), actionRevoke, w.Subject.String()), revocationView(c.old), revocationView(c.next), nil)
+		e, err := changed(by.Done(v.config.Now(), action, w.Subject.String()), revocationView(c.old), revocationView(c.next), nil)
 		if err != nil {
 			return Revocation{}, false, err
 		}
 		r, err := v.config.Records.PutRevocation(ctx, c.next, e)
-		switch {
-		case errors.Is(err, ErrConflict):
+		if errors.Is(err, ErrConflict) {
 			continue
-		case err != nil:
-			return Revocation{}, false, err
 		}
-		return v.applied(ctx, r, true)
+		return r, err == nil, err
 	}
 	return Revocation{}, false, fmt.Errorf("authz: the revocation of a %s keeps changing: %w", w.Kind, ErrConflict)
+}
+
+// Restore puts back what is known to be withdrawn where the store lacks it, or says less: the store went
+// back in time. Several servers may do so at once. It reports whether there was anything to write, and does
+// not wait until that is applied here, for this server knows it already.
+func (v *Revoker) Restore(ctx context.Context, by audit.Origin, r token.Revocation, client ClientID) (bool, error) {
+	_, written, err := v.put(ctx, by, actionRestore, withdrawal{Revocation: r, client: client})
+	return written, err
 }
 
 func (v *Revoker) applied(ctx context.Context, r Revocation, changed bool) (Revocation, bool, error) {

@@ -39,7 +39,33 @@ func (v *Revoker) alongside(ctx context.Context, by audit.Origin, ws []withdrawa
 	}
 	err = commit(revisions)
 	known = err == nil || errors.Is(err, ErrConflict)
-	return err
+	if err != nil {
+		return err
+	}
+	return v.withdrawAgain(ctx, by, ws, revisions)
+}
+
+// storing is how much of Skew a change may take until it is stored and applied here.
+const storing = 250 * time.Millisecond
+
+// withdrawAgain withdraws once more what a change withdrew until now, if the change took long. Another server
+// decides tokens by what was before until it has heard of the change, and what it dated by then would no
+// longer be covered. The end of an open-ended revocation needs none of that: whoever obeyed that has issued
+// nothing since. If it fails the change is not acknowledged, and repeating it withdraws again.
+func (v *Revoker) withdrawAgain(ctx context.Context, by audit.Origin, ws []withdrawal, revisions []revision) error {
+	if v.config.Skew == 0 {
+		return nil
+	}
+	least := v.config.Now().Add(v.config.Skew - storing)
+	for i, w := range ws {
+		if !w.untilNow || w.closes || revisions[i].next.Before.IsZero() || !revisions[i].next.Before.Before(least) {
+			continue
+		}
+		if _, _, err := v.store(ctx, by, untilNow(w.Subject)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // withhold stops the issuing of what ws withdraw until now. It comes before "now" is said: a token that

@@ -57,6 +57,10 @@ type Config struct {
 	SigningQueue int           // how many requests may wait for a signature before 503
 
 	Now func() time.Time
+
+	// Clock is that of a store which other servers use, too; nil when nobody else does. Tokens are dated by
+	// Now, and judged by Clock, so that all servers agree. While Now is off from it there are no tokens.
+	Clock SharedClock
 }
 
 func (c Config) validate() error {
@@ -85,6 +89,14 @@ func (c Config) validate() error {
 	return errors.Join(errs...)
 }
 
+// common returns the clock that all servers of the store agree on.
+func (c Config) common() func() time.Time {
+	if c.Clock != nil {
+		return c.Clock.Now
+	}
+	return c.Now
+}
+
 // Server decides: who asks, what they may have, and what the token says. It knows nothing of HTTP
 // and nothing of how records are stored. It is safe for concurrent use.
 type Server struct {
@@ -104,7 +116,7 @@ func NewServer(c Config) (*Server, error) {
 	if err := c.validate(); err != nil {
 		return nil, err
 	}
-	fresh := &freshness{outage: c.StoreOutage, now: c.Now}
+	fresh := &freshness{outage: c.StoreOutage, now: c.common()}
 	clients, err := newCache(c.ClientCache, fresh, c.Clients.Client)
 	if err != nil {
 		return nil, err
@@ -131,7 +143,7 @@ func NewServer(c Config) (*Server, error) {
 	}
 	mint := &mint{
 		issuer: c.Issuer, keys: c.Keys, queue: newTurns(2*runtime.GOMAXPROCS(0), c.SigningQueue),
-		index: c.Index, revoker: c.Revoker, fresh: fresh, now: c.Now,
+		index: c.Index, revoker: c.Revoker, fresh: fresh, now: c.Now, clock: c.Clock,
 	}
 	return &Server{
 		authenticator: authenticator{
@@ -156,6 +168,9 @@ func NewServer(c Config) (*Server, error) {
 // Token answers a token request. The error is an *Error, a *ThrottledError, an *UnavailableError or
 // what ctx ended with; anything else is a fault.
 func (s *Server) Token(ctx context.Context, r Request) (Issued, error) {
+	if err := s.mint.clockOff(""); err != nil { // first: what it says of secrets is not true either
+		return Issued{}, err
+	}
 	var client ClientID
 	for range maxAttempts {
 		records := s.fresh.changes() // before any of them is read
@@ -219,7 +234,8 @@ func (s *Server) AllChanged() {
 	s.policy.resources.clear()
 }
 
-// ConfirmedAt tells the server that every change committed before at has been reported to it.
+// ConfirmedAt tells the server that every change committed before at, which Config.Clock showed if there is
+// one, has been reported to it.
 func (s *Server) ConfirmedAt(at time.Time) {
 	s.fresh.confirm(at)
 	s.mint.revoker.Confirmed(at)

@@ -71,6 +71,7 @@ var causeLabels = [...]string{
 	string(authz.CauseNotLoaded),
 	string(authz.CauseBornVoid),
 	string(authz.CauseClockBehind),
+	string(authz.CauseClockSkew),
 	string(authz.CauseUnknownLimited),
 	string(authz.CauseInsufficientScope),
 
