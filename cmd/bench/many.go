@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"time"
@@ -154,40 +155,32 @@ func (l *lab) measureCache(ctx context.Context, redis *redis, idle counted, requ
 		return err
 	}
 	defer load.close()
-	run := func(requests [][]byte, n int) (int, error) {
-		asked, err := load.run(ctx, requests, n, memoryTimeout)
-		if err != nil {
-			return asked, server.failure(err)
-		}
-		return asked, ctx.Err()
-	}
 	first, second := requests[:len(requests)/2], requests[len(requests)/2:]
 	m.uncached = tally{what: "token, client not cached", target: "1 round trip", idle: idle}
 	m.uncached.seen, err = redis.during(func() (err error) { // each asks once
-		m.uncached.asked, err = run(first, len(first))
+		m.uncached.asked, err = load.run(ctx, first, len(first), memoryTimeout)
 		return err
 	})
 	if err != nil {
-		return err
+		return server.failure(err)
 	}
-	again, err := run(first, max(0, l.settings.tokens-m.uncached.asked))
+	again, err := load.run(ctx, first, max(0, l.settings.tokens-m.uncached.asked), memoryTimeout)
 	if err != nil {
+		return server.failure(err)
+	}
+	if err := m.hold(server, m.uncached.asked+again, len(first)); err != nil {
 		return err
 	}
-	for _, step := range []struct {
-		tokens   int
-		requests [][]byte
-	}{{m.uncached.asked + again, nil}, {l.settings.tokens, second}} {
-		if step.requests != nil {
-			if step.tokens, err = run(step.requests, step.tokens); err != nil {
-				return err
-			}
-		}
-		held, err := server.memory()
-		if err != nil {
-			return err
-		}
-		m.held = append(m.held, holding{step.tokens, len(first), held})
+	others, err := load.run(ctx, second, l.settings.tokens, memoryTimeout)
+	if err != nil {
+		return server.failure(err)
 	}
-	return nil
+	return errors.Join(m.hold(server, others, len(second)), ctx.Err())
+}
+
+// hold reads what the server holds.
+func (m *many) hold(server *process, tokens, clients int) error {
+	held, err := server.memory()
+	m.held = append(m.held, holding{tokens, clients, held})
+	return err
 }

@@ -69,27 +69,25 @@ func (r *report) tally(t tally) {
 func positive(n float64) float64 { return max(n, 0) }
 
 func (r *report) many(m many) {
+	row := func(name, format string, args ...any) { r.line("  %-32s %s", name, fmt.Sprintf(format, args...)) }
 	r.line("")
 	r.line("%d clients in Redis (put there in %.0f s)", m.clients, m.filled.took.Seconds())
-	r.line("  Redis' memory per client       %.0f octets: record, place in the list, owner of its credential", m.filled.records)
-	r.line("                                 %.0f octets: the audit log's entry about it", m.filled.entries)
-	r.line("                                 %.1f MiB in all", float64(m.filled.memory)/(1<<20))
-	r.line("  process start to first token   %s ms (%d starts)   target: under 5000 ms", starts(m.all), len(m.all.took))
-	r.line("    before Redis was filled      %s ms", starts(m.few))
-	r.line("  resident memory of the server, cache.clients %d", cacheClients)
-	r.line("    %-40s %s", "after the start, before Redis was filled", mebibytes(m.few.held))
-	r.line("    %-40s %s", "after the start", mebibytes(m.all.held))
-	for i, h := range m.held {
-		whose := "clients"
-		if i > 0 {
-			whose = "others"
-		}
-		text := fmt.Sprintf("after %d tokens of %d %s", h.tokens, h.clients, whose)
-		r.line("    %-40s %s", text, mebibytes(h.held))
+	row("Redis' memory for each", "%.0f octets: record, place in the list, owner of its credential", m.filled.records)
+	row("", "%.0f octets: the entry of the audit log", m.filled.entries)
+	row("", "%.1f MiB in all", float64(m.filled.memory)/(1<<20))
+	row("process start to first token", "%s ms (%d starts)   target: under 5000 ms", m.all.ms(), len(m.all.took))
+	row("  before Redis was filled", "%s ms", m.few.ms())
+	r.line("  resident memory, cache.clients %d", cacheClients)
+	row("  before Redis was filled", "%s", mebibytes(m.few.held))
+	row("  after the start", "%s", mebibytes(m.all.held))
+	whose := "clients"
+	for _, h := range m.held {
+		row(fmt.Sprintf("  after %d tokens", h.tokens), "%s, of %d %s", mebibytes(h.held), h.clients, whose)
+		whose = "others"
 	}
 	r.tally(m.uncached)
 }
 
-func starts(s started) string {
+func (s started) ms() string {
 	return figures(s.took, func(d time.Duration) float64 { return d.Seconds() * 1e3 }, 0)
 }
