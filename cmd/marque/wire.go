@@ -61,6 +61,7 @@ type server struct {
 	revoker      *authz.Revoker
 	refusals     *authz.Refusals
 	metrics      *metrics
+	calls        *storeCalls
 
 	indexing  sync.Mutex   // held by who compares the index with the store, or sweeps it
 	live      atomic.Bool  // everything listens
@@ -91,7 +92,7 @@ func start(ctx context.Context, c configs.Config, o options) (*server, error) {
 	if o.now == nil {
 		o.now = time.Now
 	}
-	s := &server{config: c, log: o.log, now: o.now, started: time.Now(), storeAs: o.storeAs, failed: make(chan error, 3)}
+	s := &server{config: c, log: o.log, now: o.now, started: time.Now(), storeAs: o.storeAs, calls: newStoreCalls(), failed: make(chan error, 3)}
 	sample := s.sample
 	if !c.Dev || o.withoutSample {
 		sample = func(context.Context) error { return nil }
@@ -192,7 +193,7 @@ func (s *server) decide(context.Context) error {
 	var err error
 	s.index, s.refusals = token.NewIndex(), authz.NewRefusals()
 	s.metrics = newMetrics(metricsConfig{
-		Build: thisBuild(), Revocations: s.index.Len, Confirmed: s.confirmedAt, Keys: s.ring.List, Now: s.now, Log: s.log,
+		Build: thisBuild(), Revocations: s.index.Len, Confirmed: s.confirmedAt, Keys: s.ring.List, Now: s.now, Log: s.log, Calls: s.calls,
 	})
 	s.revoker, err = authz.NewRevoker(authz.RevokerConfig{
 		Records:   s.store,

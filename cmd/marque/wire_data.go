@@ -55,7 +55,7 @@ func (s *server) connect(ctx context.Context) error {
 	if s.db != nil {
 		return nil
 	}
-	db, err := s.backend.open(ctx, opening{mustExist: !s.config.Dev, warn: func(text string) { s.log.Warn(text) }})
+	db, err := s.backend.open(ctx, opening{mustExist: !s.config.Dev, warn: func(text string) { s.log.Warn(text) }, calls: s.calls})
 	if err != nil {
 		return err
 	}

@@ -49,6 +49,7 @@ type backend interface {
 type opening struct {
 	mustExist bool
 	warn      func(text string) // told of what an operator should know of a store that is usable
+	calls     *storeCalls       // measures the calls of a store that lies elsewhere; may be nil
 }
 
 // database is an open store, of which the installation record can be read. Everything else needs what is

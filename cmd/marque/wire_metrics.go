@@ -26,6 +26,7 @@ type metricsConfig struct {
 	Confirmed   func() time.Time   // when the change feed was last read to its end; zero: never yet
 	Keys        func() []keys.View // every signing key that is remembered
 	Now         func() time.Time   // nil means time.Now
+	Calls       *storeCalls        // of a store that lies elsewhere
 	Log         *slog.Logger       // of a scrape that failed; nil is silence
 }
 
@@ -167,6 +168,9 @@ func gauges(c metricsConfig) []prometheus.Collector {
 			Name: "marque_revocations",
 			Help: "Revocations in force, as this process knows them.",
 		}, func() float64 { return float64(c.Revocations()) }))
+	}
+	if c.Calls != nil {
+		list = append(list, c.Calls.took)
 	}
 	if c.Confirmed != nil {
 		list = append(list, prometheus.NewGaugeFunc(prometheus.GaugeOpts{

@@ -74,6 +74,9 @@ func (b *redisBackend) open(ctx context.Context, o opening) (database, error) {
 		return nil, err
 	}
 	c.MustExist, c.Warn = o.mustExist, b.once(o.warn)
+	if o.calls != nil {
+		c.Observe = o.calls.observe
+	}
 	if text := passwordInTheClear(b.config.Redis); text != "" {
 		c.Warn(text)
 	}
