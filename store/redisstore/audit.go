@@ -55,14 +55,14 @@ func (s *Store) Entries(ctx context.Context, after string, limit int) ([]audit.E
 		}
 	}
 	var read *redis.XMessageSliceCmd
-	if err := s.db.inOneInstant(ctx, func(p redis.Pipeliner) {
+	if err := s.db.look(ctx, func(p redis.Pipeliner) {
 		read = p.XRangeN(ctx, s.db.names.of(nameAudit), entryID(last+1), "+", int64(limit))
 	}); err != nil {
 		return nil, "", err
 	}
 	entries, err := entriesOf(read.Val(), last+1, 1)
 	if err == nil && len(entries) == 0 && last < head {
-		err = removed(store.KindAudit, strconv.FormatUint(last+1, 10), "it was removed")
+		err = damage(store.KindAudit, strconv.FormatUint(last+1, 10), "it was removed")
 	}
 	if err != nil {
 		return nil, "", err
@@ -89,14 +89,14 @@ func (s *Store) Latest(ctx context.Context, before string, limit int) ([]audit.E
 		return nil, "", nil
 	}
 	var read *redis.XMessageSliceCmd
-	if err := s.db.inOneInstant(ctx, func(p redis.Pipeliner) {
+	if err := s.db.look(ctx, func(p redis.Pipeliner) {
 		read = p.XRevRangeN(ctx, s.db.names.of(nameAudit), entryID(first-1), "-", int64(limit))
 	}); err != nil {
 		return nil, "", err
 	}
 	entries, err := entriesOf(read.Val(), first-1, -1)
 	if err == nil && len(entries) == 0 {
-		err = removed(store.KindAudit, strconv.FormatUint(first-1, 10), "it was removed")
+		err = damage(store.KindAudit, strconv.FormatUint(first-1, 10), "it was removed")
 	}
 	if err != nil {
 		return nil, "", err
@@ -110,14 +110,21 @@ func (s *Store) Latest(ctx context.Context, before string, limit int) ([]audit.E
 // lastEntry is the number of the newest entry; 0 if there is none.
 func (s *Store) lastEntry(ctx context.Context) (uint64, error) {
 	var last *redis.XMessageSliceCmd
-	err := s.db.inOneInstant(ctx, func(p redis.Pipeliner) {
+	err := s.db.look(ctx, func(p redis.Pipeliner) {
 		last = p.XRevRangeN(ctx, s.db.names.of(nameAudit), "+", "-", 1)
 	})
 	if err != nil || len(last.Val()) == 0 {
 		return 0, err
 	}
-	return numberOf(last.Val()[0].ID), nil
+	id := last.Val()[0].ID
+	n := numberOf(id)
+	if n == 0 { // of something else: how many there are of ours cannot be told
+		return 0, damage(store.KindAudit, id, notOfTheLog)
+	}
+	return n, nil
 }
+
+const notOfTheLog = "it is not an entry of that log"
 
 // entriesOf decodes entries whose numbers begin with n and go on by step. One that is missing is damage.
 func entriesOf(read []redis.XMessage, n uint64, step int) ([]audit.Entry, error) {
@@ -125,7 +132,7 @@ func entriesOf(read []redis.XMessage, n uint64, step int) ([]audit.Entry, error)
 	for _, m := range read {
 		name := strconv.FormatUint(n, 10)
 		if numberOf(m.ID) != n {
-			return nil, removed(store.KindAudit, name, "it was removed")
+			return nil, damage(store.KindAudit, name, "it was removed")
 		}
 		e, err := entryOf(name, m)
 		if err != nil {
@@ -139,7 +146,7 @@ func entriesOf(read []redis.XMessage, n uint64, step int) ([]audit.Entry, error)
 func entryOf(name string, m redis.XMessage) (audit.Entry, error) {
 	text, ok := m.Values["entry"].(string)
 	if !ok || len(m.Values) != 1 {
-		return audit.Entry{}, removed(store.KindAudit, name, "it is not an audit entry")
+		return audit.Entry{}, damage(store.KindAudit, name, "it is not an audit entry")
 	}
 	return store.DecodeEntry(name, []byte(text))
 }

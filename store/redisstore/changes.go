@@ -39,7 +39,7 @@ func (db *DB) place(c store.Cursor) (id string, err error) {
 // Head implements store.Changes.
 func (s *Store) Head(ctx context.Context) (store.Cursor, error) {
 	var last *redis.XMessageSliceCmd
-	err := s.db.inOneInstant(ctx, func(p redis.Pipeliner) {
+	err := s.db.look(ctx, func(p redis.Pipeliner) {
 		last = p.XRevRangeN(ctx, s.db.names.of(nameChanges), "+", "-", 1)
 	})
 	if err != nil {
@@ -52,7 +52,7 @@ func (s *Store) Head(ctx context.Context) (store.Cursor, error) {
 }
 
 // noFeed is what a feed without entries is: its last one is never trimmed.
-var noFeed = removed(kindChange, nameChanges, "the change feed is empty: it was removed")
+var noFeed = damage(kindChange, nameChanges, "the change feed is empty: it was removed")
 
 // Changes implements store.Changes.
 func (s *Store) Changes(ctx context.Context, after store.Cursor, limit int) ([]store.Change, store.Cursor, error) {
@@ -67,7 +67,7 @@ func (s *Store) Changes(ctx context.Context, after store.Cursor, limit int) ([]s
 		return nil, "", err
 	}
 	var entries *redis.XMessageSliceCmd
-	err = s.db.inOneInstant(ctx, func(p redis.Pipeliner) {
+	err = s.db.look(ctx, func(p redis.Pipeliner) {
 		entries = p.XRangeN(ctx, s.db.names.of(nameChanges), id, "+", int64(limit)+1)
 	})
 	if redis.HasErrorPrefix(err, "ERR Invalid stream ID") { // of more digits than there are numbers
@@ -95,37 +95,61 @@ func changeOf(m redis.XMessage) (store.Change, error) {
 	kind, ok1 := m.Values["kind"].(string)
 	id, ok2 := m.Values["id"].(string)
 	if !ok1 || !ok2 || kind == "" || id == "" || len(m.Values) != 2 {
-		return store.Change{}, removed(kindChange, m.ID, "it is not a change")
+		return store.Change{}, damage(kindChange, m.ID, "it is not a change")
 	}
 	return store.Change{Kind: store.Kind(kind), ID: id}, nil
 }
 
-// waitStep is how long Redis is asked to wait for a change before it is asked again.
-const waitStep = 5 * time.Second
+// waitStep is how long Redis is asked to wait for a change before it is asked again: a call that waits for an
+// answer does not hear that its context has ended.
+const waitStep = 250 * time.Millisecond
 
-// Wait returns nil when there may be a change after the cursor. It holds one connection while it waits. It
-// implements store.Waiter.
+// Wait returns nil when there may be a change after the cursor, which includes that the feed cannot be
+// continued from it. It holds one connection while it waits. It implements store.Waiter.
 func (s *Store) Wait(ctx context.Context, after store.Cursor) error {
 	id, err := s.db.place(after)
 	if err != nil {
 		return err
 	}
-	for {
-		err := s.wait(ctx, id)
-		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case errors.Is(err, redis.Nil): // nothing came
-			continue
+	for lost := false; ; {
+		if err := ended(ctx); err != nil {
+			return err
 		}
-		return s.db.fault(ctx, err)
+		more, err := s.wait(ctx, id)
+		switch silent := err != nil && !answered(err) && !errors.Is(err, store.ErrCursor); {
+		case silent && !lost: // somebody ended the connection; another one may do
+			lost = true
+		case err != nil || more:
+			return err
+		default:
+			lost = false
+		}
 	}
 }
 
-func (s *Store) wait(ctx context.Context, id string) error {
-	ctx, cancel := context.WithTimeout(ctx, waitStep+s.db.config.CallTimeout)
+// wait waits for one step. It looks in the same round trip whether the store still is what was opened: in an
+// emptied one nothing ever comes.
+func (s *Store) wait(ctx context.Context, id string) (more bool, err error) {
+	bounded, cancel := context.WithTimeout(ctx, s.db.config.CallTimeout+waitStep)
 	defer cancel()
-	return s.db.client.XRead(ctx, &redis.XReadArgs{
-		Streams: []string{s.db.names.of(nameChanges), id}, Count: 1, Block: waitStep,
-	}).Err()
+	var mark *redis.StringCmd
+	var place *redis.XMessageSliceCmd
+	var come *redis.XStreamSliceCmd
+	cmds, err := s.db.client.Pipelined(bounded, func(p redis.Pipeliner) error {
+		place = p.XRangeN(bounded, s.db.names.of(nameChanges), id, id, 1)
+		mark = p.Get(bounded, s.db.names.of(nameEpoch))
+		come = p.XRead(bounded, &redis.XReadArgs{Streams: []string{s.db.names.of(nameChanges), id}, Count: 1, Block: waitStep})
+		return nil
+	})
+	switch err = answerError(cmds, err); {
+	case redis.HasErrorPrefix(err, "ERR Invalid stream ID"):
+		return false, store.ErrCursor
+	case isWrongType(err):
+		return false, s.db.fault(ctx, s.db.named(ctx, err, s.db.keysOf(cmds)))
+	case err != nil:
+		return false, s.db.fault(ctx, err)
+	case mark.Val() != s.db.mark:
+		return false, ErrEmptied
+	}
+	return len(place.Val()) == 0 || len(come.Val()) > 0, nil
 }

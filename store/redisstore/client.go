@@ -2,15 +2,26 @@ package redisstore
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
+// silence keeps go-redis from writing lines of its own to standard error: what it would say there is in the
+// errors that it returns.
+var silence = sync.OnceFunc(func() { redis.SetLogger(silent{}) })
+
+type silent struct{}
+
+// Printf implements the library's logger.
+func (silent) Printf(context.Context, string, ...any) {}
+
 // newClient returns a client that never repeats a command by itself: after a lost answer a write that
 // was made would be made again, and find that it exists.
 func newClient(c Config) redis.UniversalClient {
+	silence()
 	client := redis.NewUniversalClient(&redis.UniversalOptions{
 		Addrs: c.Addrs, MasterName: c.MasterName, IsClusterMode: c.Cluster,
 		Username: c.Username, Password: c.Password,
@@ -23,7 +34,7 @@ func newClient(c Config) redis.UniversalClient {
 		MaxRetries:            -1,
 		DialerRetries:         1,
 		DialTimeout:           c.CallTimeout,
-		ReadTimeout:           c.writeTimeout(), // WAIT answers late; contexts bound the others
+		ReadTimeout:           c.writeTimeout() + waitStep, // WAIT and XREAD answer late; contexts bound them all
 		WriteTimeout:          c.CallTimeout,
 		PoolTimeout:           c.CallTimeout,
 		PoolSize:              poolSize,
@@ -33,7 +44,12 @@ func newClient(c Config) redis.UniversalClient {
 
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	})
-	if c.Observe != nil {
+	if c.Observe == nil {
+		return client
+	}
+	if cluster, ok := client.(*redis.ClusterClient); ok { // what is sent to a node directly is not seen above it
+		cluster.OnNewNode(func(node *redis.Client) { node.AddHook(observer{c.Observe}) })
+	} else {
 		client.AddHook(observer{c.Observe})
 	}
 	return client

@@ -32,8 +32,9 @@ func (s *Store) ClientVersion(ctx context.Context, id authz.ClientID) (uint64, e
 	key := s.db.names.record(store.KindClient, string(id))
 	var head *redis.StringCmd
 	var there *redis.IntCmd
-	err := s.db.inOneInstant(ctx, func(p redis.Pipeliner) {
-		head, there = p.GetRange(ctx, key, 0, versionOctets-1), p.Exists(ctx, key)
+	err := s.db.look(ctx, func(p redis.Pipeliner) {
+		there = p.Exists(ctx, key) // first: it may be made just now
+		head = p.GetRange(ctx, key, 0, versionOctets-1)
 	})
 	if err != nil || there.Val() == 0 {
 		return 0, err

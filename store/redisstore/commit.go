@@ -19,9 +19,12 @@ var (
 	prepareLua    string
 	prepareScript = redis.NewScript(prepareLua)
 
+	//go:embed audit.lua
+	auditLua string // what scripts begin with that write to the audit log
+
 	//go:embed commit.lua
 	commitLua    string
-	commitScript = redis.NewScript(commitLua)
+	commitScript = redis.NewScript(auditLua + commitLua)
 )
 
 // changesKept is how long changes are kept: longer than any token lives, and than any follower lags that
@@ -33,6 +36,7 @@ const (
 	saidDone     = int64(1)
 	saidConflict = int64(0)
 	saidEmptied  = int64(-1)
+	saidDamaged  = int64(-2) // with what is, and why
 )
 
 // put is a record to be stored.
@@ -68,6 +72,7 @@ func (s *Store) commit(ctx context.Context, e audit.Entry, conflict error, puts 
 		}
 		p.number = p.expected + 1
 	}
+	began := time.Now()
 	number, err := s.prepare(ctx, puts)
 	if err != nil {
 		return err
@@ -78,15 +83,16 @@ func (s *Store) commit(ctx context.Context, e audit.Entry, conflict error, puts 
 	if err := renumber(puts, number); err != nil {
 		return err
 	}
-	keys, args := s.arguments(entry, puts)
-	said, err := s.db.write(ctx, commitScript, keys, args...)
-	switch {
+	said, err := s.db.write(ctx, s.db.config.writeTimeout()-time.Since(began), s.script(entry, puts))
+	switch damaged := damageSaid(said); {
 	case said == saidConflict:
 		return fmt.Errorf("%s %q: %w", puts[0].kind, puts[0].key, conflict)
 	case said == saidEmptied:
 		return ErrEmptied
+	case damaged != nil:
+		return damaged
 	case err == nil && said != saidDone:
-		return fmt.Errorf("redisstore: the commit script said %v", said)
+		return fmt.Errorf("redisstore: the script that commits said %v", said)
 	}
 	return err
 }
@@ -129,7 +135,8 @@ func renumber(puts []*put, number uint64) error {
 	return nil
 }
 
-// prepare reads what is there, and returns the version that new revocations get.
+// prepare reads what is there, and returns the version that new revocations get. It may be run twice: a
+// number that is taken and not used is missed by nobody.
 func (s *Store) prepare(ctx context.Context, puts []*put) (number uint64, err error) {
 	keys := []string{s.db.names.of(nameEpoch), s.db.names.of(nameFloor)}
 	for _, p := range puts {
@@ -139,13 +146,21 @@ func (s *Store) prepare(ctx context.Context, puts []*put) (number uint64, err er
 	if slices.ContainsFunc(puts, (*put).takesNumber) {
 		takes = 1
 	}
-	said, err := s.db.run(ctx, false, prepareScript, keys, s.db.mark, takes)
+	prepare := script{prepareScript, keys, []any{s.db.mark, takes}}
+	began := time.Now()
+	said, err := s.db.run(ctx, s.db.config.CallTimeout, prepare, false)
+	if left := s.db.config.CallTimeout - time.Since(began); err != nil && !answered(err) && ctx.Err() == nil && left > 0 {
+		said, err = s.db.run(ctx, left, prepare, false)
+	}
 	if err != nil {
 		return 0, err
 	}
 	answer, _ := said.([]any)
 	if len(answer) == 1 && answer[0] == saidEmptied {
 		return 0, ErrEmptied
+	}
+	if err := damageSaid(said); err != nil {
+		return 0, err
 	}
 	if len(answer) == 2 {
 		number, ok1 := answer[0].(int64)
@@ -160,11 +175,11 @@ func (s *Store) prepare(ctx context.Context, puts []*put) (number uint64, err er
 	return 0, fmt.Errorf("redisstore: the script that prepares a commit said something else")
 }
 
-// arguments are those of commit.lua.
-func (s *Store) arguments(entry []byte, puts []*put) (keys []string, args []any) {
+// script is the one that commits.
+func (s *Store) script(entry []byte, puts []*put) script {
 	n := s.db.names
-	keys = []string{n.of(nameEpoch), n.of(nameChanges), n.of(nameAudit), n.of(nameFloor), n.of(nameEnds), n.index(store.KindRevocation)}
-	args = []any{s.db.mark, entry, changesKept.Milliseconds()}
+	keys := []string{n.of(nameEpoch), n.of(nameChanges), n.of(nameAudit), n.of(nameFloor), n.of(nameEnds), n.index(store.KindRevocation), n.of(nameGenesis)}
+	args := []any{s.db.mark, entry, changesKept.Milliseconds(), n.record(store.KindRevocation, "")}
 	for _, p := range puts {
 		change, end, floor := string(p.kind), "", uint64(0)
 		if p.kind == store.KindCredential {
@@ -176,7 +191,7 @@ func (s *Store) arguments(entry []byte, puts []*put) (keys []string, args []any)
 		keys = append(keys, n.record(p.kind, p.key), n.index(p.kind))
 		args = append(args, p.there, p.sealed, change, p.key, end, floor)
 	}
-	return keys, args
+	return script{commitScript, keys, args}
 }
 
 // versioned returns the check of a put that replaces the version which it expects.

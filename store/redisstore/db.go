@@ -107,7 +107,7 @@ func OpenDB(ctx context.Context, c Config) (*DB, error) {
 	}
 	db := &DB{client: newClient(c), names: newNames(c.Namespace), ns: c.Namespace, config: c}
 	if err := db.open(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("redisstore: %w", c.explain(err)), db.client.Close())
+		return nil, errors.Join(fmt.Errorf("redisstore: %w", c.explain(ctx, err)), db.client.Close())
 	}
 	return db, nil
 }
@@ -161,13 +161,12 @@ func (db *DB) Epoch() string { return db.epoch }
 // Clock returns the time of the Redis that holds the namespace. It implements store.Clock, whose
 // readings all servers share.
 func (db *DB) Clock(ctx context.Context) (time.Time, error) {
-	var at time.Time
-	err := db.read(ctx, func(ctx context.Context) (err error) {
-		node, err := db.node(ctx)
-		if err == nil {
-			at, err = node.Time(ctx).Result()
-		}
-		return err
+	var at *redis.TimeCmd
+	err := db.ask(ctx, func(ctx context.Context, node *redis.Client) error {
+		return db.lookAt(ctx, node, func(p redis.Pipeliner) { at = p.Time(ctx) })
 	})
-	return at.UTC(), err
+	if err != nil {
+		return time.Time{}, err
+	}
+	return at.Val().UTC(), nil
 }

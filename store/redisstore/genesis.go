@@ -15,7 +15,7 @@ import (
 var (
 	//go:embed genesis.lua
 	genesisLua    string
-	genesisScript = redis.NewScript(genesisLua)
+	genesisScript = redis.NewScript(auditLua + genesisLua)
 )
 
 // Installation implements keys.Genesis.
@@ -42,12 +42,14 @@ func (db *DB) PutInstallation(ctx context.Context, in keys.Installation, e audit
 		return keys.Installation{}, err
 	}
 	names := []string{db.names.of(nameEpoch), db.names.of(nameGenesis), db.names.of(nameAudit)}
-	said, err := db.write(ctx, genesisScript, names, db.mark, record, entry)
-	if err != nil {
-		return keys.Installation{}, err
-	}
-	if said == saidEmptied {
+	said, err := db.write(ctx, db.config.writeTimeout(), script{genesisScript, names, []any{db.mark, record, entry}})
+	switch damaged := damageSaid(said); {
+	case said == saidEmptied:
 		return keys.Installation{}, ErrEmptied
+	case damaged != nil:
+		return keys.Installation{}, damaged
+	case err != nil:
+		return keys.Installation{}, err
 	}
 	there, ok := said.(string)
 	if !ok {

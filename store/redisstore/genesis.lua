@@ -1,15 +1,19 @@
 -- Makes the installation record unless there is one, and returns what is there.
 -- KEYS: epoch, installation, audit.  ARGV: mark, record, audit entry.
--- Returns -1 if this is not the namespace that was opened.
+-- Returns -1 if this is not the namespace that was opened, and {-2, kind, key, reason} if a record is damaged.
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
 	return -1
 end
 local there = redis.call('GET', KEYS[2])
 if there then
+	-- Another connection wrote it. WAIT speaks of this one, so this one writes something, too.
+	redis.call('SET', KEYS[1], ARGV[1])
 	return there
 end
-local last = redis.call('XREVRANGE', KEYS[3], '+', '-', 'COUNT', 1)[1]
-local number = last and tonumber(string.match(last[1], '^%d+')) or 0
-redis.call('XADD', KEYS[3], string.format('%.0f-0', number + 1), 'entry', ARGV[3])
+local entry, failed = following(KEYS[3], KEYS[2])
+if failed then
+	return failed
+end
+redis.call('XADD', KEYS[3], entry, 'entry', ARGV[3])
 redis.call('SET', KEYS[2], ARGV[2])
 return ARGV[2]

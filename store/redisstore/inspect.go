@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"slices"
 	"strconv"
 
 	"github.com/redis/go-redis/v9"
@@ -20,15 +21,21 @@ type inspection struct {
 	tell func(error)
 	told map[string]bool
 
-	seed maphash.Seed
-	seen map[uint64]struct{} // keys: SCAN may return one more than once
+	installed bool // there is an installation record
+
+	alone map[string]string // the keys that hold no records
+	seed  maphash.Seed
+	seen  map[uint64]struct{} // keys: SCAN may return one more than once
 }
 
 // Inspect implements store.Inspector. It reads in steps and holds up nobody for longer than one of them, so
 // records that are written meanwhile may be seen as before or after. It walks over every key of Redis,
 // whoever's they are, since only that finds a record which its index has lost.
 func (s *Store) Inspect(ctx context.Context, damaged func(err error)) (store.Inspected, error) {
-	i := &inspection{Store: s, tell: damaged, told: map[string]bool{}, seed: maphash.MakeSeed(), seen: map[uint64]struct{}{}}
+	i := &inspection{
+		Store: s, tell: damaged, told: map[string]bool{},
+		alone: s.db.names.standing(), seed: maphash.MakeSeed(), seen: map[uint64]struct{}{},
+	}
 	for _, look := range []func(context.Context) error{i.installation, i.keys, i.indexes, i.changes, i.audit} {
 		if err := look(ctx); err != nil {
 			return i.read, err
@@ -50,13 +57,14 @@ func (i *inspection) check(err error) error {
 }
 
 func (i *inspection) report(kind store.Kind, key, reason string) {
-	_ = i.check(removed(kind, key, reason))
+	_ = i.check(damage(kind, key, reason))
 }
 
 // installation reads the one record that is not under the record key.
 func (i *inspection) installation(ctx context.Context) error {
 	stored, err := i.db.one(ctx, i.db.names.of(nameGenesis))
 	if err == nil && stored != nil {
+		i.installed = true
 		_, err = store.DecodeInstallation(i.db.ns, stored)
 	}
 	return i.check(err)
@@ -88,7 +96,7 @@ func (i *inspection) page(ctx context.Context, found []string) error {
 	var keys []string
 	for _, key := range found {
 		h := maphash.String(i.seed, key)
-		if _, twice := i.seen[h]; twice || i.db.names.alone(key) {
+		if _, twice := i.seen[h]; twice || i.alone[key] != "" {
 			continue
 		}
 		i.seen[h] = struct{}{}
@@ -98,30 +106,52 @@ func (i *inspection) page(ctx context.Context, found []string) error {
 		}
 		keys = append(keys, key)
 	}
-	if len(keys) == 0 {
-		return nil
+	p := inspected{ids: map[store.Kind][]string{}}
+	if err := i.each(ctx, keys, func(at int, sealed []byte) error { return i.record(&p, keys[at], sealed) }); err != nil {
+		return err
 	}
-	records, err := i.db.get(ctx, keys...)
-	if err != nil {
-		return i.oneByOne(ctx, keys, err)
-	}
-	for at, key := range keys {
-		if err := i.record(ctx, key, records[at]); err != nil {
+	for _, kind := range indexed() {
+		if err := i.inIndex(ctx, kind, p.ids[kind]); err != nil {
 			return err
 		}
 	}
-	return nil
-}
-
-// oneByOne reads what could not be read together, because one of the keys holds no record.
-func (i *inspection) oneByOne(ctx context.Context, keys []string, err error) error {
-	if record := (*store.RecordError)(nil); !errors.As(err, &record) {
+	if err := i.claimed(ctx, p.claims); err != nil {
 		return err
 	}
-	for _, key := range keys {
-		sealed, err := i.db.one(ctx, key)
+	return i.owners(ctx, p.owners)
+}
+
+// inspected is what the records of a page refer to.
+type inspected struct {
+	ids    map[store.Kind][]string
+	claims []claim
+	owners []authz.ClientID // of credentials
+}
+
+// claim says that a client has a credential.
+type claim struct {
+	client     authz.ClientID
+	credential authz.CredentialID
+}
+
+// each calls fn with the record of each key, nil for one that is not there, and tells of damage. What cannot be
+// read together, because one of the keys holds no record, is read one by one.
+func (i *inspection) each(ctx context.Context, keys []string, fn func(at int, sealed []byte) error) error {
+	records, err := i.db.get(ctx, keys...)
+	together := err == nil
+	if record := (*store.RecordError)(nil); err != nil && !errors.As(err, &record) {
+		return err
+	}
+	for at, key := range keys {
+		var sealed []byte
+		var err error
+		if together {
+			sealed = records[at]
+		} else {
+			sealed, err = i.db.one(ctx, key)
+		}
 		if err == nil {
-			err = i.record(ctx, key, sealed)
+			err = fn(at, sealed)
 		}
 		if err := i.check(err); err != nil {
 			return err
@@ -130,23 +160,27 @@ func (i *inspection) oneByOne(ctx context.Context, keys []string, err error) err
 	return nil
 }
 
-// record checks one record, and what belongs to it.
-func (i *inspection) record(ctx context.Context, key string, sealed []byte) error {
+// record checks one record, and notes what belongs to it.
+func (i *inspection) record(p *inspected, key string, sealed []byte) error {
 	if sealed == nil { // its end has come meanwhile
 		return nil
 	}
 	i.read.Records++
 	kind, id, _ := i.db.names.kindOf(key)
-	if kind == store.KindCredential {
-		return i.check(i.credential(ctx, id, sealed))
-	}
-	if err := i.inIndex(ctx, kind, id); err != nil {
-		return err
-	}
+	p.ids[kind] = append(p.ids[kind], id)
 	var err error
 	switch kind {
 	case store.KindClient:
-		err = i.client(ctx, id, sealed)
+		var c authz.Client
+		c, err = i.env.OpenClient(authz.ClientID(id), sealed)
+		for _, credential := range c.Credentials {
+			p.claims = append(p.claims, claim{c.ID, credential.ID})
+		}
+	case store.KindCredential:
+		var owner authz.ClientID
+		if owner, err = i.env.OpenOwner(authz.CredentialID(id), sealed); err == nil {
+			p.owners = append(p.owners, owner)
+		}
 	case store.KindResource:
 		_, err = i.env.OpenResource(authz.ResourceID(id), sealed)
 	case store.KindRing:
@@ -154,90 +188,135 @@ func (i *inspection) record(ctx context.Context, key string, sealed []byte) erro
 	case store.KindRevocation:
 		_, err = i.env.OpenRevocation(id, sealed)
 	}
-	return i.check(err)
-}
-
-// inIndex looks whether a record is in the list of its kind: without that nobody would see it in one, and
-// a server that starts would not load the revocation.
-func (i *inspection) inIndex(ctx context.Context, kind store.Kind, id string) error {
-	var score *redis.FloatCmd
-	err := i.db.inOneInstant(ctx, func(p redis.Pipeliner) { score = p.ZScore(ctx, i.db.names.index(kind), id) })
-	if err == nil && errors.Is(score.Err(), redis.Nil) {
-		i.report(kind, id, "the list of its kind does not have it")
-	}
 	return err
 }
 
-// client also looks for each credential: one that is missing among the owners is free to be claimed by
-// another client, and is not recognised where it turns up.
-func (i *inspection) client(ctx context.Context, id string, sealed []byte) error {
-	c, err := i.env.OpenClient(authz.ClientID(id), sealed)
-	if err != nil {
-		return err
+// inIndex looks whether records are in the list of their kind: without that nobody would see them in one, and
+// a server that starts would not load the revocation.
+func (i *inspection) inIndex(ctx context.Context, kind store.Kind, ids []string) error {
+	if len(ids) == 0 {
+		return nil
 	}
-	for _, credential := range c.Credentials {
-		owner, err := i.ClientOf(ctx, credential.ID)
-		switch {
-		case errors.Is(err, authz.ErrNotFound):
-			i.report(store.KindCredential, string(credential.ID), fmt.Sprintf("client %q has it, and the index does not", id))
-		case err == nil && owner != c.ID: // a damaged entry is for credential to report
-			i.report(store.KindCredential, string(credential.ID), fmt.Sprintf("client %q has it, and the index says %q", id, owner))
+	var listed *redis.Cmd
+	if err := i.db.look(ctx, func(p redis.Pipeliner) {
+		listed = p.Do(ctx, scores(i.db.names.index(kind), ids)...)
+	}); err != nil {
+		return i.check(err)
+	}
+	for at, score := range listed.Val().([]any) {
+		if score != nil {
+			continue
+		}
+		sealed, err := i.db.one(ctx, i.db.names.record(kind, ids[at])) // its end may have come meanwhile
+		if err == nil && sealed != nil {
+			i.report(kind, ids[at], "the list of its kind does not have it")
+		}
+		if err := i.check(err); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// credential also looks for the client that an entry names. Clients are never removed, not even when they
+// claimed looks for the credentials of clients: one that is missing among the owners is free to be claimed by
+// another client, and is not recognised where it turns up. A damaged entry is for record to tell of.
+func (i *inspection) claimed(ctx context.Context, claims []claim) error {
+	for some := range slices.Chunk(claims, listed) {
+		keys := make([]string, len(some))
+		for at, c := range some {
+			keys[at] = i.db.names.record(store.KindCredential, string(c.credential))
+		}
+		if err := i.each(ctx, keys, func(at int, sealed []byte) error {
+			c := some[at]
+			owner, err := i.env.OpenOwner(c.credential, sealed)
+			switch {
+			case sealed == nil:
+				i.report(store.KindCredential, string(c.credential), fmt.Sprintf("client %q has it, and the index does not", c.client))
+			case err == nil && owner != c.client:
+				i.report(store.KindCredential, string(c.credential), fmt.Sprintf("client %q has it, and the index says %q", c.client, owner))
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// owners looks for the clients that entries of the index name. Clients are never removed, not even when they
 // are deleted.
-func (i *inspection) credential(ctx context.Context, id string, sealed []byte) error {
-	owner, err := i.env.OpenOwner(authz.CredentialID(id), sealed)
-	if err != nil {
-		return err
-	}
-	version, err := i.ClientVersion(ctx, owner)
-	if err == nil && version == 0 {
-		i.report(store.KindClient, string(owner), "it was removed: the index says that it held a credential")
-	}
-	if record := (*store.RecordError)(nil); errors.As(err, &record) { // that is for record to report
+func (i *inspection) owners(ctx context.Context, owners []authz.ClientID) error {
+	if len(owners) == 0 {
 		return nil
 	}
-	return err
+	there := make([]*redis.IntCmd, len(owners))
+	if err := i.db.look(ctx, func(p redis.Pipeliner) {
+		for at, owner := range owners {
+			there[at] = p.Exists(ctx, i.db.names.record(store.KindClient, string(owner)))
+		}
+	}); err != nil {
+		return err
+	}
+	for at, owner := range owners {
+		if there[at].Val() == 0 {
+			i.report(store.KindClient, string(owner), "it was removed: the index says that it held a credential")
+		}
+	}
+	return nil
 }
 
 // indexes looks for the record behind each entry of each list.
 func (i *inspection) indexes(ctx context.Context) error {
 	for _, kind := range indexed() {
-		after := ""
-		for {
-			ids, err := i.ids(ctx, kind, after, listed)
-			if err != nil {
-				return err
-			}
-			for _, id := range ids {
-				key := i.db.names.record(kind, id)
-				if _, seen := i.seen[maphash.String(i.seed, key)]; seen {
-					continue
-				}
-				sealed, err := i.db.one(ctx, key)
-				if err == nil && sealed == nil {
-					err = i.missing(ctx, kind, id)
-				}
-				if err := i.check(err); err != nil {
-					return err
-				}
-			}
-			if len(ids) < listed {
-				break
-			}
-			after = ids[len(ids)-1]
+		if err := i.check(i.index(ctx, kind)); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
+func (i *inspection) index(ctx context.Context, kind store.Kind) error {
+	for after := ""; ; {
+		ids, err := i.ids(ctx, kind, after, listed)
+		if err != nil || len(ids) == 0 {
+			return err
+		}
+		after = ids[len(ids)-1]
+		var unseen, keys []string
+		for _, id := range ids {
+			key := i.db.names.record(kind, id)
+			if _, seen := i.seen[maphash.String(i.seed, key)]; !seen {
+				unseen, keys = append(unseen, id), append(keys, key)
+			}
+		}
+		records, err := i.db.get(ctx, keys...)
+		if err != nil {
+			return err
+		}
+		gone, err := i.gone(ctx, kind, unseen, records)
+		if err != nil {
+			return err
+		}
+		for at, id := range unseen {
+			if records[at] != nil || gone[id] {
+				continue
+			}
+			again, err := i.db.one(ctx, keys[at]) // it may have been made anew
+			if err == nil && again == nil {
+				err = errMissing(kind, id)
+			}
+			if err := i.check(err); err != nil {
+				return err
+			}
+		}
+	}
+}
+
 // changes reads the feed, which begins anywhere: what is old is removed from its beginning.
 func (i *inspection) changes(ctx context.Context) error {
-	return i.log(ctx, nameChanges, func(m redis.XMessage) error {
+	empty := true
+	whole, err := i.log(ctx, nameChanges, func(m redis.XMessage) error {
+		empty = false
 		if m.Values["kind"] == kindEpoch {
 			return nil
 		}
@@ -245,15 +324,19 @@ func (i *inspection) changes(ctx context.Context) error {
 		_, err := changeOf(m)
 		return err
 	})
+	if err == nil && empty && whole {
+		err = i.check(noFeed)
+	}
+	return err
 }
 
 // audit reads the log of what was done, which begins with number 1 and is never shortened.
 func (i *inspection) audit(ctx context.Context) error {
 	var last uint64
-	return i.log(ctx, nameAudit, func(m redis.XMessage) error {
+	whole, err := i.log(ctx, nameAudit, func(m redis.XMessage) error {
 		n := numberOf(m.ID)
 		if n == 0 {
-			i.report(store.KindAudit, m.ID, "it is not an entry of that log")
+			i.report(store.KindAudit, m.ID, notOfTheLog)
 			return nil
 		}
 		if n != last+1 {
@@ -268,26 +351,30 @@ func (i *inspection) audit(ctx context.Context) error {
 		_, err := entryOf(strconv.FormatUint(n, 10), m)
 		return err
 	})
+	if err == nil && last == 0 && i.installed && whole {
+		i.report(store.KindAudit, "1", "it was removed: making the installation was recorded")
+	}
+	return err
 }
 
-// log reads a stream from its beginning to its end.
-func (i *inspection) log(ctx context.Context, name string, look func(m redis.XMessage) error) error {
+// log reads a stream from its beginning to its end, and reports whether it is one.
+func (i *inspection) log(ctx context.Context, name string, look func(m redis.XMessage) error) (whole bool, err error) {
 	from := "-"
 	for {
 		var read *redis.XMessageSliceCmd
-		if err := i.db.inOneInstant(ctx, func(p redis.Pipeliner) {
+		if err := i.db.look(ctx, func(p redis.Pipeliner) {
 			read = p.XRangeN(ctx, i.db.names.of(name), from, "+", listed)
 		}); err != nil {
-			return err
+			return false, i.check(err)
 		}
 		for _, m := range read.Val() {
 			if err := i.check(look(m)); err != nil {
-				return err
+				return false, err
 			}
 			from = "(" + m.ID
 		}
 		if len(read.Val()) < listed {
-			return nil
+			return true, nil
 		}
 	}
 }

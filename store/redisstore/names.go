@@ -50,17 +50,33 @@ func (n names) kindOf(key string) (kind store.Kind, id string, ok bool) {
 	return "", "", false
 }
 
-// alone reports whether a key is one of those that stand alone, or an index.
-func (n names) alone(key string) bool {
-	for _, name := range []string{nameEpoch, nameGenesis, nameChanges, nameAudit, nameFloor, nameEnds} {
-		if key == n.of(name) {
-			return true
-		}
+// The types of Redis that our keys have.
+const (
+	typeString = "string"
+	typeStream = "stream"
+	typeSet    = "zset"
+)
+
+// standing are the keys that stand alone and the indexes, and what type each has.
+func (n names) standing() map[string]string {
+	all := map[string]string{
+		n.of(nameEpoch):   typeString,
+		n.of(nameGenesis): typeString,
+		n.of(nameFloor):   typeString,
+		n.of(nameChanges): typeStream,
+		n.of(nameAudit):   typeStream,
+		n.of(nameEnds):    typeSet,
 	}
 	for _, k := range indexed() {
-		if key == n.index(k) {
-			return true
-		}
+		all[n.index(k)] = typeSet
 	}
-	return false
+	return all
+}
+
+// typeOf is the type that a key of ours has.
+func (n names) typeOf(key string) string {
+	if t, ok := n.standing()[key]; ok {
+		return t
+	}
+	return typeString // a record
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	_ "embed"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -28,18 +27,11 @@ var namespaceLua string
 var namespaceScript = redis.NewScript(namespaceLua)
 
 // errParts says that a namespace has lost its mark.
-var errParts = fmt.Errorf("the namespace has records and no epoch: %w", store.ErrDamaged)
+var errParts = fmt.Errorf("the namespace has records and no epoch: %w; restore it from a backup", store.ErrDamaged)
 
 // findNamespace reads the mark, or makes it where that may be.
 func (db *DB) findNamespace(ctx context.Context) error {
-	mark := ""
-	err := db.read(ctx, func(ctx context.Context) (err error) {
-		mark, err = db.client.Get(ctx, db.names.of(nameEpoch)).Result()
-		if errors.Is(err, redis.Nil) {
-			return nil
-		}
-		return err
-	})
+	mark, err := db.readMark(ctx)
 	if err == nil && mark == "" && db.config.MustExist {
 		return fmt.Errorf("it has no namespace %s: %w", db.ns, ErrNoInstallation)
 	}
@@ -61,14 +53,46 @@ func (db *DB) findNamespace(ctx context.Context) error {
 	return nil
 }
 
+// readMark returns the mark, or nothing where there is no namespace. One that has parts and no mark is damaged:
+// were it made anew, a revoked credential would be unknown.
+func (db *DB) readMark(ctx context.Context) (mark string, err error) {
+	var look *redis.StringCmd
+	var there *redis.IntCmd
+	err = db.read(ctx, func(ctx context.Context) error {
+		cmds, err := db.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+			there = p.Exists(ctx, append(db.parts(), db.names.of(nameEpoch))...) // first: it may be made just now
+			look = p.Get(ctx, db.names.of(nameEpoch))
+			return nil
+		})
+		if err = answerError(cmds, err); isWrongType(err) {
+			err = db.named(ctx, err, db.keysOf(cmds))
+		}
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
+	if mark = look.Val(); mark == "" && there.Val() > 0 {
+		return "", errParts
+	}
+	return mark, nil
+}
+
+// parts are the keys beside the epoch that a namespace may have, but for its records.
+func (db *DB) parts() (keys []string) {
+	for key := range db.names.standing() {
+		if key != db.names.of(nameEpoch) {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
 // makeNamespace writes the mark, unless another server has done so by then, and returns what is there.
 func (db *DB) makeNamespace(ctx context.Context) (mark string, err error) {
-	keys := []string{db.names.of(nameEpoch), db.names.of(nameChanges), db.names.of(nameGenesis), db.names.of(nameAudit)}
-	for _, k := range indexed() {
-		keys = append(keys, db.names.index(k))
-	}
+	keys := append([]string{db.names.of(nameEpoch), db.names.of(nameChanges)}, db.parts()...)
 	mine := strconv.Itoa(layoutFormat) + "." + rand.Text()
-	said, err := db.write(ctx, namespaceScript, keys, mine)
+	said, err := db.write(ctx, db.config.writeTimeout(), script{namespaceScript, keys, []any{mine}})
 	if err != nil {
 		return "", err
 	}

@@ -61,7 +61,7 @@ func outcome(err error) string {
 	switch {
 	case err == nil, errors.Is(err, redis.Nil):
 		return "ok"
-	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, redis.ErrPoolTimeout), errors.As(err, &network) && network.Timeout():
 		return "timeout"
 	case errors.As(err, &refused):
 		return "refused"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -28,89 +29,62 @@ func (db *DB) read(ctx context.Context, fn func(ctx context.Context) error) erro
 // answered reports whether an error is something that was said, by Redis or by us, rather than silence.
 func answered(err error) bool {
 	var said redis.Error
-	return errors.As(err, &said) || errors.Is(err, ErrEmptied) || errors.Is(err, ErrUnconfirmed)
+	var record *store.RecordError
+	return errors.As(err, &said) || errors.As(err, &record) || errors.Is(err, ErrEmptied) || errors.Is(err, ErrUnconfirmed)
 }
 
 // fault says where an error comes from. When the caller's own context has ended, that is the error.
 func (db *DB) fault(ctx context.Context, err error) error {
+	var record *store.RecordError
 	switch {
 	case err == nil:
 		return nil
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case errors.Is(err, ErrEmptied):
+	case ended(ctx) != nil:
+		return ended(ctx)
+	case errors.Is(err, ErrEmptied), errors.As(err, &record):
 		return err
 	}
 	return fmt.Errorf("redisstore: %w", err)
 }
 
-// get reads records at one instant, in one round trip; nil for those that are not there. In the same
-// instant it looks whether the store still is what was opened: what an emptied one does not have is
-// unknown, and no absence. And MGET passes over a key that holds something else than a string, so keys are
-// counted, too.
+// ended is ctx.Err, and also when the connection has heard of its deadline first.
+func ended(ctx context.Context) error {
+	if at, ok := ctx.Deadline(); ok && ctx.Err() == nil && !time.Now().Before(at) {
+		return context.DeadlineExceeded
+	}
+	return ctx.Err()
+}
+
+// get reads records at one instant, in one round trip; nil for those that are not there. MGET passes over a
+// key that holds something else than a string, so keys are counted, too.
 func (db *DB) get(ctx context.Context, keys ...string) ([][]byte, error) {
 	var values *redis.SliceCmd
 	var there *redis.IntCmd
-	err := db.inOneInstant(ctx, func(p redis.Pipeliner) {
+	if err := db.look(ctx, func(p redis.Pipeliner) {
 		if len(keys) > 0 {
 			values, there = p.MGet(ctx, keys...), p.Exists(ctx, keys...)
 		}
-	})
-	if err != nil || len(keys) == 0 {
+	}); err != nil || len(keys) == 0 {
 		return nil, err
 	}
 	out := octets(values.Val())
-	if count(out, keys) != there.Val() {
-		return nil, db.foreign(ctx, keys, out)
+	if count(out) == there.Val() {
+		return out, nil
 	}
-	return out, nil
+	// Perhaps one has come, or gone, between the two commands.
+	return out, db.named(ctx, nil, keys)
 }
 
-// count is what EXISTS says of the keys if each that is there is a string: it counts a key as often as it
-// is named.
-func count(values [][]byte, keys []string) (n int64) {
-	for i := range keys {
-		if values[i] != nil {
+// count is what EXISTS says of keys if each that is there is a string: it counts a key as often as it is
+// named.
+func count(values [][]byte) (n int64) {
+	for _, v := range values {
+		if v != nil {
 			n++
 		}
 	}
 	return n
 }
-
-// foreign names the key that holds something else than a string.
-func (db *DB) foreign(ctx context.Context, keys []string, values [][]byte) error {
-	for i, key := range keys {
-		if values[i] != nil {
-			continue
-		}
-		var kind string
-		if err := db.read(ctx, func(ctx context.Context) (err error) {
-			kind, err = db.client.Type(ctx, key).Result()
-			return err
-		}); err != nil {
-			return err
-		}
-		if kind != "none" && kind != "string" {
-			return db.recordError(key, "it is not a record but a "+kind+": something else wrote to this key")
-		}
-	}
-	return fmt.Errorf("redisstore: keys came and went while they were read")
-}
-
-// recordError says what is wrong with what lies under a key.
-func (db *DB) recordError(key, reason string) error {
-	kind, id, ok := db.names.kindOf(key)
-	if key == db.names.of(nameGenesis) {
-		kind, id, ok = store.KindInstallation, db.ns, true
-	}
-	if !ok {
-		kind, id = kindKey, key
-	}
-	return removed(kind, id, reason)
-}
-
-// kindKey names a key that holds no record in a store.RecordError.
-const kindKey store.Kind = "key"
 
 // octets makes of what MGET says what a record is: nil is none, and empty is damage.
 func octets(values []any) [][]byte {
@@ -132,21 +106,66 @@ func (db *DB) one(ctx context.Context, key string) ([]byte, error) {
 	return values[0], nil
 }
 
-// inOneInstant runs the commands of fn as a transaction that begins with a look at the epoch.
-func (db *DB) inOneInstant(ctx context.Context, fn func(p redis.Pipeliner)) error {
-	return db.read(ctx, func(ctx context.Context) error {
-		var mark *redis.StringCmd
-		_, err := db.client.TxPipelined(ctx, func(p redis.Pipeliner) error {
-			mark = p.Get(ctx, db.names.of(nameEpoch))
-			fn(p)
-			return nil
-		})
-		if err != nil && !errors.Is(err, redis.Nil) {
-			return err
-		}
-		if mark.Val() != db.mark {
-			return ErrEmptied
+// look runs commands that read, in one round trip, and then looks whether what answered still is the store that
+// was opened: what an emptied one does not have is unknown, and no absence. They are no transaction: in a full
+// Redis those do not even read. So what must be of one instant is one command.
+func (db *DB) look(ctx context.Context, fn func(p redis.Pipeliner)) error {
+	return db.read(ctx, func(ctx context.Context) error { return db.lookAt(ctx, db.client, fn) })
+}
+
+func (db *DB) lookAt(ctx context.Context, at redis.Cmdable, fn func(p redis.Pipeliner)) error {
+	_, cluster := db.client.(*redis.ClusterClient)
+	var mark *redis.StringCmd
+	var role *redis.Cmd
+	cmds, err := at.Pipelined(ctx, func(p redis.Pipeliner) error {
+		fn(p)
+		mark = p.Get(ctx, db.names.of(nameEpoch))
+		if !cluster { // there, a replica answers nothing by itself
+			role = p.Do(ctx, "role")
 		}
 		return nil
 	})
+	err = answerError(cmds, err)
+	switch {
+	case isWrongType(err):
+		return db.named(ctx, err, db.keysOf(cmds))
+	case err != nil:
+		return err
+	case role != nil && isReplica(role):
+		return db.leave(ctx)
+	case mark.Val() != db.mark:
+		return ErrEmptied
+	}
+	return nil
+}
+
+// answerError is the first error that one of the commands has, or else that of getting answers at all. An absence
+// is none.
+func answerError(cmds []redis.Cmder, err error) error {
+	if said := redis.Error(nil); err != nil && !errors.As(err, &said) {
+		return err
+	}
+	for _, cmd := range cmds {
+		if err := cmd.Err(); err != nil && !errors.Is(err, redis.Nil) {
+			return err
+		}
+	}
+	return nil
+}
+
+// errReplica says that a server answers which has become a replica. It may lack what was acknowledged by the
+// primary, such as a revocation.
+var errReplica = fmt.Errorf("the server has become a replica: %w", ErrUnreachable)
+
+// isReplica reads what ROLE says.
+func isReplica(said *redis.Cmd) bool {
+	role, _ := said.Slice()
+	return len(role) > 0 && role[0] != "master"
+}
+
+// leave ends a connection to a server that has become a replica, by asking it for a write, which changes nothing
+// should it be the primary again: the next connection leads to whom the Sentinels, or the name, call the primary.
+func (db *DB) leave(ctx context.Context) error {
+	_ = db.client.ZRem(ctx, db.names.of(nameEnds), "").Err()
+	return errReplica
 }

@@ -100,23 +100,38 @@ func (s *Store) revocationPuts(revoked []authz.Revocation) ([]*put, error) {
 	return puts, nil
 }
 
-// ended reports whether a revocation that Redis has not may be gone: its end has come, or it has left the
+// ended returns, of subjects whose revocations Redis has not, those whose end has come, or which have left the
 // list by now.
-func (s *Store) ended(ctx context.Context, subject string) (bool, error) {
+func (s *Store) ended(ctx context.Context, subjects []string) (map[string]bool, error) {
 	now, err := s.db.Clock(ctx)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
-	var listed, end *redis.FloatCmd
-	err = s.db.inOneInstant(ctx, func(p redis.Pipeliner) {
-		listed = p.ZScore(ctx, s.db.names.index(store.KindRevocation), subject)
-		end = p.ZScore(ctx, s.db.names.of(nameEnds), subject)
-	})
-	if err != nil {
-		return false, err
+	var ends, listed *redis.Cmd
+	if err := s.db.look(ctx, func(p redis.Pipeliner) {
+		ends = p.Do(ctx, scores(s.db.names.of(nameEnds), subjects)...) // first: they leave both at once
+		listed = p.Do(ctx, scores(s.db.names.index(store.KindRevocation), subjects)...)
+	}); err != nil {
+		return nil, err
 	}
-	if errors.Is(listed.Err(), redis.Nil) {
-		return true, nil
+	endsAt, err1 := ends.Slice()
+	inList, err2 := listed.Slice()
+	if err1 != nil || err2 != nil || len(inList) != len(subjects) || len(endsAt) != len(subjects) {
+		return nil, fmt.Errorf("redisstore: redis said something else than scores: %w", errors.Join(err1, err2))
 	}
-	return end.Err() == nil && end.Val() <= float64(now.UnixMilli()), nil
+	gone := make(map[string]bool, len(subjects))
+	for i, subject := range subjects {
+		at, hasEnd := endsAt[i].(float64)
+		gone[subject] = inList[i] == nil || hasEnd && at <= float64(now.UnixMilli())
+	}
+	return gone, nil
+}
+
+// scores is the command that asks for scores, of which nil is none. The library's own makes 0 of that.
+func scores(key string, members []string) []any {
+	args := []any{"zmscore", key}
+	for _, m := range members {
+		args = append(args, m)
+	}
+	return args
 }

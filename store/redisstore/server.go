@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // Levels of a Finding.
@@ -33,18 +35,52 @@ const fsyncVersion = "7.2"
 // is known, that it keeps what it is given, and removes nothing to make room. The error is of the looking
 // itself. It only reads.
 func (db *DB) Examine(ctx context.Context) ([]Finding, error) {
-	var text string
-	err := db.read(ctx, func(ctx context.Context) error {
-		node, err := db.node(ctx)
-		if err == nil {
-			text, err = node.Info(ctx).Result()
-		}
+	text := ""
+	if err := db.ask(ctx, func(ctx context.Context, node *redis.Client) (err error) {
+		text, err = node.Info(ctx).Result()
 		return err
-	})
+	}); err != nil {
+		return nil, err
+	}
+	settings, err := db.settings(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return db.judge(parseInfo(text), db.settings(ctx)), nil
+	open, err := db.isOpen(ctx)
+	if err != nil {
+		return nil, err
+	}
+	findings := db.judge(parseInfo(text), settings)
+	if open {
+		findings = append(findings, refusal("redis.password_file", "set requirepass in the configuration of Redis, or give no password",
+			"a password is given, and Redis lets everybody in without one"))
+	}
+	return findings, nil
+}
+
+// ask asks the server that holds the namespace.
+func (db *DB) ask(ctx context.Context, fn func(ctx context.Context, node *redis.Client) error) error {
+	return db.read(ctx, func(ctx context.Context) error {
+		node, err := db.node(ctx)
+		if err != nil {
+			return err
+		}
+		return fn(ctx, node)
+	})
+}
+
+// isOpen reports whether the server asks for no password where one was given: it takes any then, without a
+// word, but for this one way of giving it.
+func (db *DB) isOpen(ctx context.Context) (bool, error) {
+	c := db.config
+	if c.Password == "" || c.Username != "" {
+		return false, nil
+	}
+	err := db.ask(ctx, func(ctx context.Context, node *redis.Client) error { return node.Do(ctx, "AUTH", c.Password).Err() })
+	if redis.HasErrorPrefix(err, openToAll) {
+		return true, nil
+	}
+	return false, err
 }
 
 // parseInfo reads what INFO says: a line each, NAME:VALUE.
@@ -59,22 +95,17 @@ func parseInfo(text string) map[string]string {
 }
 
 // settings reads what INFO does not say. An ACL user need not have the right to; then they are unknown.
-func (db *DB) settings(ctx context.Context) map[string]string {
-	out := map[string]string{}
-	for _, name := range []string{"appendfsync", "save"} {
-		_ = db.read(ctx, func(ctx context.Context) error {
-			node, err := db.node(ctx)
-			if err != nil {
-				return err
-			}
-			said, err := node.ConfigGet(ctx, name).Result()
-			if value, ok := said[name]; ok {
-				out[name] = value
-			}
-			return err
-		})
+func (db *DB) settings(ctx context.Context) (said map[string]string, err error) {
+	err = db.ask(ctx, func(ctx context.Context, node *redis.Client) (err error) {
+		config := redis.NewMapStringStringCmd(ctx, "config", "get", "appendfsync", "save")
+		_ = node.Process(ctx, config)
+		said, err = config.Result()
+		return err
+	})
+	if refused := redis.Error(nil); errors.As(err, &refused) {
+		return nil, nil
 	}
-	return out
+	return said, err
 }
 
 func (db *DB) judge(info, settings map[string]string) []Finding {
@@ -128,6 +159,8 @@ func (db *DB) judgeRole(info map[string]string) Finding {
 	}
 	isCluster := info["redis_mode"] == "cluster"
 	switch {
+	case info["redis_mode"] == "sentinel":
+		return refusal("redis.master_name", "set it to the name by which Sentinel knows the primary", "the server is a Sentinel, and holds no records")
 	case isCluster && !db.config.Cluster:
 		return refusal("redis.cluster", "set it to true", "the server is part of a Redis Cluster")
 	case !isCluster && db.config.Cluster:

@@ -41,7 +41,7 @@ const listed = 1024
 
 // scan calls fn with each record of a kind whose identifier sorts after the given one, in that order,
 // until fn wants no more; want is how many it probably wants. Each record is as of some instant of the
-// call. One that the index has and Redis has not is damage, unless fn's kind ends by itself.
+// call. One that the index has and Redis has not is damage, unless its end has come.
 func (s *Store) scan(ctx context.Context, kind store.Kind, after string, want int, fn func(key string, sealed []byte) (more bool, err error)) error {
 	for {
 		page := min(want, listed)
@@ -57,12 +57,21 @@ func (s *Store) scan(ctx context.Context, kind store.Kind, after string, want in
 		if err != nil {
 			return err
 		}
+		gone, err := s.gone(ctx, kind, ids, records)
+		if err != nil {
+			return err
+		}
 		for i, id := range ids {
-			if records[i] == nil {
-				if err := s.missing(ctx, kind, id); err != nil {
+			if records[i] == nil && gone[id] {
+				continue
+			}
+			if records[i] == nil { // it may have been made anew
+				if records[i], err = s.db.one(ctx, keys[i]); err != nil {
 					return err
 				}
-				continue
+			}
+			if records[i] == nil {
+				return errMissing(kind, id)
 			}
 			if more, err := fn(id, records[i]); err != nil || !more {
 				return err
@@ -82,7 +91,7 @@ func (s *Store) ids(ctx context.Context, kind store.Kind, after string, limit in
 		least = "-"
 	}
 	var page *redis.StringSliceCmd
-	err := s.db.inOneInstant(ctx, func(p redis.Pipeliner) {
+	err := s.db.look(ctx, func(p redis.Pipeliner) {
 		page = p.ZRangeByLex(ctx, s.db.names.index(kind), &redis.ZRangeBy{Min: least, Max: "+", Count: int64(limit)})
 	})
 	if err != nil {
@@ -91,18 +100,22 @@ func (s *Store) ids(ctx context.Context, kind store.Kind, after string, limit in
 	return page.Val(), nil
 }
 
-// missing says what it means that an index has a record which Redis has not.
-func (s *Store) missing(ctx context.Context, kind store.Kind, id string) error {
-	if kind == store.KindRevocation {
-		ended, err := s.ended(ctx, id)
-		if err != nil || ended {
-			return err
+// gone returns, of the identifiers whose records are nil, those whose records may be: their end has come, or
+// they have left the list by now.
+func (s *Store) gone(ctx context.Context, kind store.Kind, ids []string, records [][]byte) (map[string]bool, error) {
+	var missing []string
+	for i, id := range ids {
+		if records[i] == nil {
+			missing = append(missing, id)
 		}
 	}
-	return removed(kind, id, "it was removed: the list of its kind has it")
+	if len(missing) == 0 || kind != store.KindRevocation { // nothing else ends
+		return nil, nil
+	}
+	return s.ended(ctx, missing)
 }
 
-// removed is damage: of a record that is missing where another refers to it, or is something else.
-func removed(kind store.Kind, id, reason string) error {
-	return &store.RecordError{Kind: kind, Key: id, Reason: reason, Err: store.ErrDamaged}
+// errMissing is that of a record which is in the list of its kind and not there.
+func errMissing(kind store.Kind, id string) error {
+	return damage(kind, id, "it was removed: the list of its kind has it")
 }

@@ -9,33 +9,45 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// write runs a script and waits until what it wrote is as durable as was asked for.
-func (db *DB) write(ctx context.Context, script *redis.Script, keys []string, args ...any) (any, error) {
-	return db.run(ctx, true, script, keys, args...)
+// script is one of ours, and what it is given.
+type script struct {
+	*redis.Script
+	keys []string
+	args []any
 }
 
-// run runs a script. Script and wait are one round trip on one connection, since WAIT speaks of what its
-// own connection wrote. A script that was not run (its server is no longer the one, or does not know it)
-// is tried again; one that may have been run never is.
-func (db *DB) run(ctx context.Context, durable bool, script *redis.Script, keys []string, args ...any) (any, error) {
+// write runs a script within the limit, and waits until what it wrote is as durable as was asked for. Script
+// and wait are one round trip on one connection, since WAIT speaks of what its own connection wrote.
+func (db *DB) write(ctx context.Context, limit time.Duration, s script) (any, error) {
+	return db.run(ctx, limit, s, db.durable())
+}
+
+// durable reports whether anything is to be waited for.
+func (db *DB) durable() bool { return db.config.Replicas > 0 || db.config.Fsync }
+
+// run runs a script within the limit. One that was not run (its server is no longer the one, or does not
+// know it) is tried again; one that may have been run never is.
+func (db *DB) run(ctx context.Context, limit time.Duration, s script, durable bool) (any, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	bounded, cancel := context.WithTimeout(ctx, db.config.writeTimeout())
+	bounded, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	for attempt := 0; ; attempt++ {
-		said, err := db.attempt(bounded, durable, attempt > 0, script, keys, args)
-		if err == nil || errors.Is(err, ErrUnconfirmed) {
+		said, err := db.attempt(bounded, s, durable, attempt > 0)
+		switch {
+		case err == nil || errors.Is(err, ErrUnconfirmed):
 			return said, err
-		}
-		if !db.again(bounded, err, attempt) {
+		case isWrongType(err):
+			return nil, db.fault(ctx, db.named(ctx, err, s.keys))
+		case !db.again(bounded, err, attempt):
 			return nil, db.fault(ctx, err)
 		}
 	}
 }
 
 // attempt sends the script once: by its hash, or whole.
-func (db *DB) attempt(ctx context.Context, durable, whole bool, script *redis.Script, keys []string, args []any) (any, error) {
+func (db *DB) attempt(ctx context.Context, s script, durable, whole bool) (any, error) {
 	node, err := db.node(ctx)
 	if err != nil {
 		return nil, err
@@ -43,9 +55,9 @@ func (db *DB) attempt(ctx context.Context, durable, whole bool, script *redis.Sc
 	var ran, confirmed *redis.Cmd
 	_, err = node.Pipelined(ctx, func(p redis.Pipeliner) error {
 		if whole {
-			ran = script.Eval(ctx, p, keys, args...)
+			ran = s.Eval(ctx, p, s.keys, s.args...)
 		} else {
-			ran = script.EvalSha(ctx, p, keys, args...)
+			ran = s.EvalSha(ctx, p, s.keys, s.args...)
 		}
 		if durable {
 			confirmed = db.confirm(ctx, p)
@@ -54,26 +66,24 @@ func (db *DB) attempt(ctx context.Context, durable, whole bool, script *redis.Sc
 	})
 	said, ranErr := ran.Result()
 	switch {
-	case ranErr != nil && !errors.Is(ranErr, redis.Nil):
+	case ranErr != nil:
 		return nil, ranErr
-	case confirmed != nil && !db.isConfirmed(confirmed):
+	case durable && !db.isConfirmed(confirmed):
 		return said, fmt.Errorf("%w%s", ErrUnconfirmed, why(confirmed))
-	case err != nil && confirmed == nil && !errors.Is(err, redis.Nil):
+	case !durable && err != nil:
 		return nil, err
 	}
 	return said, nil
 }
 
-// confirm asks, after the script, for its durability; nil if none was wanted.
+// confirm asks, after the script, for its durability.
 func (db *DB) confirm(ctx context.Context, p redis.Pipeliner) *redis.Cmd {
 	c := db.config
-	switch ms := c.Timeout.Milliseconds(); {
-	case c.Fsync:
+	ms := max(1, c.Timeout.Milliseconds()) // 0 would be for ever
+	if c.Fsync {
 		return p.Do(ctx, "WAITAOF", 1, c.Replicas, ms)
-	case c.Replicas > 0:
-		return p.Do(ctx, "WAIT", c.Replicas, ms)
 	}
-	return nil
+	return p.Do(ctx, "WAIT", c.Replicas, ms)
 }
 
 // isConfirmed reads the answer of WAIT, a number of replicas, or of WAITAOF, a number of disks here and
@@ -94,30 +104,39 @@ func why(confirmed *redis.Cmd) string {
 	return fmt.Sprintf(": got %v", confirmed.Val())
 }
 
-// movedPause is how long to wait before a script that was not run is sent again.
-const movedPause = 20 * time.Millisecond
+// Between attempts to send a script that was not run.
+const (
+	attempts   = 3 // where the next one should do
+	movedPause = 20 * time.Millisecond
+)
 
-// again reports whether the script was certainly not run, and may be now. The slot of the namespace has
-// moved, is moving, or nobody serves it for the moment; or the server does not know the script.
+// again reports whether the script was certainly not run, and may be now: the server does not know the
+// script, or has become a replica; or the slot of the namespace has moved, is moving, or nobody serves it for
+// the moment.
 func (db *DB) again(ctx context.Context, err error, attempt int) bool {
 	if redis.HasErrorPrefix(err, "NOSCRIPT") {
-		return attempt < 3
+		return attempt < attempts
 	}
 	cluster, ok := db.client.(*redis.ClusterClient)
 	if !ok {
-		return false
+		// The connection is closed by then, and the next one leads to whom the Sentinels, or the name, call the primary.
+		return redis.HasErrorPrefix(err, "READONLY") && attempt < attempts && pause(ctx)
 	}
-	for _, prefix := range []string{"MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN"} {
-		if !redis.HasErrorPrefix(err, prefix) {
-			continue
-		}
-		cluster.ReloadState(ctx)
-		select {
-		case <-ctx.Done():
-			return false
-		case <-time.After(movedPause):
-			return true
+	for _, prefix := range []string{"MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "READONLY"} {
+		if redis.HasErrorPrefix(err, prefix) {
+			cluster.ReloadState(ctx)
+			return pause(ctx)
 		}
 	}
 	return false
+}
+
+// pause lets a moment pass, and reports whether ctx has not ended.
+func pause(ctx context.Context) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(movedPause):
+		return true
+	}
 }
