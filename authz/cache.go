@@ -150,13 +150,15 @@ func (c *cache[K, V]) keep(id K, v V, drops uint64) {
 	}
 }
 
-// drop forgets one record. What is served from then on is at least as new as the call.
-func (c *cache[K, V]) drop(id K) {
+// drop forgets one record, and reports whether it was held. What is served from then on is at least as new
+// as the call.
+func (c *cache[K, V]) drop(id K) (held bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.drops++
-	c.entries.Invalidate(id)
+	_, held = c.entries.Invalidate(id)
 	c.fresh.dropped.Add(1) // then: who sees the count does not see the record
+	return held
 }
 
 // clear forgets everything.

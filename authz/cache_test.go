@@ -223,3 +223,18 @@ func TestCache_ALoadHasADeadlineOfItsOwn(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// Who drops a record that was held can read it again at once: were that left to the next request, an outage
+// that comes before it would find a client that the server had known for hours uncached.
+func TestCache_ADropSaysWhatWasHeld(t *testing.T) {
+	c := newTestCache(t, newClock(), func(context.Context, ClientID) (int, error) { return 1, nil })
+	if c.drop("a") {
+		t.Error("a record that was never loaded was held")
+	}
+	if _, err := c.get(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	if !c.drop("a") || c.drop("a") {
+		t.Error("a record that was loaded was not held, or still is after the drop")
+	}
+}

@@ -221,12 +221,23 @@ func (s *Server) issue(ctx context.Context, d Decision, records uint64) (Issued,
 	}, nil
 }
 
-// ClientChanged makes the server forget what it holds of a client. What it loads afterwards is at
-// least as new as this call.
-func (s *Server) ClientChanged(id ClientID) { s.authenticator.clients.drop(id) }
+// ClientChanged makes the server forget what it holds of a client, and reports whether it held anything.
+// What it loads afterwards is at least as new as this call.
+func (s *Server) ClientChanged(id ClientID) (held bool) { return s.authenticator.clients.drop(id) }
 
 // ResourceChanged is ClientChanged for a resource.
-func (s *Server) ResourceChanged(id ResourceID) { s.policy.resources.drop(id) }
+func (s *Server) ResourceChanged(id ResourceID) (held bool) { return s.policy.resources.drop(id) }
+
+// Load reads clients and resources into the cache, so that they are served also when the store is away next.
+// Whatever else becomes of it is for those who ask for them to see.
+func (s *Server) Load(ctx context.Context, clients []ClientID, resources []ResourceID) {
+	for _, id := range clients {
+		_, _ = s.authenticator.clients.get(ctx, id)
+	}
+	for _, id := range resources {
+		_, _ = s.policy.resources.get(ctx, id)
+	}
+}
 
 // AllChanged makes the server forget every record that it holds.
 func (s *Server) AllChanged() {
