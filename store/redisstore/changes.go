@@ -127,18 +127,18 @@ func (s *Store) Wait(ctx context.Context, after store.Cursor) error {
 	}
 }
 
-// wait waits for one step. It looks in the same round trip whether the store still is what was opened: in an
-// emptied one nothing ever comes.
+// wait waits for one step. It looks in the same round trip whether the store still is what was opened, since in an
+// emptied one nothing ever comes, and whether it still has the cursor's place.
 func (s *Store) wait(ctx context.Context, id string) (more bool, err error) {
 	bounded, cancel := context.WithTimeout(ctx, s.db.config.CallTimeout+waitStep)
 	defer cancel()
-	var mark *redis.StringCmd
-	var place *redis.XMessageSliceCmd
 	var come *redis.XStreamSliceCmd
+	var place *redis.XMessageSliceCmd
+	var mark *redis.StringCmd
 	cmds, err := s.db.client.Pipelined(bounded, func(p redis.Pipeliner) error {
+		come = p.XRead(bounded, &redis.XReadArgs{Streams: []string{s.db.names.of(nameChanges), id}, Count: 1, Block: waitStep})
 		place = p.XRangeN(bounded, s.db.names.of(nameChanges), id, id, 1)
 		mark = p.Get(bounded, s.db.names.of(nameEpoch))
-		come = p.XRead(bounded, &redis.XReadArgs{Streams: []string{s.db.names.of(nameChanges), id}, Count: 1, Block: waitStep})
 		return nil
 	})
 	switch err = answerError(cmds, err); {

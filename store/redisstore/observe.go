@@ -9,6 +9,19 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
+// Commands are the names that Config.Observe is told, besides those of commands by which a library finds its way
+// in a Cluster. A call that is several commands in one round trip goes by the first of them: mget reads records;
+// exists the version of a client, or looks for a namespace; zrangebylex a list; xrange and xrevrange the feed and
+// the audit log; xread waits for changes, and its time says nothing; get looks at nothing but the namespace. A script is an evalsha, or an eval when Redis
+// had not seen it: a write is two of them, to read what it replaces, and to commit.
+func Commands() []string {
+	return []string{
+		"dial", "hello", "auth", "info", "config", "time",
+		"mget", "get", "exists", "zrangebylex", "zmscore", "xrange", "xrevrange", "xread", "scan", "type", "zrem",
+		"evalsha", "eval",
+	}
+}
+
 // observer tells of calls by name, outcome and time, and nothing else of them.
 type observer struct {
 	tell func(command, outcome string, took time.Duration)
@@ -42,14 +55,7 @@ func (o observer) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proc
 	return func(ctx context.Context, cmds []redis.Cmder) error {
 		began := time.Now()
 		err := next(ctx, cmds)
-		name := "pipeline"
-		for _, cmd := range cmds {
-			if cmd.Name() != "multi" {
-				name = cmd.Name()
-				break
-			}
-		}
-		o.tell(name, outcome(err), time.Since(began))
+		o.tell(cmds[0].Name(), outcome(err), time.Since(began))
 		return err
 	}
 }
