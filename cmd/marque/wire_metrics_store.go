@@ -5,18 +5,19 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/marque-auth/marque/store/redisstore"
 )
 
 // storeCalls measures the calls of a store that lies elsewhere. Commands and outcomes are of closed lists,
-// as all labels are; a transaction counts as its first command.
+// as all labels are; several in one round trip count as the first.
 type storeCalls struct {
 	took *prometheus.HistogramVec
 }
 
-// storeCommands are the commands that have a label of their own; others are "other". A read that looks at
-// the namespace in the same instant is a get, a script is an evalsha, or an eval when Redis had not seen it.
+// storeCommands are the commands that have a label of their own; others are "other".
 var (
-	storeCommands = []string{"dial", "get", "evalsha", "eval", "xread", "time", "scan", "info", "config", "ping"}
+	storeCommands = redisstore.Commands()
 	storeOutcomes = []string{"ok", "refused", "timeout", "error"}
 )
 

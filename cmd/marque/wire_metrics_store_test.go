@@ -19,7 +19,7 @@ func TestStoreCalls(t *testing.T) {
 	w := httptest.NewRecorder()
 	s.metrics.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	for _, want := range []string{
-		`marque_store_call_duration_seconds_count{command="get",outcome="ok"}`,
+		`marque_store_call_duration_seconds_count{command="mget",outcome="ok"}`,
 		`marque_store_call_duration_seconds_count{command="evalsha",outcome="ok"}`,
 		`marque_store_call_duration_seconds_count{command="dial",outcome="ok"}`,
 	} {
