@@ -181,8 +181,10 @@ func TestReadiness(t *testing.T) {
 	}
 }
 
-// hangingRequest sends a token request without its last byte, and returns the connection.
-func hangingRequest(t *testing.T, s *server) (net.Conn, string) {
+// hangingRequest sends a token request without its last byte, and returns the connection, what is to be
+// read from it, and that byte. The server is waiting for it: it has said "100 Continue", which it does when
+// the body is about to be read. A connection that was merely accepted need not count as one with a request.
+func hangingRequest(t *testing.T, s *server) (net.Conn, *bufio.Reader, string) {
 	t.Helper()
 	body := sampleForm(t, s).Encode()
 	conn, err := net.Dial("tcp", s.Address())
@@ -190,14 +192,20 @@ func hangingRequest(t *testing.T, s *server) (net.Conn, string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	_, err = fmt.Fprintf(conn, "POST /oauth2/token HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n%s", len(body), body[:len(body)-1])
+	_, err = fmt.Fprintf(conn, "POST /oauth2/token HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n%s", len(body), body[:len(body)-1])
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Connections are accepted in order: once a later one is answered, ours is accepted, and Shutdown
-	// waits for it.
-	waitFor(t, func() bool { return status(t, http.DefaultClient, "http://"+s.Address()+"/healthz") == 200 })
-	return conn, body[len(body)-1:]
+	answers := bufio.NewReader(conn)
+	r, err := http.ReadResponse(answers, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Body.Close()
+	if r.StatusCode != http.StatusContinue {
+		t.Fatalf("got %s", r.Status)
+	}
+	return conn, answers, body[len(body)-1:]
 }
 
 func waitFor(t *testing.T, condition func() bool) {
@@ -214,7 +222,7 @@ func waitFor(t *testing.T, condition func() bool) {
 // TestRunningRequestsEnd: a request that runs when the server is told to stop is answered.
 func TestRunningRequestsEnd(t *testing.T) {
 	s := startTest(t, devConfig(t), options{})
-	conn, rest := hangingRequest(t, s)
+	conn, answers, rest := hangingRequest(t, s)
 	closed := make(chan error, 1)
 	go func() { closed <- s.Close() }()
 	waitFor(t, func() bool { // no new connections any more
@@ -227,7 +235,7 @@ func TestRunningRequestsEnd(t *testing.T) {
 	if _, err := io.WriteString(conn, rest); err != nil {
 		t.Fatal(err)
 	}
-	r, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	r, err := http.ReadResponse(answers, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -246,11 +254,11 @@ func TestGraceEnds(t *testing.T) {
 	c.Shutdown.Grace = configs.Duration(50 * time.Millisecond)
 	log := &logBuffer{}
 	s := startTest(t, c, options{log: newLog(log, c.Log)})
-	conn, _ := hangingRequest(t, s)
+	_, answers, _ := hangingRequest(t, s)
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
-	if _, err := io.ReadAll(conn); err != nil && !strings.Contains(err.Error(), "reset") {
+	if _, err := io.ReadAll(answers); err != nil && !strings.Contains(err.Error(), "reset") {
 		t.Error(err)
 	}
 	if !strings.Contains(log.String(), "cut off") {
