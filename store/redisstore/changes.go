@@ -2,8 +2,7 @@ package redisstore
 
 import (
 	"context"
-	"errors"
-	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -23,17 +22,22 @@ const kindChange store.Kind = "change"
 // kindEpoch is the kind of the entry with which a feed begins. It is no Change.
 const kindEpoch = "epoch"
 
-var streamID = regexp.MustCompile(`^(0|[1-9][0-9]{0,19})-(0|[1-9][0-9]{0,19})$`)
-
 func (db *DB) cursor(id string) store.Cursor { return store.Cursor(db.epoch + "." + id) }
 
-// place reads a cursor.
+// place reads a cursor. What this store cannot have given out is store.ErrCursor.
 func (db *DB) place(c store.Cursor) (id string, err error) {
 	epoch, id, _ := strings.Cut(string(c), ".")
-	if epoch != db.epoch || !streamID.MatchString(id) {
+	ms, sequence, _ := strings.Cut(id, "-")
+	if epoch != db.epoch || !isNumber(ms) || !isNumber(sequence) {
 		return "", store.ErrCursor
 	}
 	return id, nil
+}
+
+// isNumber reports whether Redis writes a number so.
+func isNumber(s string) bool {
+	n, err := strconv.ParseUint(s, 10, 64)
+	return err == nil && strconv.FormatUint(n, 10) == s
 }
 
 // Head implements store.Changes.
@@ -70,9 +74,6 @@ func (s *Store) Changes(ctx context.Context, after store.Cursor, limit int) ([]s
 	err = s.db.look(ctx, func(p redis.Pipeliner) {
 		entries = p.XRangeN(ctx, s.db.names.of(nameChanges), id, "+", int64(limit)+1)
 	})
-	if redis.HasErrorPrefix(err, "ERR Invalid stream ID") { // of more digits than there are numbers
-		return nil, "", store.ErrCursor
-	}
 	if err != nil {
 		return nil, "", err
 	}
@@ -116,7 +117,7 @@ func (s *Store) Wait(ctx context.Context, after store.Cursor) error {
 			return err
 		}
 		more, err := s.wait(ctx, id)
-		switch silent := err != nil && !answered(err) && !errors.Is(err, store.ErrCursor); {
+		switch silent := err != nil && !answered(err); {
 		case silent && !lost: // somebody ended the connection; another one may do
 			lost = true
 		case err != nil || more:
@@ -142,8 +143,6 @@ func (s *Store) wait(ctx context.Context, id string) (more bool, err error) {
 		return nil
 	})
 	switch err = answerError(cmds, err); {
-	case redis.HasErrorPrefix(err, "ERR Invalid stream ID"):
-		return false, store.ErrCursor
 	case isWrongType(err):
 		return false, s.db.fault(ctx, s.db.named(ctx, err, s.db.keysOf(cmds)))
 	case err != nil:

@@ -133,3 +133,8 @@ func waitFor(t testing.TB, what string, ok func() bool) {
 		}
 	}
 }
+
+func split(addr string) (host, port string) {
+	host, port, _ = strings.Cut(addr, ":")
+	return host, port
+}

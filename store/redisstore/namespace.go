@@ -88,11 +88,12 @@ func (db *DB) parts() (keys []string) {
 	return keys
 }
 
-// makeNamespace writes the mark, unless another server has done so by then, and returns what is there.
+// makeNamespace writes the mark, unless another server has done so by then, and returns what is there. It waits
+// for no replica: nothing is acknowledged by it, and every later write that is confirmed confirms it, too.
 func (db *DB) makeNamespace(ctx context.Context) (mark string, err error) {
 	keys := append([]string{db.names.of(nameEpoch), db.names.of(nameChanges)}, db.parts()...)
 	mine := strconv.Itoa(layoutFormat) + "." + rand.Text()
-	said, err := db.write(ctx, db.config.writeTimeout(), script{namespaceScript, keys, []any{mine}})
+	said, err := db.run(ctx, db.config.CallTimeout, script{namespaceScript, keys, []any{mine}}, false)
 	if err != nil {
 		return "", err
 	}

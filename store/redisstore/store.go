@@ -20,7 +20,11 @@ type Store struct {
 	env *store.Envelope
 }
 
-var _ store.Store = (*Store)(nil)
+var (
+	_ store.Store  = (*Store)(nil)
+	_ store.Waiter = (*Store)(nil)
+	_ store.Clock  = (*Store)(nil)
+)
 
 // New returns the store in db. Closing it is closing db.
 func New(db *DB, env *store.Envelope) (*Store, error) {

@@ -14,14 +14,15 @@ import (
 // wire stands between a client and a Redis, and knows what they say: it can lose an answer, keep a command to
 // itself, or answer in the place of Redis.
 type wire struct {
-	addr, target string
-	listener     net.Listener
-	running      sync.WaitGroup
+	addr     string
+	listener net.Listener
+	running  sync.WaitGroup
 
-	mu    sync.Mutex // guards what follows
-	does  map[string]func(args []string) step
-	count map[string]int
-	conns map[net.Conn]struct{}
+	mu     sync.Mutex // guards what follows
+	target string
+	does   map[string]func(args []string) step
+	count  map[string]int
+	conns  map[net.Conn]struct{}
 }
 
 // step is what becomes of one command.
@@ -86,6 +87,14 @@ func (w *wire) cut() {
 	}
 }
 
+// leadTo cuts all connections; new ones lead to another Redis.
+func (w *wire) leadTo(target string) {
+	w.mu.Lock()
+	w.target = target
+	w.mu.Unlock()
+	w.cut()
+}
+
 func (w *wire) accept() {
 	for {
 		client, err := w.listener.Accept()
@@ -94,7 +103,10 @@ func (w *wire) accept() {
 		}
 		w.running.Go(func() {
 			defer w.close(client)
-			server, err := net.Dial("tcp", w.target)
+			w.mu.Lock()
+			target := w.target
+			w.mu.Unlock()
+			server, err := net.Dial("tcp", target)
 			if err != nil {
 				return
 			}

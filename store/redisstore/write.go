@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -64,17 +65,19 @@ func (db *DB) attempt(ctx context.Context, s script, durable, whole bool) (any, 
 		}
 		return nil
 	})
-	said, ranErr := ran.Result()
-	switch {
-	case ranErr != nil:
-		return nil, ranErr
-	case durable && !db.isConfirmed(confirmed):
+	// The scripts always say something. When the connection is lost after that, the library gives its error to
+	// all that was sent together, also to what was answered.
+	said := ran.Val()
+	if said == nil {
+		return nil, cmp.Or(ran.Err(), err, errNothingSaid)
+	}
+	if durable && !db.isConfirmed(confirmed) {
 		return said, fmt.Errorf("%w%s", ErrUnconfirmed, why(confirmed))
-	case !durable && err != nil:
-		return nil, err
 	}
 	return said, nil
 }
+
+var errNothingSaid = errors.New("a script said nothing")
 
 // confirm asks, after the script, for its durability.
 func (db *DB) confirm(ctx context.Context, p redis.Pipeliner) *redis.Cmd {

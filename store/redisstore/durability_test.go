@@ -1,0 +1,224 @@
+package redisstore
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/marque-auth/marque/authz"
+	"github.com/marque-auth/marque/keys"
+	"github.com/marque-auth/marque/store/redistest"
+)
+
+// The times of these tests: a write that waits for nobody is long over by then.
+const (
+	testTimeout     = 300 * time.Millisecond
+	testCallTimeout = 2 * time.Second
+)
+
+// within fails if f takes longer than a write may.
+func within(t *testing.T, c Config, f func()) {
+	t.Helper()
+	began := time.Now()
+	f()
+	if took := time.Since(began); took > c.CallTimeout+c.Timeout+200*time.Millisecond {
+		t.Errorf("took %v, of %v and %v", took, c.CallTimeout, c.Timeout)
+	}
+}
+
+// TestReplicas: a write is acknowledged when the replicas have it, and not before; what is not is there
+// all the same.
+func TestReplicas(t *testing.T) {
+	primary := redistest.Start(t)
+	var warned []string
+	c := Config{Addrs: []string{primary.Addr}, Timeout: testTimeout, CallTimeout: testCallTimeout}
+	in := keys.Installation{Format: keys.InstallationFormat, ID: "i"}
+	db := openTest(t, c)
+	_, err := db.PutInstallation(t.Context(), in, testEntry("i"))
+	must(t, err)
+	c.Replicas, c.Warn = 1, func(text string) { warned = append(warned, text) }
+	s, peer := newStore(t, openTest(t, c)), newStore(t, openTest(t, c))
+	if len(warned) != 2 || !strings.Contains(warned[0], "durability.replicas") {
+		t.Errorf("warned %q", warned)
+	}
+	version := uint64(0)
+	write := func(s *Store) error {
+		_, err := s.PutClient(t.Context(), authz.Client{ID: "a", Name: fmt.Sprint(version + 1), Version: version}, testEntry("a"), revocation(fmt.Sprint("j", version), inTwoHours()))
+		return err
+	}
+	unconfirmed := func(what string) {
+		t.Helper()
+		within(t, c, func() {
+			if err := write(s); !errors.Is(err, ErrUnconfirmed) || errors.Is(err, authz.ErrConflict) {
+				t.Errorf("%s: got error %v, want ErrUnconfirmed", what, err)
+			}
+		})
+		if got, err := peer.Client(t.Context(), "a"); err != nil || got.Version != version+1 || got.Name != fmt.Sprint(version+1) {
+			t.Errorf("%s: the write is not there: %+v, %v", what, got, err)
+		}
+		within(t, c, func() { // for another server, too, and for one that writes nothing
+			if err := peer.Confirm(t.Context()); !errors.Is(err, ErrUnconfirmed) {
+				t.Errorf("%s: Confirm: got error %v, want ErrUnconfirmed", what, err)
+			}
+			if _, err := peer.db.PutInstallation(t.Context(), in, testEntry("i")); !errors.Is(err, ErrUnconfirmed) {
+				t.Errorf("%s: PutInstallation: got error %v, want ErrUnconfirmed", what, err)
+			}
+		})
+		within(t, c, func() {
+			if err := write(s); !errors.Is(err, authz.ErrConflict) || errors.Is(err, ErrUnconfirmed) {
+				t.Errorf("%s: a conflict: got error %v, want ErrConflict", what, err)
+			}
+		})
+		version++
+	}
+	confirmed := func(what string) {
+		t.Helper()
+		if err := write(s); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+		version++
+		if err := peer.Confirm(t.Context()); err != nil {
+			t.Errorf("%s: Confirm: %v", what, err)
+		}
+		if got, err := peer.db.PutInstallation(t.Context(), in, testEntry("i")); err != nil || got.ID != in.ID {
+			t.Errorf("%s: PutInstallation: %v, %v", what, got, err)
+		}
+		if err := write(s); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+		version++
+	}
+	unconfirmed("no replica")
+	replica := redistest.StartReplica(t, primary)
+	confirmed("one replica")
+	replica.Pause()
+	unconfirmed("one that hangs")
+	replica.Resume()
+	waitFor(t, "the replica", func() bool { return s.Confirm(t.Context()) == nil })
+	confirmed("one that goes on")
+	replica.Kill()
+	unconfirmed("one that died")
+
+	entries, _, err := s.Entries(t.Context(), "", 100)
+	if err != nil || uint64(len(entries)) != version+1 {
+		t.Errorf("%d audit entries, of %d writes, and an installation: %v", len(entries), version, err)
+	}
+}
+
+// TestReplicas_ManyWait: writes that wait for a replica hold up no reads.
+func TestReplicas_ManyWait(t *testing.T) {
+	primary := redistest.Start(t)
+	c := Config{Addrs: []string{primary.Addr}, Timeout: time.Second, CallTimeout: testCallTimeout, Replicas: 1}
+	s := newStore(t, openTest(t, c))
+	done := make(chan error, 8)
+	for i := range cap(done) {
+		go func() {
+			_, err := s.PutRevocation(t.Context(), revocation(fmt.Sprint(i), inTwoHours()), testEntry("x"))
+			done <- err
+		}()
+	}
+	waitFor(t, "all to wait", func() bool {
+		info, err := primary.Info()
+		return err == nil && info["blocked_clients"] == fmt.Sprint(cap(done))
+	})
+	if _, err := s.Client(t.Context(), "nobody"); !isAbsence(err) {
+		t.Errorf("a read beside them: %v", err)
+	}
+	for range cap(done) {
+		if err := <-done; !errors.Is(err, ErrUnconfirmed) {
+			t.Errorf("got error %v, want ErrUnconfirmed", err)
+		}
+	}
+}
+
+// TestFsync: what a Redis that has WAITAOF says of it. The one here has not, so the wire answers.
+func TestFsync(t *testing.T) {
+	server := redistest.Start(t)
+	wantSetting(t, tryOpen(t, Config{Addrs: []string{server.Addr}, Fsync: true}), "durability.fsync")
+
+	w := newWire(t, server.Addr)
+	w.on("info", func([]string) step {
+		info, err := server.Info()
+		if err != nil {
+			return step{does: cuts}
+		}
+		info["redis_version"] = "7.2.0"
+		text := ""
+		for name, value := range info {
+			text += name + ":" + value + "\r\n"
+		}
+		return step{does: says, reply: fmt.Sprintf("$%d\r\n%s\r\n", len(text), text)}
+	})
+	var asked []string
+	answer := "*2\r\n:1\r\n:2\r\n"
+	w.on("waitaof", func(args []string) step {
+		asked = args
+		return step{does: says, reply: answer}
+	})
+	c := Config{Addrs: []string{w.addr}, Fsync: true, Replicas: 2, Timeout: testTimeout, CallTimeout: testCallTimeout}
+	s := newStore(t, openTest(t, c))
+	n := 0
+	write := func() error {
+		n++
+		_, err := s.PutRevocation(t.Context(), revocation(fmt.Sprint(n), inTwoHours()), testEntry("x"))
+		return err
+	}
+	if err := write(); err != nil {
+		t.Errorf("on three disks: %v", err)
+	}
+	if want := []string{"waitaof", "1", "2", "300"}; !slices.Equal(lower(asked), want) {
+		t.Errorf("Redis was asked %q, want %q", asked, want)
+	}
+	for name, said := range map[string]string{
+		"not on the own disk":  "*2\r\n:0\r\n:2\r\n",
+		"on one other disk":    "*2\r\n:1\r\n:1\r\n",
+		"no AOF any more":      "-ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.\r\n",
+		"it became a replica":  "-ERR WAITAOF cannot be used with replica instances.\r\n",
+		"one number":           ":3\r\n",
+		"a word":               "+OK\r\n",
+		"nothing":              "*0\r\n",
+		"null":                 "_\r\n",
+		"numbers that are not": "*2\r\n$1\r\na\r\n$1\r\nb\r\n",
+	} {
+		answer = said
+		if err := write(); !errors.Is(err, ErrUnconfirmed) {
+			t.Errorf("%s: got error %v, want ErrUnconfirmed", name, err)
+		}
+	}
+	w.on("waitaof", always(swallows))
+	within(t, c, func() {
+		if err := write(); !errors.Is(err, ErrUnconfirmed) {
+			t.Errorf("no answer: got error %v, want ErrUnconfirmed", err)
+		}
+	})
+	w.on("waitaof", always(cuts))
+	if err := write(); !errors.Is(err, ErrUnconfirmed) {
+		t.Errorf("the connection is lost: got error %v, want ErrUnconfirmed", err)
+	}
+	all, err := s.ListRevocations(t.Context(), "", 100)
+	if err != nil || len(all) != n {
+		t.Errorf("%d of %d writes are there: %v", len(all), n, err)
+	}
+}
+
+func lower(all []string) (out []string) {
+	for _, s := range all {
+		out = append(out, strings.ToLower(s))
+	}
+	return out
+}
+
+// TestTimeout_TooShort: Redis takes a time-out of 0 for no time-out.
+func TestTimeout_TooShort(t *testing.T) {
+	primary := redistest.Start(t)
+	s := newStore(t, openTest(t, Config{Addrs: []string{primary.Addr}, Timeout: time.Microsecond, CallTimeout: testCallTimeout, Replicas: 1}))
+	if _, err := s.PutRevocation(t.Context(), revocation("x", inTwoHours()), testEntry("x")); !errors.Is(err, ErrUnconfirmed) {
+		t.Errorf("got error %v, want ErrUnconfirmed", err)
+	}
+	if info, err := primary.Info(); err != nil || info["blocked_clients"] != "0" {
+		t.Errorf("%s clients wait in Redis for ever: %v", info["blocked_clients"], err)
+	}
+}
