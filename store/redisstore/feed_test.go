@@ -112,7 +112,7 @@ func TestFeed_LostHistory(t *testing.T) {
 	kept := mustHead(t, s)
 	waitFor(t, "the replica", func() bool { return next.Client().XLen(t.Context(), db.names.of(nameChanges)).Val() == 2 })
 
-	must(t, next.Client().SlaveOf(t.Context(), "NO", "ONE").Err())
+	must(t, next.Client().ReplicaOf(t.Context(), "NO", "ONE").Err())
 	mustPut(t, s, "lost")
 	lost := mustHead(t, s)
 	w.leadTo(next.Addr)
@@ -144,7 +144,7 @@ func TestReplicaIsNotBelieved(t *testing.T) {
 	host, port := split(other.Addr)
 	must(t, raw.ConfigSet(t.Context(), "replica-serve-stale-data", "yes").Err())
 	other.Pause() // so that it is a replica, and has everything still
-	must(t, raw.SlaveOf(t.Context(), host, port).Err())
+	must(t, raw.ReplicaOf(t.Context(), host, port).Err())
 	before := dump(t, raw)
 	for name, c := range calls {
 		err := c.does(t.Context(), s, head)
@@ -158,7 +158,7 @@ func TestReplicaIsNotBelieved(t *testing.T) {
 			t.Errorf("%s: got error %v, want ErrUnreachable", name, err)
 		}
 	}
-	must(t, raw.SlaveOf(t.Context(), "NO", "ONE").Err())
+	must(t, raw.ReplicaOf(t.Context(), "NO", "ONE").Err())
 	other.Resume()
 	unchanged(t, raw, before)
 	for name, c := range calls {

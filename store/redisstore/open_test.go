@@ -384,7 +384,10 @@ func TestJudge(t *testing.T) {
 		{name: "no AOF", info: change("aof_enabled:1", "aof_enabled:0"), warns: "keeps nothing on disk"},
 		{name: "snapshots", info: change("aof_enabled:1", "aof_enabled:0"), settings: map[string]string{"save": "3600 1"}, warns: "snapshots alone"},
 		{name: "no fsync", info: good, settings: map[string]string{"appendfsync": "no"}, warns: "leaves it to the system"},
-		{name: "fsync each second", info: good, settings: map[string]string{"appendfsync": "everysec"}},
+		{name: "fsync each second", info: good, settings: map[string]string{"appendfsync": "everysec"}, warns: "once a second"},
+		{name: "fsync each second, and replicas", info: good, settings: map[string]string{"appendfsync": "everysec"}, config: Config{Replicas: 1}},
+		{name: "fsync each second, and waiting for it", info: good, settings: map[string]string{"appendfsync": "everysec"}, config: Config{Fsync: true}},
+		{name: "fsync always", info: good, settings: map[string]string{"appendfsync": "always"}},
 		{name: "disk is full", info: change("aof_last_write_status:ok", "aof_last_write_status:err"), warns: "cannot write its append-only file"},
 		{name: "does not say", info: change("aof_enabled", "x"), warns: "does not say"},
 		{name: "replicas", info: good, config: Config{Replicas: 2}},
@@ -427,8 +430,11 @@ func TestOpenDB_Warns(t *testing.T) {
 		openTest(t, c)
 		return all
 	}
-	if got := told(Config{Addrs: []string{redistest.Start(t).Addr}}); len(got) != 0 {
+	if got := told(Config{Addrs: []string{redistest.Start(t, redistest.Args("--appendfsync", "always")).Addr}}); len(got) != 0 {
 		t.Errorf("of a safe server: %q", got)
+	}
+	if got := told(Config{Addrs: []string{redistest.Start(t).Addr}}); len(got) != 1 || !strings.Contains(got[0], "appendfsync always") {
+		t.Errorf("of one that writes once a second: %q", got)
 	}
 	if got := told(Config{Addrs: []string{redistest.Start(t, redistest.NoPersistence()).Addr}}); len(got) != 1 || !strings.Contains(got[0], "appendonly yes") {
 		t.Errorf("of one that forgets: %q", got)

@@ -109,7 +109,7 @@ func (db *DB) settings(ctx context.Context) (said map[string]string, err error) 
 }
 
 func (db *DB) judge(info, settings map[string]string) []Finding {
-	all := []Finding{db.judgeVersion(info), db.judgeRole(info), judgeEviction(info), judgePersistence(info, settings)}
+	all := []Finding{db.judgeVersion(info), db.judgeRole(info), judgeEviction(info), db.judgePersistence(info, settings)}
 	if db.config.Replicas > 0 || db.config.Fsync {
 		all = append(all, db.judgeDurability(info))
 	}
@@ -183,7 +183,7 @@ func judgeEviction(info map[string]string) Finding {
 }
 
 // judgePersistence says what of the acknowledged writes is lost when the server or its machine ends.
-func judgePersistence(info, settings map[string]string) Finding {
+func (db *DB) judgePersistence(info, settings map[string]string) Finding {
 	warning := func(message, fix string) Finding {
 		return Finding{Level: LevelWarning, Message: message, Fix: fix}
 	}
@@ -194,6 +194,10 @@ func judgePersistence(info, settings map[string]string) Finding {
 		return warning("Redis cannot write its append-only file", "look at the disk and the log of Redis")
 	case info["aof_enabled"] == "1" && known && fsync == "no":
 		return warning("Redis leaves it to the system when its append-only file reaches the disk (appendfsync no): acknowledged writes are lost with the machine", "set appendfsync everysec, or always")
+	case info["aof_enabled"] == "1" && fsync == "everysec" && !db.durable():
+		// While it syncs, Redis answers for up to two seconds before it even hands the file to the system.
+		return warning("Redis writes its append-only file once a second (appendfsync everysec): what was acknowledged in the last two is lost when it ends",
+			"set appendfsync always, or have writes wait for replicas (durability.replicas)")
 	case info["aof_enabled"] == "1":
 		return ok("Redis keeps an append-only file (appendfsync %s)", orUnknown(fsync))
 	case settings["save"] != "":
