@@ -27,6 +27,7 @@ func TestActor_UnknownIsRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h, err := New(Config{
 				Registry: broken{}, Tokens: &authz.Server{}, Keys: nobody{}, Refusals: authz.NewRefusals(), Log: slog.New(slog.DiscardHandler),
+				Status: func() Status { panic("must not be asked") },
 				Doctor: func(context.Context) ([]Finding, error) { panic("must not be asked") },
 			})
 			if err != nil {

@@ -33,6 +33,9 @@ type Config struct {
 	Refusals Refusals
 	Log      *slog.Logger
 
+	// Status says whether the server does all that it is for. It does no I/O.
+	Status func() Status
+
 	// Doctor looks for what is wrong with the installation, and changes nothing. An error means that
 	// it could not look.
 	Doctor func(ctx context.Context) ([]Finding, error)
@@ -55,7 +58,7 @@ func newHandler(c Config) (*handler, error) {
 		return nil, err
 	}
 	h := &handler{
-		registry: c.Registry, tokens: c.Tokens, keys: c.Keys, refusals: c.Refusals, doctor: c.Doctor,
+		registry: c.Registry, tokens: c.Tokens, keys: c.Keys, refusals: c.Refusals, status: c.Status, doctor: c.Doctor,
 		log: c.Log, operations: operations(),
 	}
 	h.mux = h.serve(h.unreadable, h.fail)
@@ -86,6 +89,7 @@ func (c Config) validate() error {
 	need(c.Keys != nil, "Keys")
 	need(c.Refusals != nil, "Refusals")
 	need(c.Log != nil, "Log")
+	need(c.Status != nil, "Status")
 	need(c.Doctor != nil, "Doctor")
 	return errors.Join(errs...)
 }
@@ -99,6 +103,7 @@ type handler struct {
 	tokens     Tokens
 	keys       Keys
 	refusals   Refusals
+	status     func() Status
 	doctor     func(ctx context.Context) ([]Finding, error)
 	log        *slog.Logger
 	mux        *http.ServeMux

@@ -19,7 +19,7 @@ import (
 
 func TestNew_NamesWhatIsMissing(t *testing.T) {
 	_, err := New(Config{})
-	for _, field := range []string{"Registry", "Tokens", "Keys", "Refusals", "Log", "Doctor"} {
+	for _, field := range []string{"Registry", "Tokens", "Keys", "Refusals", "Log", "Status", "Doctor"} {
 		if err == nil || !strings.Contains(err.Error(), "Config."+field) {
 			t.Errorf("%v does not name %s", err, field)
 		}
@@ -42,7 +42,7 @@ func TestRoute_MethodNotAllowed(t *testing.T) {
 		"/admin/v1/clients/x/secrets": "GET, HEAD, POST", "/admin/v1/clients/x/secrets/y/revoke": "POST",
 		"/admin/v1/keys": "GET, HEAD", "/admin/v1/keys/rotate": "POST", "/admin/v1/keys/plan": "GET, HEAD", "/admin/v1/keys/x/revoke": "POST",
 		"/admin/v1/clients/x/refusals": "GET, HEAD", "/admin/v1/refusals/x": "GET, HEAD", "/admin/v1/revocations": "GET, HEAD, POST",
-		"/admin/v1/tokens/revoke": "POST", "/admin/v1/audit": "GET, HEAD", "/admin/v1/doctor": "GET, HEAD",
+		"/admin/v1/tokens/revoke": "POST", "/admin/v1/audit": "GET, HEAD", "/admin/v1/status": "GET, HEAD", "/admin/v1/doctor": "GET, HEAD",
 	} {
 		for _, method := range []string{"PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"} {
 			if strings.Contains(allow, method) {

@@ -75,6 +75,7 @@ func operations() map[string]operation {
 
 		"GET /admin/v1/refusals/{request_id}": {missing: noRefusal},
 		"GET /admin/v1/audit":                 {query: []string{"cursor", "limit", "actor", "action", "target", "since", "revoked"}},
+		"GET /admin/v1/status":                {},
 		"GET /admin/v1/doctor":                {},
 	}
 }

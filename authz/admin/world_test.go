@@ -32,6 +32,7 @@ type world struct {
 	refusals *authz.Refusals
 	follower *store.Follower
 	findings []Finding
+	status   Status
 	log      *logBuffer
 	config   Config
 }
@@ -55,7 +56,7 @@ func (w *world) must(err error) {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, index: token.NewIndex(), refusals: authz.NewRefusals(), log: &logBuffer{}}
+	w := &world{t: t, index: token.NewIndex(), refusals: authz.NewRefusals(), log: &logBuffer{}, status: Status{State: StateOK}}
 	w.openStore()
 	w.openRing()
 	w.decide()
@@ -69,6 +70,7 @@ func newWorld(t *testing.T) *world {
 	w.config = Config{
 		Registry: w.registry, Tokens: w.tokens, Keys: w.ring, Refusals: w.refusals,
 		Log:    slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Status: func() Status { return w.status },
 		Doctor: func(context.Context) ([]Finding, error) { return w.findings, nil },
 	}
 	return w

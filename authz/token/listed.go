@@ -5,8 +5,8 @@ import (
 	"iter"
 )
 
-// NewListedIndex returns an Index that can also say what it holds: All, and Version. That takes the length
-// of subject and client for each revocation, and some 50 bytes more.
+// NewListedIndex returns an Index that can also say what it holds: see All. That takes the length of subject
+// and client for each revocation, and some 50 bytes more.
 func NewListedIndex() *Index {
 	x := NewIndex()
 	x.listed = true
@@ -45,14 +45,18 @@ func (x *Index) some(from, to int) []Indexed {
 	return all
 }
 
-// Version returns the Version that the revocation of a subject was Set with; 0 if there is none, or the
-// Index is not listed.
-func (x *Index) Version(s Subject) uint64 {
+// Held is Stored, with client and version if the Index is listed. It waits for whoever changes the Index.
+func (x *Index) Held(s Subject) (Indexed, bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	t := x.table.Load()
+	stored, ok := t.stored(s)
+	if !ok {
+		return Indexed{}, false
+	}
 	r, _ := t.texts.of(t.subject(s))
-	return r.Version
+	r.Revocation = stored
+	return r, true
 }
 
 // pieceBits says how long the pieces of texts are: 1 MiB.

@@ -30,6 +30,7 @@ type options struct {
 	withoutSample bool             // leaves out the sample that --dev creates
 
 	storeAs func(store.Store) store.Store // puts something between the server and its store; nil is nothing
+	shared  bool                          // others have the same store, whatever kind it is
 }
 
 // server is a running Marque: one issuer. start makes it, Close ends it. Its fields are written
@@ -62,6 +63,7 @@ type server struct {
 	refusals     *authz.Refusals
 	metrics      *metrics
 	calls        *storeCalls
+	neighbours
 
 	indexing  sync.Mutex   // held by who compares the index with the store, or sweeps it
 	live      atomic.Bool  // everything listens
@@ -92,7 +94,7 @@ func start(ctx context.Context, c configs.Config, o options) (*server, error) {
 	if o.now == nil {
 		o.now = time.Now
 	}
-	s := &server{config: c, log: o.log, now: o.now, started: time.Now(), storeAs: o.storeAs, calls: newStoreCalls(), failed: make(chan error, 3)}
+	s := &server{config: c, log: o.log, now: o.now, started: time.Now(), storeAs: o.storeAs, shared: o.shared, calls: newStoreCalls(), failed: make(chan error, 3)}
 	sample := s.sample
 	if !c.Dev || o.withoutSample {
 		sample = func(context.Context) error { return nil }
@@ -164,22 +166,6 @@ func (s *server) AdminAddress() string {
 // Socket is the path of the admin socket.
 func (s *server) Socket() string { return filepath.Join(s.config.Data, socketName) }
 
-// ready returns nil while tokens can be issued. A store that is away for less than store.outage is
-// no reason against it.
-func (s *server) ready(context.Context) error {
-	if !s.live.Load() {
-		return errors.New("starting, or stopping")
-	}
-	now := s.now()
-	if age := now.Sub(s.confirmedAt()); age > time.Duration(s.config.Store.Outage) {
-		return fmt.Errorf("the store was last heard of %v ago", age)
-	}
-	if _, err := s.ring.Signer(defaultAlgorithm, now); err != nil {
-		return err
-	}
-	return nil
-}
-
 // confirmedAt is when the change feed was last read to its end; zero if it never was.
 func (s *server) confirmedAt() time.Time {
 	if n := s.confirmed.Load(); n != 0 {
@@ -191,16 +177,18 @@ func (s *server) confirmedAt() time.Time {
 // decide makes what answers token requests and management calls.
 func (s *server) decide(context.Context) error {
 	var err error
-	s.index, s.refusals = token.NewIndex(), authz.NewRefusals()
+	s.index, s.refusals = s.newIndex(), authz.NewRefusals()
 	s.metrics = newMetrics(metricsConfig{
-		Build: thisBuild(), Revocations: s.index.Len, Confirmed: s.confirmedAt, Keys: s.ring.List, Now: s.now, Log: s.log, Calls: s.calls,
+		Build: thisBuild(), Revocations: s.index.Len, Confirmed: s.confirmedAt, Keys: s.ring.List, Now: s.commonNow, Log: s.log, Calls: s.calls,
+		Status: s.statusConfig(),
 	})
 	s.revoker, err = authz.NewRevoker(authz.RevokerConfig{
 		Records:   s.store,
 		Index:     s.index,
 		Applied:   s.applied,
 		PerClient: s.config.Limits.TokenRevocations,
-		Now:       s.now,
+		Now:       s.commonNow,
+		Skew:      s.skew(),
 	})
 	if err != nil {
 		return err
@@ -212,7 +200,7 @@ func (s *server) decide(context.Context) error {
 		Resources:    s.store,
 		Keys:         s.ring,
 		PublicKey:    s.ring.Lookup,
-		Revocations:  remembering{s.store, s.index, s.now},
+		Revocations:  s.remember(),
 		Index:        s.index,
 		Revoker:      s.revoker,
 		ClientCache:  s.config.Cache.Clients,
@@ -222,6 +210,7 @@ func (s *server) decide(context.Context) error {
 		Unknown:      float64(s.config.Limits.UnknownTokens),
 		SigningQueue: s.config.Limits.SigningQueue,
 		Now:          s.now,
+		Clock:        s.sharedClock(),
 	})
 	if err != nil {
 		return err
@@ -238,7 +227,7 @@ func (s *server) decide(context.Context) error {
 		EnsureKeys:      s.ensureKeys,
 		KnowsKey:        s.ring.Knows,
 		Applied:         s.applied,
-		Now:             s.now,
+		Now:             s.commonNow,
 	})
 	return err
 }

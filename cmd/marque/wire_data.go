@@ -31,7 +31,7 @@ func (s *server) openData(ctx context.Context) error {
 		return err
 	}
 	s.backend = newBackend(s.config)
-	s.shared = s.backend.shared()
+	s.shared = s.shared || s.backend.shared()
 	if err := s.backend.look(!s.config.Dev); err != nil {
 		return err
 	}

@@ -123,6 +123,7 @@ func (s *server) serveLocal(h http.Handler) {
 func (s *server) adminConfig() admin.Config {
 	return admin.Config{
 		Registry: s.registry, Tokens: s.tokens, Keys: indexedRing{s.ring, s.indexKeys}, Refusals: s.refusals, Log: s.log,
+		Status: s.status,
 		Doctor: func(ctx context.Context) ([]admin.Finding, error) {
 			var all []admin.Finding
 			for _, f := range s.examine(ctx) {

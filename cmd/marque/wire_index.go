@@ -25,29 +25,88 @@ const (
 	sweepInterval = time.Minute // between two looks for revocations that may be forgotten
 )
 
+// newIndex makes the index. That of a shared store can say what it holds, so that it can be put back.
+func (s *server) newIndex() *token.Index {
+	if s.shared {
+		return token.NewListedIndex()
+	}
+	return token.NewIndex()
+}
+
+// remember is what introspection reads.
+func (s *server) remember() authz.Revocations {
+	missed := s.doubts.add
+	if !s.shared {
+		missed = func(token.Subject) {} // nothing is put back
+	}
+	return remembering{s.store, s.index, s.commonNow, missed}
+}
+
 // loadIndex reads every revocation, drops every copy of a client or resource, and puts what it read in
 // place of what the index holds. Everything stays as it is if anything fails, or if the index knows of a
-// live one that the store does not.
+// live one that the store does not. Into a shared store that is put back first.
 func (s *server) loadIndex(ctx context.Context) error {
 	s.indexing.Lock()
 	defer s.indexing.Unlock()
-	s.index.Sweep(s.now()) // what may be forgotten may be missing
-	var all []token.Indexed
+	all, err := s.everyRevocation(ctx)
+	if err != nil {
+		return err
+	}
+	if !s.index.Loaded() {
+		for _, r := range all {
+			s.revoker.Restored(r.Revocation)
+		}
+	}
+	s.tokens.AllChanged() // first: see apply
+	s.index.Replace(all)
+	return nil
+}
+
+// repair puts back what a shared store lacks of what the index holds, and takes nothing over from it.
+func (s *server) repair(ctx context.Context) error {
+	s.indexing.Lock()
+	defer s.indexing.Unlock()
+	_, err := s.everyRevocation(ctx)
+	return err
+}
+
+// everyRevocation reads all of them from a store that says no less than the index. The caller holds
+// indexing.
+func (s *server) everyRevocation(ctx context.Context) ([]token.Indexed, error) {
+	for attempt := 1; ; attempt++ {
+		all, lost, err := s.compare(ctx)
+		if err == nil {
+			return all, nil
+		}
+		if !errors.Is(err, errRevocationLost) {
+			return nil, err
+		}
+		s.alarm(ctx, err)
+		if !s.shared || attempt == mostRepairs {
+			return nil, err
+		}
+		if failed := s.putBack(ctx, lost); failed != nil {
+			return nil, fmt.Errorf("%w; it could not be put back: %w", err, failed)
+		}
+	}
+}
+
+// compare reads all revocations. If the index knows of live ones that the store does not know, or of which it
+// says less, the error is errRevocationLost, and they are in lost if the index is listed.
+func (s *server) compare(ctx context.Context) (all, lost []token.Indexed, err error) {
+	s.index.Sweep(s.commonNow()) // what may be forgotten may be missing
 	known, after := 0, ""
 	for {
 		page, err := s.store.ListRevocations(ctx, after, indexPage)
 		if err != nil {
-			return fmt.Errorf("read the revocations: %w", err)
+			return nil, nil, fmt.Errorf("read the revocations: %w", err)
 		}
 		for _, r := range page {
-			if held, ok := s.index.Stored(r.Subject); ok {
+			if held, ok := s.index.Held(r.Subject); ok {
 				known++
-				if saysLess(r.Revocation, held) {
-					return fmt.Errorf("%w: %s", errRevocationLost, r.Subject)
+				if saysLess(r, held) {
+					lost = append(lost, held)
 				}
-			}
-			if !s.index.Loaded() {
-				s.revoker.Restored(r.Revocation)
 			}
 			all = append(all, indexed(r))
 			after = r.Subject.String()
@@ -56,16 +115,31 @@ func (s *server) loadIndex(ctx context.Context) error {
 			break
 		}
 	}
-	if held := s.index.Len(); known < held {
-		return fmt.Errorf("%w: %d of %d", errRevocationLost, held-known, held)
+	held := s.index.Len()
+	gone := held - known
+	if gone == 0 && lost == nil {
+		return all, nil, nil
 	}
-	s.tokens.AllChanged() // first: see apply
-	s.index.Replace(all)
-	return nil
+	err = fmt.Errorf("%w: %d of %d are gone, and %d say less", errRevocationLost, gone, held, len(lost))
+	return all, append(lost, s.missingFrom(all)...), err
+}
+
+// missingFrom returns what the index holds and all does not name, if the index is listed.
+func (s *server) missingFrom(all []token.Indexed) (missing []token.Indexed) {
+	there := make(map[token.Subject]struct{}, len(all))
+	for _, r := range all {
+		there[r.Subject] = struct{}{}
+	}
+	for r := range s.index.All() {
+		if _, ok := there[r.Subject]; !ok {
+			missing = append(missing, r)
+		}
+	}
+	return missing
 }
 
 // followRevocations reads the revocations that changes name, and nothing else: one question to the
-// store, however many they are.
+// store, however many they are. What a shared store has lost of them is put back.
 func (s *server) followRevocations(ctx context.Context, changes []store.Change) error {
 	subjects, err := revocationsIn(changes)
 	if err != nil || len(subjects) == 0 {
@@ -73,30 +147,54 @@ func (s *server) followRevocations(ctx context.Context, changes []store.Change) 
 	}
 	s.indexing.Lock()
 	defer s.indexing.Unlock()
+	for attempt := 1; ; attempt++ {
+		lost, err := s.readRevocations(ctx, subjects)
+		if err != nil || len(lost) == 0 {
+			return err
+		}
+		err = fmt.Errorf("%w: %s", errRevocationLost, lost[0].Subject)
+		s.alarm(ctx, err)
+		if !s.shared || attempt == mostRepairs {
+			return err
+		}
+		if failed := s.putBack(ctx, lost); failed != nil {
+			return fmt.Errorf("%w; it could not be put back: %w", err, failed)
+		}
+		subjects = subjects[:0]
+		for _, r := range lost {
+			subjects = append(subjects, r.Subject)
+		}
+	}
+}
+
+// readRevocations takes what the store says of some subjects over into the index. What it has lost stays
+// there, and is returned. The caller holds indexing.
+func (s *server) readRevocations(ctx context.Context, subjects []token.Subject) (lost []token.Indexed, err error) {
 	found, err := s.store.Revocations(ctx, subjects)
 	if err != nil {
-		return fmt.Errorf("read the revocations that changed: %w", err)
+		return nil, fmt.Errorf("read the revocations that changed: %w", err)
 	}
-	now := s.now() // not before the store was asked: what it has dropped by then may be dropped
+	now := s.commonNow() // not before the store was asked: what it has dropped by then may be dropped
 	there := make(map[token.Subject]bool, len(found))
 	for _, r := range found {
 		there[r.Subject] = true
-		if held, ok := s.index.Stored(r.Subject); ok && live(held, now) && saysLess(r.Revocation, held) {
-			return fmt.Errorf("%w: %s", errRevocationLost, r.Subject)
+		if held, ok := s.index.Held(r.Subject); ok && live(held.Revocation, now) && saysLess(r, held) {
+			lost = append(lost, held)
+			continue
 		}
 		s.index.Set(indexed(r))
 	}
 	for _, subject := range subjects {
-		held, ok := s.index.Stored(subject)
-		if !ok || there[subject] {
-			continue
+		held, ok := s.index.Held(subject)
+		switch {
+		case !ok || there[subject]:
+		case live(held.Revocation, now):
+			lost = append(lost, held)
+		default:
+			s.index.Remove(subject)
 		}
-		if live(held, now) {
-			return fmt.Errorf("%w: %s", errRevocationLost, subject)
-		}
-		s.index.Remove(subject)
 	}
-	return nil
+	return lost, nil
 }
 
 // revocationsIn returns the subjects that changes name, each once. One that cannot be read is of a
@@ -128,29 +226,42 @@ func live(held token.Revocation, now time.Time) bool {
 
 // saysLess reports whether what the store says of a subject cannot have followed what was known.
 // Revocations are never made weaker, but that an open-ended one ends when its client is enabled, or
-// its resource registered, again.
-func saysLess(stored, held token.Revocation) bool {
+// its resource registered, again. Versions only grow: below the one that was known, not even that.
+func saysLess(stored authz.Revocation, held token.Indexed) bool {
+	if stored.Version < held.Version {
+		return !covers(stored.Revocation, held.Revocation)
+	}
 	return stored.Since.After(held.Since) ||
 		!held.Before.IsZero() && !stored.Before.IsZero() && stored.Before.Before(held.Before)
 }
 
+// covers reports whether a withdraws whatever b does, for as long.
+func covers(a, b token.Revocation) bool {
+	both := a.Merge(b)
+	return both.Since.Equal(a.Since) && both.Before.Equal(a.Before) && both.Until.Equal(a.Until)
+}
+
 func indexed(r authz.Revocation) token.Indexed {
-	return token.Indexed{Revocation: r.Revocation, Client: string(r.Client)}
+	return token.Indexed{Revocation: r.Revocation, Client: string(r.Client), Version: r.Version}
 }
 
 // remembering is what introspection reads: the store, but not one that has forgotten what this process
 // knows. That is no answer, whatever it says of a token.
 type remembering struct {
-	store authz.Revocations
-	index *token.Index
-	now   func() time.Time
+	store  authz.Revocations
+	index  *token.Index
+	now    func() time.Time
+	missed func(token.Subject) // is told what the store has forgotten
 }
 
 // Revocations implements authz.Revocations.
 func (m remembering) Revocations(ctx context.Context, subjects []token.Subject) ([]authz.Revocation, error) {
-	var held []token.Revocation // as of before the question: the answer cannot be older
+	var held []token.Indexed // as of before the question: the answer cannot be older
 	for _, subject := range subjects {
-		if r, ok := m.index.Stored(subject); ok {
+		if _, ok := m.index.Stored(subject); !ok { // most of the time, and without a lock
+			continue
+		}
+		if r, ok := m.index.Held(subject); ok {
 			held = append(held, r)
 		}
 	}
@@ -161,7 +272,8 @@ func (m remembering) Revocations(ctx context.Context, subjects []token.Subject) 
 	now := m.now()
 	for _, h := range held {
 		i := slices.IndexFunc(found, func(r authz.Revocation) bool { return r.Subject == h.Subject })
-		if live(h, now) && (i < 0 || saysLess(found[i].Revocation, h)) {
+		if live(h.Revocation, now) && (i < 0 || saysLess(found[i], h)) {
+			m.missed(h.Subject)
 			return nil, fmt.Errorf("%w: %s", errRevocationLost, h.Subject)
 		}
 	}
@@ -171,6 +283,9 @@ func (m remembering) Revocations(ctx context.Context, subjects []token.Subject) 
 // reloadRing reads the signing keys, and tells the index which of them are revoked.
 func (s *server) reloadRing(ctx context.Context) error {
 	if err := s.ring.Reload(ctx); err != nil {
+		if errors.Is(err, keys.ErrRegressed) {
+			s.alarm(ctx, err)
+		}
 		return err
 	}
 	s.indexKeys()
@@ -211,9 +326,9 @@ func (s *server) sweepIndex(ctx context.Context) {
 			return
 		case <-ticks.C:
 		}
-		if _, jumped := clock.look(time.Now()); !jumped {
+		if _, jumped := clock.look(time.Now()); !jumped && !s.clockOff() {
 			s.indexing.Lock()
-			s.index.Sweep(s.now())
+			s.index.Sweep(s.commonNow())
 			s.indexing.Unlock()
 		}
 	}

@@ -276,7 +276,7 @@ func TestSaysLess(t *testing.T) {
 		{"fewer old ones", token.Revocation{Since: at(3), Before: at(5)}, token.Revocation{Since: at(2), Before: at(5)}, true},
 		{"more old ones", token.Revocation{Since: at(1), Before: at(5)}, token.Revocation{Since: at(2), Before: at(5)}, false},
 	} {
-		if got := saysLess(r.stored, r.held); got != r.want {
+		if got := saysLess(authz.Revocation{Revocation: r.stored}, token.Indexed{Revocation: r.held}); got != r.want {
 			t.Errorf("%s: got %v", r.name, got)
 		}
 	}

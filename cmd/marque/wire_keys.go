@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -18,6 +19,9 @@ const defaultAlgorithm = jose.ES256
 // openRing makes the signing keys' ring and lets it carry out what is due, so that there is a key
 // before anybody asks.
 func (s *server) openRing(ctx context.Context) error {
+	if err := s.findClock(ctx); err != nil {
+		return err
+	}
 	k := s.config.Keys
 	var err error
 	s.ring, err = keys.NewRing(keys.Config{
@@ -32,13 +36,16 @@ func (s *server) openRing(ctx context.Context) error {
 		FirstKeyAtOnce:  !s.shared, // the embedded store has no second node that could not know the key yet
 		WireEd25519:     jose.Algorithm(k.Ed25519Name),
 		Algorithms:      s.algorithmsInUse,
-		Now:             s.now,
+		Now:             s.commonNow,
 		Log:             s.log,
 	})
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case s.clockOff():
+		return s.ring.Reload(ctx)
 	}
-	return s.ring.Step(ctx, s.now())
+	return s.ring.Step(ctx, s.commonNow())
 }
 
 func (s *server) algorithmsInUse(ctx context.Context) ([]jose.Algorithm, error) {
@@ -70,34 +77,6 @@ func algorithmsOf(ctx context.Context, records authz.ResourceRecords) ([]jose.Al
 func (s *server) ensureKeys(ctx context.Context, alg jose.Algorithm, by audit.Origin) error {
 	_, err := s.ring.Ensure(ctx, alg, by)
 	return err
-}
-
-// follow reads everything once, and starts what keeps it current.
-func (s *server) follow(ctx context.Context) error {
-	var err error
-	s.follower, err = store.NewFollower(store.FollowerConfig{
-		Changes:  s.store,
-		Apply:    s.apply,
-		Reload:   s.reload,
-		Interval: time.Duration(s.config.Cache.MaxAge),
-		Confirmed: func(at time.Time) {
-			s.confirmed.Store(at.UnixNano())
-			s.tokens.ConfirmedAt(at)
-			s.ring.ConfirmedAt(at)
-		},
-		Now: s.now,
-		Log: s.log,
-	})
-	if err != nil {
-		return err
-	}
-	if err := s.follower.Start(ctx); err != nil {
-		return err
-	}
-	s.background("the follower", func(ctx context.Context) { _ = s.follower.Run(ctx) }) // it logs, and only ends with ctx
-	s.background("the key timeline", s.stepKeys)
-	s.background("the sweep of the index", s.sweepIndex)
-	return nil
 }
 
 // apply hands changes on to what holds copies of records.
@@ -133,9 +112,14 @@ func (s *server) apply(ctx context.Context, changes []store.Change) error {
 
 // reload drops every copy and loads the index anew, unless the ring or the index notices that the store
 // went back in time: then what is held is newer than what would be read, such as a client that was
-// disabled since, and stays.
+// disabled since, and stays. What a shared store has lost of revocations is put back all the same: the ring
+// stays as it is until somebody starts this server anew, and others may take what is there for all there is.
 func (s *server) reload(ctx context.Context) error {
-	if err := s.reloadRing(ctx); err != nil {
+	err := s.reloadRing(ctx)
+	switch {
+	case s.shared && errors.Is(err, keys.ErrRegressed):
+		return errors.Join(err, s.repair(ctx))
+	case err != nil:
 		return err
 	}
 	return s.loadIndex(ctx)
@@ -158,7 +142,10 @@ func (s *server) stepKeys(ctx context.Context) {
 			s.log.ErrorContext(ctx, "the clock jumped; signing keys are left as they are until it has stood for a refresh interval", "by", jump.String())
 			continue
 		}
-		err := s.ring.Step(ctx, s.now())
+		if s.clockOff() {
+			continue
+		}
+		err := s.ring.Step(ctx, s.commonNow())
 		s.indexKeys() // the step may have read what another process revoked
 		switch {
 		case ctx.Err() != nil:

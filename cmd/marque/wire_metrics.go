@@ -25,6 +25,7 @@ type metricsConfig struct {
 	Revocations func() int         // how many revocations are in force in this process
 	Confirmed   func() time.Time   // when the change feed was last read to its end; zero: never yet
 	Keys        func() []keys.View // every signing key that is remembered
+	Status      *statusConfig      // what is wrong
 	Now         func() time.Time   // nil means time.Now
 	Calls       *storeCalls        // of a store that lies elsewhere
 	Log         *slog.Logger       // of a scrape that failed; nil is silence
@@ -180,6 +181,9 @@ func gauges(c metricsConfig) []prometheus.Collector {
 	}
 	if c.Keys != nil {
 		list = append(list, newKeyMetrics(c.Keys, c.Now))
+	}
+	if c.Status != nil {
+		list = append(list, newStatusMetrics(*c.Status))
 	}
 	return list
 }

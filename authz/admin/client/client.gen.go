@@ -179,6 +179,54 @@ func (e RevocationKind) Valid() bool {
 	}
 }
 
+// Defines values for StatusState.
+const (
+	StatusStateDegraded    StatusState = "degraded"
+	StatusStateOk          StatusState = "ok"
+	StatusStateUnavailable StatusState = "unavailable"
+)
+
+// Valid indicates whether the value is a known member of the StatusState enum.
+func (e StatusState) Valid() bool {
+	switch e {
+	case StatusStateDegraded:
+		return true
+	case StatusStateOk:
+		return true
+	case StatusStateUnavailable:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for StatusReasonCode.
+const (
+	StatusReasonCodeClockSkew        StatusReasonCode = "clock_skew"
+	StatusReasonCodeNoSigningKey     StatusReasonCode = "no_signing_key"
+	StatusReasonCodeNotServing       StatusReasonCode = "not_serving"
+	StatusReasonCodeStoreUnconfirmed StatusReasonCode = "store_unconfirmed"
+	StatusReasonCodeStoreWentBack    StatusReasonCode = "store_went_back"
+)
+
+// Valid indicates whether the value is a known member of the StatusReasonCode enum.
+func (e StatusReasonCode) Valid() bool {
+	switch e {
+	case StatusReasonCodeClockSkew:
+		return true
+	case StatusReasonCodeNoSigningKey:
+		return true
+	case StatusReasonCodeNotServing:
+		return true
+	case StatusReasonCodeStoreUnconfirmed:
+		return true
+	case StatusReasonCodeStoreWentBack:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for TokenType.
 const (
 	TokenTypeAtJwt TokenType = "at+jwt"
@@ -713,6 +761,54 @@ type SecretRevocation struct {
 	// Since With `compromised`: since when others may have it (RFC 3339). Tokens issued before stay good. All
 	// are void when this is absent.
 	Since *time.Time `json:"since,omitempty"`
+}
+
+// Status defines model for Status.
+type Status struct {
+	// Reasons What is wrong, the worst first; empty when nothing is.
+	Reasons []StatusReason `json:"reasons"`
+
+	// State `ok`: all is as it should be. `degraded`: tokens are issued, and something is wrong. `unavailable`:
+	// none are issued; `/readyz` says 503.
+	State StatusState `json:"state"`
+	Store StoreStatus `json:"store"`
+}
+
+// StatusState `ok`: all is as it should be. `degraded`: tokens are issued, and something is wrong. `unavailable`:
+// none are issued; `/readyz` says 503.
+type StatusState string
+
+// StatusReason defines model for StatusReason.
+type StatusReason struct {
+	// Code `not_serving`: it starts, or stops. `clock_skew`: its clock is off from that of the store which it
+	// shares with other servers, by more than 5 seconds. `no_signing_key`: no key signs. `store_unconfirmed`:
+	// the store has been silent, or was not understood, for longer than three times `cache.max_age`; while
+	// that is less than `store.outage` tokens are issued from memory. `store_went_back`: the store lost
+	// something that this server knew, in the last hour or still.
+	Code StatusReasonCode `json:"code"`
+
+	// Message What is wrong, in a sentence, and the error if there was one.
+	Message string `json:"message"`
+}
+
+// StatusReasonCode `not_serving`: it starts, or stops. `clock_skew`: its clock is off from that of the store which it
+// shares with other servers, by more than 5 seconds. `no_signing_key`: no key signs. `store_unconfirmed`:
+// the store has been silent, or was not understood, for longer than three times `cache.max_age`; while
+// that is less than `store.outage` tokens are issued from memory. `store_went_back`: the store lost
+// something that this server knew, in the last hour or still.
+type StatusReasonCode string
+
+// StoreStatus defines model for StoreStatus.
+type StoreStatus struct {
+	// ClockOffsetMs By how many milliseconds this server's clock is ahead of the store's; negative when it is behind.
+	// Absent when no other server uses the store.
+	ClockOffsetMs *int64 `json:"clock_offset_ms,omitempty"`
+
+	// ConfirmedAt Every change that was committed before then is known here; absent as long as none is.
+	ConfirmedAt *time.Time `json:"confirmed_at,omitempty"`
+
+	// WentBackAt When it was noticed last that the store had lost something; absent if it never was.
+	WentBackAt *time.Time `json:"went_back_at,omitempty"`
 }
 
 // TokenLifetime How long tokens live, in seconds.
@@ -1316,6 +1412,14 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /admin/v1/revocations (the `CreateRevocation` operationId).
 	CreateRevocation(ctx context.Context, params *CreateRevocationParams, body CreateRevocationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// Status Whether the server does all that it is for, and if not, why
+	//
+	// From memory, so it answers while the store is away: on the unix socket, that is, because whether a
+	// token may still be used over TCP is asked of the store.
+	//
+	// Corresponds with GET /admin/v1/status (the `Status` operationId).
+	Status(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RevokeTokenWithBody Withdraw one token
 	//
@@ -1931,6 +2035,24 @@ func (c *Client) CreateRevocationWithBody(ctx context.Context, params *CreateRev
 // Corresponds with POST /admin/v1/revocations (the `CreateRevocation` operationId).
 func (c *Client) CreateRevocation(ctx context.Context, params *CreateRevocationParams, body CreateRevocationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCreateRevocationRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// Status Whether the server does all that it is for, and if not, why
+//
+// From memory, so it answers while the store is away: on the unix socket, that is, because whether a
+// token may still be used over TCP is asked of the store.
+//
+// Corresponds with GET /admin/v1/status (the `Status` operationId).
+func (c *Client) Status(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewStatusRequest(c.Server)
 	if err != nil {
 		return nil, err
 	}
@@ -3412,6 +3534,33 @@ func NewCreateRevocationRequestWithBody(server string, params *CreateRevocationP
 	return req, nil
 }
 
+// NewStatusRequest constructs an http.Request for the Status method
+func NewStatusRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/admin/v1/status")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewRevokeTokenRequest calls the generic RevokeToken builder with application/json body
 func NewRevokeTokenRequest(server string, params *RevokeTokenParams, body RevokeTokenJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -3817,6 +3966,16 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /admin/v1/revocations (the `CreateRevocation` operationId).
 	CreateRevocationWithResponse(ctx context.Context, params *CreateRevocationParams, body CreateRevocationJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateRevocationResponse, error)
+
+	// StatusWithResponse Whether the server does all that it is for, and if not, why
+	//
+	// From memory, so it answers while the store is away: on the unix socket, that is, because whether a
+	// token may still be used over TCP is asked of the store.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /admin/v1/status (the `Status` operationId).
+	StatusWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*StatusResponse, error)
 
 	// RevokeTokenWithBodyWithResponse Withdraw one token
 	//
@@ -5368,6 +5527,64 @@ func (r CreateRevocationResponse) ContentType() string {
 	return ""
 }
 
+// StatusResponseDefaultHeaders the declared response headers of an HTTP default response for Status
+type StatusResponseDefaultHeaders struct {
+	Allow           *string
+	RetryAfter      *int
+	WWWAuthenticate *string
+	XRequestID      string
+}
+
+type StatusResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Status
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *StatusResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r StatusResponse) GetJSON200() *Status {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r StatusResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r StatusResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r StatusResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r StatusResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r StatusResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // RevokeTokenResponseDefaultHeaders the declared response headers of an HTTP default response for RevokeToken
 type RevokeTokenResponseDefaultHeaders struct {
 	Allow           *string
@@ -5929,6 +6146,22 @@ func (c *ClientWithResponses) CreateRevocationWithResponse(ctx context.Context, 
 		return nil, err
 	}
 	return ParseCreateRevocationResponse(rsp)
+}
+
+// StatusWithResponse Whether the server does all that it is for, and if not, why
+//
+// From memory, so it answers while the store is away: on the unix socket, that is, because whether a
+// token may still be used over TCP is asked of the store.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /admin/v1/status (the `Status` operationId).
+func (c *ClientWithResponses) StatusWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*StatusResponse, error) {
+	rsp, err := c.Status(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseStatusResponse(rsp)
 }
 
 // RevokeTokenWithBodyWithResponse Withdraw one token
@@ -7731,6 +7964,73 @@ func ParseCreateRevocationResponse(rsp *http.Response) (*CreateRevocationRespons
 	switch {
 	case true:
 		var headers CreateRevocationResponseDefaultHeaders
+		if values := rsp.Header.Values("Allow"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Allow", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Allow = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseStatusResponse parses an HTTP response from a StatusWithResponse call
+func ParseStatusResponse(rsp *http.Response) (*StatusResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &StatusResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Status
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers StatusResponseDefaultHeaders
 		if values := rsp.Header.Values("Allow"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Allow", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {

@@ -180,6 +180,54 @@ func (e RevocationKind) Valid() bool {
 	}
 }
 
+// Defines values for StatusState.
+const (
+	StatusStateDegraded    StatusState = "degraded"
+	StatusStateOk          StatusState = "ok"
+	StatusStateUnavailable StatusState = "unavailable"
+)
+
+// Valid indicates whether the value is a known member of the StatusState enum.
+func (e StatusState) Valid() bool {
+	switch e {
+	case StatusStateDegraded:
+		return true
+	case StatusStateOk:
+		return true
+	case StatusStateUnavailable:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for StatusReasonCode.
+const (
+	StatusReasonCodeClockSkew        StatusReasonCode = "clock_skew"
+	StatusReasonCodeNoSigningKey     StatusReasonCode = "no_signing_key"
+	StatusReasonCodeNotServing       StatusReasonCode = "not_serving"
+	StatusReasonCodeStoreUnconfirmed StatusReasonCode = "store_unconfirmed"
+	StatusReasonCodeStoreWentBack    StatusReasonCode = "store_went_back"
+)
+
+// Valid indicates whether the value is a known member of the StatusReasonCode enum.
+func (e StatusReasonCode) Valid() bool {
+	switch e {
+	case StatusReasonCodeClockSkew:
+		return true
+	case StatusReasonCodeNoSigningKey:
+		return true
+	case StatusReasonCodeNotServing:
+		return true
+	case StatusReasonCodeStoreUnconfirmed:
+		return true
+	case StatusReasonCodeStoreWentBack:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for TokenType.
 const (
 	TokenTypeAtJwt TokenType = "at+jwt"
@@ -716,6 +764,54 @@ type SecretRevocation struct {
 	Since *time.Time `json:"since,omitempty"`
 }
 
+// Status defines model for Status.
+type Status struct {
+	// Reasons What is wrong, the worst first; empty when nothing is.
+	Reasons []StatusReason `json:"reasons"`
+
+	// State `ok`: all is as it should be. `degraded`: tokens are issued, and something is wrong. `unavailable`:
+	// none are issued; `/readyz` says 503.
+	State StatusState `json:"state"`
+	Store StoreStatus `json:"store"`
+}
+
+// StatusState `ok`: all is as it should be. `degraded`: tokens are issued, and something is wrong. `unavailable`:
+// none are issued; `/readyz` says 503.
+type StatusState string
+
+// StatusReason defines model for StatusReason.
+type StatusReason struct {
+	// Code `not_serving`: it starts, or stops. `clock_skew`: its clock is off from that of the store which it
+	// shares with other servers, by more than 5 seconds. `no_signing_key`: no key signs. `store_unconfirmed`:
+	// the store has been silent, or was not understood, for longer than three times `cache.max_age`; while
+	// that is less than `store.outage` tokens are issued from memory. `store_went_back`: the store lost
+	// something that this server knew, in the last hour or still.
+	Code StatusReasonCode `json:"code"`
+
+	// Message What is wrong, in a sentence, and the error if there was one.
+	Message string `json:"message"`
+}
+
+// StatusReasonCode `not_serving`: it starts, or stops. `clock_skew`: its clock is off from that of the store which it
+// shares with other servers, by more than 5 seconds. `no_signing_key`: no key signs. `store_unconfirmed`:
+// the store has been silent, or was not understood, for longer than three times `cache.max_age`; while
+// that is less than `store.outage` tokens are issued from memory. `store_went_back`: the store lost
+// something that this server knew, in the last hour or still.
+type StatusReasonCode string
+
+// StoreStatus defines model for StoreStatus.
+type StoreStatus struct {
+	// ClockOffsetMs By how many milliseconds this server's clock is ahead of the store's; negative when it is behind.
+	// Absent when no other server uses the store.
+	ClockOffsetMs *int64 `json:"clock_offset_ms,omitempty"`
+
+	// ConfirmedAt Every change that was committed before then is known here; absent as long as none is.
+	ConfirmedAt *time.Time `json:"confirmed_at,omitempty"`
+
+	// WentBackAt When it was noticed last that the store had lost something; absent if it never was.
+	WentBackAt *time.Time `json:"went_back_at,omitempty"`
+}
+
 // TokenLifetime How long tokens live, in seconds.
 type TokenLifetime = int64
 
@@ -1048,6 +1144,9 @@ type ServerInterface interface {
 	// CreateRevocation Withdraw tokens
 	// (POST /admin/v1/revocations)
 	CreateRevocation(w http.ResponseWriter, r *http.Request, params CreateRevocationParams)
+	// Status Whether the server does all that it is for, and if not, why
+	// (GET /admin/v1/status)
+	Status(w http.ResponseWriter, r *http.Request)
 	// RevokeToken Withdraw one token
 	// (POST /admin/v1/tokens/revoke)
 	RevokeToken(w http.ResponseWriter, r *http.Request, params RevokeTokenParams)
@@ -2288,6 +2387,20 @@ func (siw *ServerInterfaceWrapper) CreateRevocation(w http.ResponseWriter, r *ht
 	handler.ServeHTTP(w, r)
 }
 
+// Status operation middleware
+func (siw *ServerInterfaceWrapper) Status(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.Status(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // RevokeToken operation middleware
 func (siw *ServerInterfaceWrapper) RevokeToken(w http.ResponseWriter, r *http.Request) {
 
@@ -2474,6 +2587,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/admin/v1/tokens/revoke", wrapper.RevokeToken)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/admin/v1/refusals/{request_id}", wrapper.GetRefusal)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/admin/v1/audit", wrapper.ListAudit)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/admin/v1/status", wrapper.Status)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/admin/v1/doctor", wrapper.Doctor)
 
 	return m
@@ -3870,6 +3984,55 @@ func (response CreateRevocationdefaultApplicationProblemPlusJSONResponse) VisitC
 	return err
 }
 
+type StatusRequestObject struct {
+}
+
+type StatusResponseObject interface {
+	VisitStatusResponse(w http.ResponseWriter) error
+}
+
+type Status200JSONResponse Status
+
+func (response Status200JSONResponse) VisitStatusResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StatusdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response StatusdefaultApplicationProblemPlusJSONResponse) VisitStatusResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.Allow != nil {
+		w.Header().Set("Allow", fmt.Sprint(*response.Headers.Allow))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type RevokeTokenRequestObject struct {
 	Params RevokeTokenParams
 	Body   *RevokeTokenJSONRequestBody
@@ -3998,6 +4161,9 @@ type StrictServerInterface interface {
 	// CreateRevocation Withdraw tokens
 	// (POST /admin/v1/revocations)
 	CreateRevocation(ctx context.Context, request CreateRevocationRequestObject) (CreateRevocationResponseObject, error)
+	// Status Whether the server does all that it is for, and if not, why
+	// (GET /admin/v1/status)
+	Status(ctx context.Context, request StatusRequestObject) (StatusResponseObject, error)
 	// RevokeToken Withdraw one token
 	// (POST /admin/v1/tokens/revoke)
 	RevokeToken(ctx context.Context, request RevokeTokenRequestObject) (RevokeTokenResponseObject, error)
@@ -4754,6 +4920,30 @@ func (sh *strictHandler) CreateRevocation(w http.ResponseWriter, r *http.Request
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(CreateRevocationResponseObject); ok {
 		if err := validResponse.VisitCreateRevocationResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// Status operation middleware
+func (sh *strictHandler) Status(w http.ResponseWriter, r *http.Request) {
+	var request StatusRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.Status(ctx, request.(StatusRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "Status")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(StatusResponseObject); ok {
+		if err := validResponse.VisitStatusResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

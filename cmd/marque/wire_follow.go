@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/marque-auth/marque/authz/token"
+	"github.com/marque-auth/marque/store"
+)
+
+// neighbours is what a server needs because others may use its store. What is in it may be used
+// concurrently.
+type neighbours struct {
+	clock      *storeClock            // nil: nobody else goes by it
+	back       wentBack               // whether the store went back in time
+	doubts     doubts                 // revocations that somebody missed in the store
+	unfollowed atomic.Pointer[string] // why the change feed could not be followed; nil: it could
+}
+
+// follow reads everything once, and starts what keeps it current.
+func (s *server) follow(ctx context.Context) error {
+	config := store.FollowerConfig{
+		Changes:   &feed{s.store, s},
+		Apply:     s.apply,
+		Reload:    s.reload,
+		Interval:  time.Duration(s.config.Cache.MaxAge),
+		Confirmed: s.confirm,
+		Failed: func(err error) {
+			why := err.Error()
+			s.unfollowed.Store(&why)
+		},
+		Now: s.commonNow,
+		Log: s.log,
+	}
+	if w, ok := s.store.(store.Waiter); ok {
+		config.Wait = w.Wait
+	}
+	var err error
+	if s.follower, err = store.NewFollower(config); err != nil {
+		return err
+	}
+	if err := s.follower.Start(ctx); err != nil {
+		return err
+	}
+	s.background("the follower", func(ctx context.Context) { _ = s.follower.Run(ctx) }) // it logs, and only ends with ctx
+	s.background("the key timeline", s.stepKeys)
+	s.background("the sweep of the index", s.sweepIndex)
+	return nil
+}
+
+// confirm notes that every change that was committed before at is applied here.
+func (s *server) confirm(at time.Time) {
+	s.agree()
+	s.unfollowed.Store(nil)
+	s.confirmed.Store(at.UnixNano())
+	s.tokens.ConfirmedAt(at)
+	s.ring.ConfirmedAt(at)
+}
+
+// feed is the change feed as this server follows it.
+type feed struct {
+	of     store.Changes
+	server *server
+}
+
+// Head implements store.Changes.
+func (f *feed) Head(ctx context.Context) (store.Cursor, error) {
+	if err := f.server.lookAtClock(ctx); err != nil {
+		return "", err
+	}
+	return f.of.Head(ctx)
+}
+
+// Changes implements store.Changes. Behind what it says there come the doubts.
+func (f *feed) Changes(ctx context.Context, after store.Cursor, limit int) ([]store.Change, store.Cursor, error) {
+	if err := f.server.lookAtClock(ctx); err != nil {
+		return nil, "", err
+	}
+	changes, next, err := f.of.Changes(ctx, after, limit)
+	if err != nil {
+		return nil, "", err
+	}
+	return append(changes, f.server.doubts.take(limit-len(changes))...), next, nil
+}
+
+// doubts are revocations that are known here, and that somebody missed in the store. No change names them;
+// the follower is told that they changed, looks, and puts them back.
+type doubts struct {
+	mu       sync.Mutex
+	subjects map[token.Subject]struct{}
+}
+
+// mostDoubts bounds what is remembered. What is forgotten is missed again.
+const mostDoubts = 1_000
+
+func (d *doubts) add(s token.Subject) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.subjects == nil {
+		d.subjects = map[token.Subject]struct{}{}
+	}
+	if len(d.subjects) < mostDoubts {
+		d.subjects[s] = struct{}{}
+	}
+}
+
+// take returns some of them as changes, and forgets these.
+func (d *doubts) take(most int) []store.Change {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var changes []store.Change
+	for s := range d.subjects {
+		if len(changes) == most {
+			break
+		}
+		changes = append(changes, store.Change{Kind: store.KindRevocation, ID: s.String()})
+		delete(d.subjects, s)
+	}
+	return changes
+}

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/marque-auth/marque/authz"
+	"github.com/marque-auth/marque/authz/admin"
+)
+
+// What can be wrong with a running server, the worst first: the codes of the management API's status and the
+// labels of marque_degraded.
+const (
+	reasonNotServing  = "not_serving"
+	reasonClockSkew   = "clock_skew"
+	reasonNoKey       = "no_signing_key"
+	reasonUnconfirmed = "store_unconfirmed"
+	reasonWentBack    = "store_went_back"
+)
+
+// reasonCodes lists all of them.
+var reasonCodes = [...]string{reasonNotServing, reasonClockSkew, reasonNoKey, reasonUnconfirmed, reasonWentBack}
+
+const (
+	unconfirmedTicks   = 3           // so many intervals of cache.max_age without the store are more than bad luck
+	unconfirmedAtLeast = time.Second // and no less than that, should they be short
+	wentBackShown      = time.Hour   // that is how long somebody may see it who was not there
+)
+
+// reason is one thing that is wrong.
+type reason struct {
+	code    string
+	message string
+	stops   bool // no tokens are issued for it
+}
+
+// reasons returns what is wrong, the worst first. It does no I/O.
+func (s *server) reasons() []reason {
+	var all []reason
+	add := func(code string, stops bool, format string, args ...any) {
+		all = append(all, reason{code, fmt.Sprintf(format, args...), stops})
+	}
+	if !s.live.Load() {
+		add(reasonNotServing, true, "starting, or stopping")
+	}
+	if ahead, off := s.clockOffset(); off {
+		add(reasonClockSkew, true, "this server's clock is ahead of the store's by %v, more than %v; see to it that both follow a time server", ahead.Round(time.Millisecond), authz.MaxSkew)
+	}
+	if _, err := s.ring.Signer(defaultAlgorithm, s.now()); err != nil {
+		add(reasonNoKey, true, "%v", err)
+	}
+	now, outage := s.commonNow(), time.Duration(s.config.Store.Outage)
+	age := now.Sub(s.confirmedAt())
+	if s.confirmedAt().IsZero() {
+		add(reasonUnconfirmed, true, "the store was never heard of%s", s.whyUnfollowed())
+	} else if age > max(unconfirmedTicks*time.Duration(s.config.Cache.MaxAge), unconfirmedAtLeast) {
+		add(reasonUnconfirmed, age > outage, "the store was last heard of %v ago%s", age.Round(time.Millisecond), s.whyUnfollowed())
+	}
+	still, last, _ := s.back.look()
+	switch ago := now.Sub(last); {
+	case still:
+		add(reasonWentBack, false, "the store went back in time %v ago, and says less than is known here", ago.Round(time.Second))
+	case !last.IsZero() && ago < wentBackShown:
+		add(reasonWentBack, false, "the store went back in time %v ago; what was revoked is so again, but clients and resources may be older than they were", ago.Round(time.Second))
+	}
+	return all
+}
+
+// whyUnfollowed is what the change feed failed with last, as the end of a sentence; empty if it did not.
+func (s *server) whyUnfollowed() string {
+	if why := s.unfollowed.Load(); why != nil {
+		return ": " + authz.Redact(*why)
+	}
+	return ""
+}
+
+// ready returns nil while tokens can be issued. A store that is away for less than store.outage is
+// no reason against it.
+func (s *server) ready(context.Context) error {
+	for _, r := range s.reasons() {
+		if r.stops {
+			return errors.New(r.message)
+		}
+	}
+	return nil
+}
+
+// status is what admins are told.
+func (s *server) status() admin.Status {
+	out := admin.Status{State: admin.StateOK, ConfirmedAt: s.confirmedAt()}
+	_, out.WentBackAt, _ = s.back.look()
+	if s.clock != nil {
+		ahead, _ := s.clock.Off()
+		out.ClockOffset = &ahead
+	}
+	for _, r := range s.reasons() {
+		out.Reasons = append(out.Reasons, admin.StatusReason{Code: r.code, Message: r.message})
+		switch {
+		case r.stops:
+			out.State = admin.StateUnavailable
+		case out.State == admin.StateOK:
+			out.State = admin.StateDegraded
+		}
+	}
+	return out
+}
+
+// statusConfig is the same for whoever scrapes.
+func (s *server) statusConfig() *statusConfig {
+	return &statusConfig{
+		Reasons: func() (codes []string) {
+			for _, r := range s.reasons() {
+				codes = append(codes, r.code)
+			}
+			return codes
+		},
+		WentBack: func() int {
+			_, _, times := s.back.look()
+			return times
+		},
+		Offset: func() (time.Duration, bool) {
+			ahead, _ := s.clockOffset()
+			return ahead, s.clock != nil
+		},
+	}
+}
