@@ -87,12 +87,18 @@ func (s *server) ensureKeys(ctx context.Context, alg jose.Algorithm, by audit.Or
 // round, one that was decided from what was just withdrawn would be dated after its own revocation.
 func (s *server) apply(ctx context.Context, changes []store.Change) error {
 	ring := false
+	var clients []authz.ClientID
+	var resources []authz.ResourceID
 	for _, c := range changes {
 		switch c.Kind {
 		case store.KindClient:
-			s.tokens.ClientChanged(authz.ClientID(c.ID))
+			if id := authz.ClientID(c.ID); s.tokens.ClientChanged(id) {
+				clients = append(clients, id)
+			}
 		case store.KindResource:
-			s.tokens.ResourceChanged(authz.ResourceID(c.ID))
+			if id := authz.ResourceID(c.ID); s.tokens.ResourceChanged(id) {
+				resources = append(resources, id)
+			}
 		case store.KindRing:
 			ring = true
 		case store.KindRevocation: // below, all of them at once
@@ -105,7 +111,12 @@ func (s *server) apply(ctx context.Context, changes []store.Change) error {
 		return err
 	}
 	if ring {
-		return s.reloadRing(ctx)
+		if err := s.reloadRing(ctx); err != nil {
+			return err
+		}
+	}
+	if s.shared { // who was served until now is to be served when the store is away next, also one who does not ask before
+		s.tokens.Load(ctx, clients, resources)
 	}
 	return nil
 }
@@ -142,11 +153,7 @@ func (s *server) stepKeys(ctx context.Context) {
 			s.log.ErrorContext(ctx, "the clock jumped; signing keys are left as they are until it has stood for a refresh interval", "by", jump.String())
 			continue
 		}
-		if s.clockOff() {
-			continue
-		}
-		err := s.ring.Step(ctx, s.commonNow())
-		s.indexKeys() // the step may have read what another process revoked
+		err := s.step(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -157,6 +164,16 @@ func (s *server) stepKeys(ctx context.Context) {
 		}
 		failing = err != nil
 	}
+}
+
+// step carries out what is due, unless nobody knows what time it is.
+func (s *server) step(ctx context.Context) error {
+	if s.clockOff() {
+		return nil
+	}
+	err := s.ring.Step(ctx, s.commonNow())
+	s.indexKeys() // the step may have read what another process revoked
+	return err
 }
 
 // minClockJump is the least difference that counts as a jump: less is what time daemons do all day.
