@@ -17,7 +17,7 @@ import (
 
 // TestDoctorRedis_OfAHealthyServer: no database file is missed, and Redis is looked at instead.
 func TestDoctorRedis_OfAHealthyServer(t *testing.T) {
-	redis := redistest.Start(t, redistest.Password("s3cret"))
+	redis := redistest.Start(t, redistest.Password("s3cret"), redistest.Args("--appendfsync", "always"))
 	defer http.DefaultClient.CloseIdleConnections()
 	c := nodeConfig(t, redis.Addr)
 	c.Issuer = ""

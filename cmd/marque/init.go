@@ -164,11 +164,9 @@ func checkFolderOf(file string) error {
 // installation that does not exist yet: a new key opens no old one.
 func initKEK(c configs.Config, isNew bool) (kek *jose.KEK, made bool, err error) {
 	if c.Keys.KEKFile != "" && isNew {
-		if _, err := os.Lstat(c.Keys.KEKFile); errors.Is(err, fs.ErrNotExist) {
-			kek, err := keys.WriteKEKFile(c.Keys.KEKFile)
-			if !errors.Is(err, fs.ErrExist) {
-				return kek, true, err
-			}
+		kek, err := keys.WriteKEKFile(c.Keys.KEKFile)
+		if _, there := os.Lstat(c.Keys.KEKFile); err == nil || errors.Is(there, fs.ErrNotExist) {
+			return kek, true, err
 		}
 	}
 	c.Keys.PreviousKEKFiles = nil

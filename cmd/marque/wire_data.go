@@ -43,7 +43,7 @@ func (s *server) openData(ctx context.Context) error {
 		return err
 	}
 	s.onClose("the data folder", func(context.Context) error { return release() })
-	if s.shared {
+	if s.backend.shared() {
 		return nil
 	}
 	return s.connect(ctx)
