@@ -106,6 +106,7 @@ func (l *lab) serve(ctx context.Context) (*process, error) {
 // await sends a request until the answer is 200, and returns when it came. A server that does not
 // listen yet, or says 503, is asked again; any other answer is an error.
 func (p *process) await(ctx context.Context, request []byte) (time.Time, error) {
+	whole := ctx
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	for {
@@ -122,6 +123,9 @@ func (p *process) await(ctx context.Context, request []byte) (time.Time, error) 
 		case <-p.ended:
 			return time.Time{}, p.failure(err)
 		case <-ctx.Done():
+			if whole.Err() != nil { // the run was called off
+				return time.Time{}, whole.Err()
+			}
 			return time.Time{}, fmt.Errorf("no answer in %s: %w", startTimeout, err)
 		}
 	}
