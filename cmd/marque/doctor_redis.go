@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/marque-auth/marque/authz"
 	"github.com/marque-auth/marque/authz/admin"
 )
 
@@ -114,11 +115,9 @@ func (r *redisDatabase) lookAtStore(ctx context.Context, d *doctor) {
 	r.lookAtClock(ctx, d)
 }
 
-// Of the clock of a server against that of a store that others share.
-const (
-	clockOff   = 5 * time.Second // the server refuses to issue
-	clockApart = time.Second     // worth a word
-)
+// clockApart is a difference from the clock of the store that is worth a word; beyond authz.MaxSkew the
+// server issues nothing.
+const clockApart = time.Second
 
 func (r *redisDatabase) lookAtClock(ctx context.Context, d *doctor) {
 	const check = "clock"
@@ -132,10 +131,10 @@ func (r *redisDatabase) lookAtClock(ctx context.Context, d *doctor) {
 	answered := d.now()
 	off := asked.Add(answered.Sub(asked) / 2).Sub(at)
 	switch {
-	case off.Abs() > clockOff:
+	case off.Abs() > authz.MaxSkew:
 		d.error(check, r.backend.address(), fix, "the clock here differs from that of Redis by %s: this server issues no tokens", off.Round(time.Millisecond))
 	case off.Abs() > clockApart+answered.Sub(asked):
-		d.warning(check, r.backend.address(), fix, "the clock here differs from that of Redis by %s; beyond %s this server issues no tokens", off.Round(time.Millisecond), clockOff)
+		d.warning(check, r.backend.address(), fix, "the clock here differs from that of Redis by %s; beyond %s this server issues no tokens", off.Round(time.Millisecond), authz.MaxSkew)
 	default:
 		d.ok(check, r.backend.address(), "the clock here is that of Redis, within %s", clockApart)
 	}
