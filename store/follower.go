@@ -54,6 +54,7 @@ type Follower struct {
 
 	turn  chan struct{} // holds one element while a pass runs, which owns what follows
 	place Cursor        // everything before it was applied; empty: everything must be reloaded
+	front Cursor        // the furthest place that a pass has reached; empty if there is none
 	trail trail
 	lost  bool // the last pass did not reach the store, or stopped half-way
 }
@@ -200,10 +201,10 @@ func (f *Follower) pass(ctx context.Context) error {
 			return err
 		}
 	}
-	at, err := f.follow(ctx)
+	at, err := f.followFrom(ctx)
 	if errors.Is(err, ErrCursor) {
 		f.config.Log.WarnContext(ctx, "the store's change feed cannot be continued, reloading everything")
-		f.place, f.trail = "", nil // no way leads back from here, should the reload fail
+		f.place, f.front, f.trail = "", "", nil // no way leads back from here, should the reload fail
 		if err := f.reload(ctx); err != nil {
 			return err
 		}
@@ -212,9 +213,21 @@ func (f *Follower) pass(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	f.front = f.place
 	f.trail.add(at, f.place)
 	f.config.Confirmed(at)
 	return nil
+}
+
+// followFrom is follow, from a place that may lie behind the front. The front must still be in the feed: a
+// store that was restored from a backup may know a place of a minute ago, and nothing of what came after it.
+func (f *Follower) followFrom(ctx context.Context) (at time.Time, err error) {
+	if f.front != "" && f.front != f.place {
+		if _, _, err := f.config.Changes.Changes(ctx, f.front, 1); err != nil {
+			return time.Time{}, err
+		}
+	}
+	return f.follow(ctx)
 }
 
 // reload takes the head before it reloads: what is committed in between is then applied twice,
@@ -227,7 +240,7 @@ func (f *Follower) reload(ctx context.Context) error {
 	if err := f.config.Reload(ctx); err != nil {
 		return err
 	}
-	f.place, f.trail = head, nil
+	f.place, f.front, f.trail = head, head, nil
 	return nil
 }
 

@@ -314,6 +314,27 @@ func TestFollower_GoesAMinuteBack(t *testing.T) {
 	f.wantReloads(t, 1)
 }
 
+// A backup that was put in the store's place knows the place of a minute ago, and not what came after it.
+// Were that overlooked, a revocation that the backup lacks would never be missed.
+func TestFollower_ARestoredFeedIsNoticedThoughItKnowsThePlaceOfAMinuteAgo(t *testing.T) {
+	f := follow(t)
+	f.must(t, f.Start)
+	f.feed.commit("a", "b")
+	f.must(t, f.CatchUp)
+	f.feed.commit("revoked since the backup")
+	f.must(t, f.CatchUp)
+	f.wantReloads(t, 1)
+	f.feed.set(func(x *feed) { x.err = errors.New("emptied") })
+	for range 3 { // each of which goes back, and gets nowhere
+		_ = f.CatchUp(t.Context())
+	}
+	f.feed.set(func(x *feed) { x.err, x.changes = nil, x.changes[:2] })
+	f.must(t, f.CatchUp)
+	f.wantReloads(t, 2)
+	f.must(t, f.CatchUp)
+	f.wantReloads(t, 2)
+}
+
 // With a clock that jumps back and forth a follower still goes back, and not without bound.
 func TestFollower_ClockJumps(t *testing.T) {
 	f := follow(t)
