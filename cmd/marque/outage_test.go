@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/marque-auth/marque/authz"
+	"github.com/marque-auth/marque/authz/admin"
 	"github.com/marque-auth/marque/authz/token"
 	"github.com/marque-auth/marque/store/redistest"
 )
@@ -257,4 +258,92 @@ func TestOutage_AnEmptiedRedis(t *testing.T) {
 	if n, err := redis.Client().DBSize(t.Context()).Result(); err != nil || n != 0 {
 		t.Errorf("%d keys were written into an emptied Redis, %v", n, err)
 	}
+}
+
+// backup is what a Redis held at some moment.
+type backup map[string]string
+
+func takeBackup(t *testing.T, redis *redistest.Server) backup {
+	t.Helper()
+	b := backup{}
+	keys, err := redis.Client().Keys(t.Context(), "*").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range keys {
+		if b[key], err = redis.Client().Dump(t.Context(), key).Result(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return b
+}
+
+func (b backup) restore(t *testing.T, redis *redistest.Server) {
+	t.Helper()
+	for key, value := range b {
+		if err := redis.Client().RestoreReplace(t.Context(), key, 0, value).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestOutage_ARestoredRedisGetsItsRevocationsBack: Redis is emptied, and comes back as it was before two
+// revocations. Servers that knew them put them back: no token is good again, not even at a server that starts
+// afterwards. It is told as an alarm.
+func TestOutage_ARestoredRedisGetsItsRevocationsBack(t *testing.T) {
+	redis := redistest.Start(t)
+	nodes := startNodes(t, 2, redis.Addr)
+	defer http.DefaultClient.CloseIdleConnections()
+	s := nodes[0]
+	p, stopped := newPartner(t, s, "partner"), newPartner(t, s, "stopped")
+	_, compact := p.asksFor(t, s)
+	_, other := p.asksFor(t, s)
+	_, ofStopped := stopped.asksFor(t, s)
+	older := takeBackup(t, redis)
+	if status, body := post(t, "http://"+s.Address()+"/oauth2/revoke", p.form("token", compact)); status != http.StatusOK {
+		t.Fatalf("revocation: %d, %s", status, body)
+	}
+	if _, err := s.registry.SetClientDisabled(t.Context(), byTest, "stopped", true); err != nil {
+		t.Fatal(err)
+	}
+	for _, node := range nodes {
+		waitFor(t, func() bool { return node.index.Len() == 2 })
+	}
+	if err := redis.Client().FlushAll(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, func() bool { time.Sleep(time.Millisecond); return s.status().State == admin.StateDegraded })
+	older.restore(t, redis)
+	alarms := 0
+	for i, node := range nodes {
+		waitFor(t, func() bool {
+			time.Sleep(time.Millisecond)
+			status, active := p.hears(t, node, compact)
+			if active {
+				t.Fatalf("server %d: a revoked token is good again", i)
+			}
+			return status == http.StatusOK // until it is put back the answer is 503
+		})
+		if status, active := p.hears(t, node, other); status != http.StatusOK || !active {
+			t.Errorf("server %d: a token that nobody revoked: %d, active %v", i, status, active)
+		}
+		// The record of the client came back enabled; what it obtained stays void, and it obtains nothing.
+		if status, _ := stopped.asksFor(t, node); status != http.StatusServiceUnavailable {
+			t.Errorf("server %d: a client that was disabled: %d", i, status)
+		}
+		if status, active := p.hears(t, node, ofStopped); active {
+			t.Errorf("server %d: a token of a client that was disabled: %d, active", i, status)
+		}
+		if _, _, times := node.back.look(); times > 0 {
+			alarms++
+		}
+	}
+	if alarms == 0 { // who comes second may find everything there again
+		t.Error("no server raised the alarm")
+	}
+	waitFor(t, func() bool {
+		time.Sleep(time.Millisecond)
+		n, err := redis.Client().ZCard(t.Context(), "{marque}:revocation-index").Result()
+		return err == nil && n == 2
+	})
 }
