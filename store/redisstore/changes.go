@@ -120,6 +120,7 @@ func (s *Store) Wait(ctx context.Context, after store.Cursor) error {
 		switch silent := err != nil && !answered(err); {
 		case silent && !lost: // somebody ended the connection; another one may do
 			lost = true
+			s.db.searches(ctx, err)
 		case err != nil || more:
 			return err
 		default:

@@ -149,6 +149,9 @@ func (db *DB) open(ctx context.Context) error {
 			db.config.Warn(f.Message + "; " + f.Fix)
 		}
 	}
+	if err := db.mayAll(ctx); err != nil {
+		return err
+	}
 	return db.findNamespace(ctx)
 }
 

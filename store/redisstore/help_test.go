@@ -138,3 +138,12 @@ func split(addr string) (host, port string) {
 	host, port, _ = strings.Cut(addr, ":")
 	return host, port
 }
+
+func splitLines(text string) []string { return slices.Collect(strings.Lines(text)) }
+
+// userOf is the user in a line of CLIENT LIST.
+func userOf(line string) string {
+	_, rest, _ := strings.Cut(line, " user=")
+	user, _, _ := strings.Cut(rest, " ")
+	return user
+}

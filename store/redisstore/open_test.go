@@ -239,7 +239,7 @@ func TestOpenDB_Away(t *testing.T) {
 // TestOpenDB_StallsHalfWay: whichever question is not answered, the time of one call is over soon.
 func TestOpenDB_StallsHalfWay(t *testing.T) {
 	s := redistest.Start(t)
-	for _, command := range []string{"info", "config", "auth", "exists", "evalsha"} {
+	for _, command := range []string{"info", "config", "auth", "eval", "role", "exists"} {
 		t.Run(command, func(t *testing.T) {
 			p := newWire(t, s.Addr)
 			p.on(command, always(swallows))

@@ -14,6 +14,8 @@ for i = 3, #KEYS do -- not MGET, which takes what is no string for nothing
 	records[i - 2] = redis.call('GET', KEYS[i])
 end
 if ARGV[2] == '1' then
-	return {redis.call('INCR', KEYS[2]), records}
+	floor = floor + 1
+	redis.call('SET', KEYS[2], string.format('%.0f', floor))
+	return {floor, records}
 end
 return {floor + 1, records}

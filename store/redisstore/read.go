@@ -20,10 +20,32 @@ func (db *DB) read(ctx context.Context, fn func(ctx context.Context) error) erro
 	bounded, cancel := context.WithTimeout(ctx, db.config.CallTimeout)
 	defer cancel()
 	err := fn(bounded)
-	if err != nil && bounded.Err() == nil && !answered(err) {
+	if db.searches(bounded, err) || err != nil && bounded.Err() == nil && !answered(err) {
 		err = fn(bounded)
 	}
 	return db.fault(ctx, err)
+}
+
+// searches has the library ask, in a Cluster, who serves the namespace now, if an error says that it may be
+// another node: by itself it keeps to one that is silent. It reports whether that may be known by now.
+func (db *DB) searches(ctx context.Context, err error) bool {
+	cluster, ok := db.client.(*redis.ClusterClient)
+	if !ok || err == nil || answered(err) && !movedAway(err) {
+		return false
+	}
+	cluster.ReloadState(ctx)
+	return pause(ctx)
+}
+
+// movedAway reports whether a node of a Cluster says that it does not serve the namespace: its slot has moved, is
+// moving, or nobody serves it for the moment.
+func movedAway(err error) bool {
+	for _, prefix := range []string{"MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "READONLY"} {
+		if redis.HasErrorPrefix(err, prefix) {
+			return true
+		}
+	}
+	return false
 }
 
 // answered reports whether an error is something that was said, by Redis or by us, rather than silence.

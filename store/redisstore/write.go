@@ -84,9 +84,17 @@ func (db *DB) confirm(ctx context.Context, p redis.Pipeliner) *redis.Cmd {
 	c := db.config
 	ms := max(1, c.Timeout.Milliseconds()) // 0 would be for ever
 	if c.Fsync {
-		return p.Do(ctx, "WAITAOF", 1, c.Replicas, ms)
+		return p.Do(ctx, db.waits(), 1, c.Replicas, ms)
 	}
-	return p.Do(ctx, "WAIT", c.Replicas, ms)
+	return p.Do(ctx, db.waits(), c.Replicas, ms)
+}
+
+// waits is the command that waits for durability.
+func (db *DB) waits() string {
+	if db.config.Fsync {
+		return "waitaof"
+	}
+	return "wait"
 }
 
 // isConfirmed reads the answer of WAIT, a number of replicas, or of WAITAOF, a number of disks here and
@@ -114,24 +122,19 @@ const (
 )
 
 // again reports whether the script was certainly not run, and may be now: the server does not know the
-// script, or has become a replica; or the slot of the namespace has moved, is moving, or nobody serves it for
-// the moment.
+// script, or has become a replica, or serves the namespace no longer.
 func (db *DB) again(ctx context.Context, err error, attempt int) bool {
-	if redis.HasErrorPrefix(err, "NOSCRIPT") {
+	found := db.searches(ctx, err)
+	switch {
+	case redis.HasErrorPrefix(err, "NOSCRIPT"):
 		return attempt < attempts
+	case found:
+		return answered(err) // what silence means is not known
+	case db.config.Cluster:
+		return false
 	}
-	cluster, ok := db.client.(*redis.ClusterClient)
-	if !ok {
-		// The connection is closed by then, and the next one leads to whom the Sentinels, or the name, call the primary.
-		return redis.HasErrorPrefix(err, "READONLY") && attempt < attempts && pause(ctx)
-	}
-	for _, prefix := range []string{"MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "READONLY"} {
-		if redis.HasErrorPrefix(err, prefix) {
-			cluster.ReloadState(ctx)
-			return pause(ctx)
-		}
-	}
-	return false
+	// The connection is closed by then, and the next one leads to whom the Sentinels, or the name, call the primary.
+	return redis.HasErrorPrefix(err, "READONLY") && attempt < attempts && pause(ctx)
 }
 
 // pause lets a moment pass, and reports whether ctx has not ended.
