@@ -35,7 +35,7 @@ func (a *authenticator) authenticate(ctx context.Context, p Presented, from neti
 	if p.Method == PresentedNothing {
 		return authenticated{}, a.fail(p, from, CauseNoCredentials, "")
 	}
-	c, stored, err := a.known(ctx, p.ID)
+	c, read, err := a.known(ctx, p.ID)
 	if err != nil {
 		return authenticated{}, storeFault(ctx, p.ID, err)
 	}
@@ -43,7 +43,7 @@ func (a *authenticator) authenticate(ctx context.Context, p Presented, from neti
 	if cause == "" {
 		return authenticated{c, credential}, nil
 	}
-	if c, err = a.newer(ctx, p.ID, c, stored); err != nil {
+	if c, err = a.newer(ctx, p.ID, c, read); err != nil {
 		return authenticated{}, storeFault(ctx, p.ID, err)
 	}
 	if credential, cause = a.verify(p, c); cause == "" {
@@ -62,50 +62,39 @@ func (a *authenticator) confidential(ctx context.Context, p Presented, from neti
 	return who, err
 }
 
-// version is the stored version of a client, if it was read.
-type version struct {
-	n    uint64
-	read bool
-}
-
-// known returns the client that is held, or reads it; the zero Client if there is none. The version
-// comes first: for an unknown client it is all that is read.
-func (a *authenticator) known(ctx context.Context, id ClientID) (Client, version, error) {
+// known returns the client that is held, or reads it; the zero Client if there is none. Reading costs one read of
+// the store whether there is one or not, and so does newer when a client that was held fails: who fails
+// cannot tell from the time whether anybody has that identifier.
+func (a *authenticator) known(ctx context.Context, id ClientID) (c Client, read bool, err error) {
 	if c, ok := a.clients.cached(id); ok {
-		return c, version{}, nil
+		return c, false, nil
 	}
-	n, err := a.store.ClientVersion(ctx, id)
-	if err != nil || n == 0 {
-		return Client{}, version{n, true}, a.clients.fresh.explain(err)
-	}
-	c, err := a.clients.reload(ctx, id)
-	if errors.Is(err, ErrNotFound) {
+	if c, err = a.clients.reload(ctx, id); errors.Is(err, ErrNotFound) {
 		err = nil
 	}
-	return c, version{n, true}, err
+	return c, true, err
 }
 
 // errWentBack says that the store holds an earlier version of a record than this server has seen: it
 // was emptied, or an older copy was put in its place. A disabled client would be enabled again.
 var errWentBack = errors.New("authz: the store went back in time")
 
-// newer returns what the store holds of the client now, which is c itself unless it has changed.
-func (a *authenticator) newer(ctx context.Context, id ClientID, c Client, stored version) (Client, error) {
-	if !stored.read {
-		n, err := a.store.ClientVersion(ctx, id)
-		if err != nil {
-			return Client{}, err
-		}
-		stored.n = n
-	}
-	switch {
-	case stored.n == c.Version, stored.read && stored.n < c.Version: // then c was read after the version
+// newer returns what the store holds of the client now, which is c itself if it was just read, or has not
+// changed.
+func (a *authenticator) newer(ctx context.Context, id ClientID, c Client, read bool) (Client, error) {
+	if read {
 		return c, nil
-	case stored.n < c.Version:
+	}
+	n, err := a.store.ClientVersion(ctx, id)
+	switch {
+	case err != nil:
+		return Client{}, err
+	case n == c.Version:
+		return c, nil
+	case n < c.Version:
 		return Client{}, errWentBack
 	}
-	c, err := a.clients.renew(ctx, id)
-	if errors.Is(err, ErrNotFound) {
+	if c, err = a.clients.renew(ctx, id); errors.Is(err, ErrNotFound) {
 		err = nil
 	}
 	return c, err
