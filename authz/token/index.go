@@ -19,12 +19,12 @@ type Index struct {
 	mu sync.Mutex // held by whoever changes table
 }
 
-// NewIndex returns an Index that was never loaded. Empty, it takes 4 MiB; see table.
+// NewIndex returns an Index that was never loaded. Empty, it takes 64 KiB; see table.
 func NewIndex() *Index {
 	x := &Index{}
 	var key [16]byte
 	_, _ = rand.Read(key[:]) // never fails: it would end the program
-	x.table.Store(newTable(x, key))
+	x.table.Store(newTable(x, key, 0))
 	x.revoked.Store(&map[string]struct{}{})
 	return x
 }
@@ -41,7 +41,12 @@ type Indexed struct {
 func (x *Index) Set(r Indexed) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.table.Load().set(r)
+	t := x.table.Load()
+	if t.full() {
+		t = t.roomier()
+	}
+	t.set(r)
+	x.table.Store(t)
 }
 
 // Remove forgets the revocation of a subject.
@@ -67,7 +72,7 @@ func (x *Index) SetKeys(kids []string) {
 func (x *Index) Replace(all []Indexed) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	fresh := newTable(x, x.table.Load().key)
+	fresh := newTable(x, x.table.Load().key, len(all))
 	if x.listed {
 		fresh.texts = newTexts()
 	}
@@ -99,8 +104,8 @@ func (x *Index) Tokens(client string) int {
 // Len returns how many revocations are held, without those of SetKeys.
 func (x *Index) Len() int { return int(x.table.Load().size.Load()) }
 
-// sweepStep is how many slots of a table are swept before others may change it: with a million
-// revocations some 4,000, well under a millisecond.
+// sweepStep is how many slots of a table are swept before others may change it (or a part of as much, in a
+// table of few: see part): with a million revocations some 4,000, well under a millisecond.
 const sweepStep = 1 << 10
 
 // Sweep forgets what may be forgotten at now. Call it about once a minute. Nobody who asks waits for

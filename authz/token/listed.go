@@ -28,14 +28,15 @@ func (x *Index) All() iter.Seq[Indexed] {
 	}
 }
 
-// some returns what is in these slots.
+// some returns what is in a part of the table.
 func (x *Index) some(from, to int) []Indexed {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	t := x.table.Load()
 	var all []Indexed
-	for i := range t.slots[from:to] {
-		for _, e := range t.slots[from+i].entries() {
+	part := t.part(from, to)
+	for i := range part {
+		for _, e := range part[i].entries() {
 			if r, ok := t.texts.of(e.subject); ok {
 				r.Since, r.Before, r.Until = fromSeconds(e.since), fromSeconds(e.before), fromSeconds(e.until)
 				all = append(all, r)

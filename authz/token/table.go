@@ -3,15 +3,23 @@ package token
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"math/bits"
+	"slices"
 	"sync/atomic"
 	"time"
 )
 
-// slots is fixed, so that a table never grows: growing would hold up every change for as long as it
-// takes to move a million entries, and for that time need the memory twice. A slot holds four entries
-// when there are a million, and beyond that a lookup becomes slower by their number; empty slots cost
-// 16 bytes each.
-const slots = 1 << 18
+// A table has fewSlots until it holds more than fewEntries, and then slots: it grows once, so that a server with
+// few revocations does not pay for a million. Moving so few entries takes some 15 ms, for which
+// changes wait. It never grows again: that would hold up every change for as long as it takes to move a
+// million entries, most of a second, and for that time need the memory twice. A slot holds four entries when there are a
+// million, and beyond that a lookup becomes slower by their number. Empty slots cost 16 bytes each, and as
+// much again, because the garbage collector lets so much more garbage lie about.
+const (
+	slots      = 1 << 18
+	fewSlots   = 1 << 12
+	fewEntries = 4 * fewSlots
+)
 
 // table maps subjects to revocations. Who reads it takes no lock: a slot points at a list that is
 // never changed, only replaced, so that what is found is whole and as somebody set it. The lists hold
@@ -24,7 +32,8 @@ type table struct {
 	counts map[digest]int32 // entries by owner; none is 0; guarded by Index.mu
 	size   atomic.Int64
 	texts  *texts // nil unless the Index is listed; guarded by Index.mu
-	slots  [slots]slot
+	slots  []slot
+	shift  uint8 // what is left of 64 bits is the number of a slot
 }
 
 // slot holds the entries whose digests end alike. Most lookups find nothing, and the hints spare nearly all of
@@ -52,9 +61,31 @@ type entry struct {
 // bits and nothing against an adversary).
 type digest struct{ a, b uint64 }
 
-func newTable(x *Index, key [16]byte) *table {
-	return &table{index: x, key: key, counts: map[digest]int32{}}
+// newTable returns an empty table with room for so many entries.
+func newTable(x *Index, key [16]byte, entries int) *table {
+	n := slots
+	if entries <= fewEntries {
+		n = fewSlots
+	}
+	return &table{index: x, key: key, counts: map[digest]int32{}, slots: make([]slot, n), shift: uint8(64 - bits.TrailingZeros(uint(n)))}
 }
+
+// roomier returns a table with more slots and all that is in t, which from now on must not change.
+func (t *table) roomier() *table {
+	fresh := newTable(t.index, t.key, fewEntries+1)
+	fresh.counts, fresh.texts = t.counts, t.texts
+	fresh.size.Store(t.size.Load())
+	for i := range t.slots {
+		for _, e := range t.slots[i].entries() {
+			slot := fresh.slot(e.subject)
+			slot.replace(append(slices.Clip(slot.entries()), e))
+		}
+	}
+	return fresh
+}
+
+// full reports whether one entry more is too many for so few slots.
+func (t *table) full() bool { return len(t.slots) < slots && t.size.Load() >= fewEntries }
 
 // digest returns that of kind:value, which is Subject.String. It allocates for nothing that is shorter
 // than about 500 bytes: no identifier is longer that a token could carry with company.
@@ -73,7 +104,14 @@ func (t *table) subject(s Subject) digest { return t.digest(string(s.Kind), s.Va
 func (t *table) owner(client string) digest { return t.digest("owner", client) }
 
 // slot returns where d belongs.
-func (t *table) slot(d digest) *slot { return &t.slots[d.a%slots] }
+func (t *table) slot(d digest) *slot { return &t.slots[d.a>>t.shift] }
+
+// part returns the slots that hold what a table of the most slots holds in those between from and to. Whoever
+// goes from part to part meets each entry once, also when the table is replaced by one of another size meanwhile.
+func (t *table) part(from, to int) []slot {
+	each := slots / len(t.slots)
+	return t.slots[from/each : to/each]
+}
 
 // hint returns one bit of 64, by a part of the digest that does not choose the slot.
 func (d digest) hint() uint64 { return 1 << (d.b % 64) }
@@ -163,11 +201,12 @@ func (t *table) remove(s Subject) {
 	t.drop(t.slot(d), func(e *entry) bool { return e.subject == d })
 }
 
-// sweep drops what is in these slots and may be forgotten at now.
+// sweep drops what is in a part and may be forgotten at now.
 func (t *table) sweep(from, to int, now time.Time) {
 	second, never := now.Unix(), time.Time{}.Unix()
-	for i := range t.slots[from:to] {
-		t.drop(&t.slots[from+i], func(e *entry) bool { return e.until != never && e.until <= second })
+	part := t.part(from, to)
+	for i := range part {
+		t.drop(&part[i], func(e *entry) bool { return e.until != never && e.until <= second })
 	}
 }
 
