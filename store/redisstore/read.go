@@ -78,24 +78,37 @@ func ended(ctx context.Context) error {
 }
 
 // get reads records at one instant, in one round trip; nil for those that are not there. MGET passes over a
-// key that holds something else than a string, so keys are counted, too.
+// key that holds something else than a string, so keys are counted, too; in a long list, where all should be
+// there, those that are not are looked at afterwards instead.
 func (db *DB) get(ctx context.Context, keys ...string) ([][]byte, error) {
 	var values *redis.SliceCmd
 	var there *redis.IntCmd
 	if err := db.look(ctx, func(p redis.Pipeliner) {
 		if len(keys) > 0 {
-			values, there = p.MGet(ctx, keys...), p.Exists(ctx, keys...)
+			values = p.MGet(ctx, keys...)
+		}
+		if 0 < len(keys) && len(keys) <= counted {
+			there = p.Exists(ctx, keys...)
 		}
 	}); err != nil || len(keys) == 0 {
 		return nil, err
 	}
 	out := octets(values.Val())
-	if count(out) == there.Val() {
+	n := count(out)
+	if n == int64(len(keys)) || there != nil && n == there.Val() {
 		return out, nil
 	}
-	// Perhaps one has come, or gone, between the two commands.
-	return out, db.named(ctx, nil, keys)
+	var missing []string
+	for i, key := range keys {
+		if out[i] == nil {
+			missing = append(missing, key)
+		}
+	}
+	return out, db.named(ctx, nil, missing) // nothing may be wrong: one may have come between the two commands
 }
+
+// counted is how many keys are counted at most.
+const counted = 64
 
 // count is what EXISTS says of keys if each that is there is a string: it counts a key as often as it is
 // named.
