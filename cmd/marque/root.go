@@ -51,8 +51,9 @@ func (a *app) root() *cobra.Command {
 	)
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetHelpCommand(helpCommand())
+	// No template of cobra's is set: templates call methods by name, so that the linker would have to keep
+	// every exported method of everything, a third of the binary.
 	root.Version = thisBuild().text()
-	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetFlagErrorFunc(flagError)
 	root.Long = "Marque is an OAuth 2.0 authorization server for machines.\n\n" +
 		"Start one to try it out:   marque serve --dev\n" +

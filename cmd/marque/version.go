@@ -38,14 +38,14 @@ func thisBuild() build {
 	return b
 }
 
-func (b build) text() string { return "marque " + b.Version + " " + b.Go + " " + b.Platform }
+func (b build) text() string { return b.Version + " " + b.Go + " " + b.Platform }
 
 func (a *app) versionCommand() *cobra.Command {
 	var p *printer
 	cmd := verb("version", "Say which version this is", func(*cobra.Command, []string) error {
 		b := thisBuild()
 		return p.print(b, func(w io.Writer) {
-			fmt.Fprintln(w, b.text())
+			fmt.Fprintln(w, "marque version", b.text()) // as --version has it
 		})
 	})
 	p = a.printing(cmd)
