@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,22 +24,15 @@ type reading struct {
 	within time.Duration // by how much own may be off for that: half the time of asking
 }
 
-// then is what the store's clock shows when this server's shows own. Time that went by since is told by the
-// machine's count of it, where own has one: the wall clock may have been set meanwhile.
-func (r *reading) then(own time.Time) time.Time { return r.store.Add(own.Sub(r.own)) }
-
-// fits reports whether both can be true of clocks that went on as time does.
-func (r *reading) fits(later *reading) bool {
-	const drift = 1000 // a part of the time between them: a clock that is worse than that is no clock
-	age := later.own.Sub(r.own)
-	return age >= 0 && r.then(later.own).Sub(later.store).Abs() <= r.within+later.within+age/drift
-}
-
 // storeClock is the clock of a store that several servers share, as this one knows it (ROT-09).
 type storeClock struct {
 	source store.Clock
 	now    func() time.Time // this server's own
 	log    *slog.Logger
+
+	// between is how much time went by between two times of now. That is told by the machine's count of it,
+	// where they have one: the wall clock may have been set meanwhile.
+	between func(from, to time.Time) time.Duration
 
 	best atomic.Pointer[reading] // nil: it was never read
 	off  atomic.Bool             // this server's clock is; what is not certain leaves it as it was
@@ -48,6 +43,25 @@ type storeClock struct {
 }
 
 var _ authz.SharedClock = (*storeClock)(nil)
+
+func newStoreClock(source store.Clock, now func() time.Time, log *slog.Logger) *storeClock {
+	return &storeClock{
+		source: source, now: now, log: log,
+		between: func(from, to time.Time) time.Duration { return to.Sub(from) },
+	}
+}
+
+// then is what the store's clock shows, by a reading, when this server's shows own.
+func (c *storeClock) then(r *reading, own time.Time) time.Time {
+	return r.store.Add(c.between(r.own, own))
+}
+
+// fit reports whether both readings can be true of clocks that go on as time does.
+func (c *storeClock) fit(r, later *reading) bool {
+	const drift = 1000 // a part of the time between them: a clock that is worse than that is none
+	age := c.between(r.own, later.own)
+	return age >= 0 && c.then(r, later.own).Sub(later.store).Abs() <= r.within+later.within+age/drift
+}
 
 // look reads the store's clock. Without an answer everything stays as it was.
 func (c *storeClock) look(ctx context.Context) error {
@@ -64,24 +78,18 @@ func (c *storeClock) look(ctx context.Context) error {
 
 // take makes a reading of an answer, and chooses the best of those that fit it. The caller holds mu.
 func (c *storeClock) take(before, after, at time.Time) {
-	half := after.Sub(before) / 2
+	half := c.between(before, after) / 2
 	if half < 0 { // the clock was set back while the question was on its way
 		return
 	}
 	r := reading{own: before.Add(half), store: at, within: half}
-	best, kept := &r, c.recent[:0]
-	for i := range c.recent {
-		if old := c.recent[i]; old.fits(&r) {
-			if kept = append(kept, old); old.within < best.within {
-				best = &old
-			}
-		}
+	c.recent = slices.DeleteFunc(c.recent, func(old reading) bool { return !c.fit(&old, &r) })
+	if len(c.recent) == keptReadings {
+		c.recent = slices.Delete(c.recent, 0, 1)
 	}
-	if len(kept) == keptReadings {
-		kept = append(kept[:0], kept[1:]...)
-	}
-	c.recent = append(kept, r)
-	c.best.Store(best)
+	c.recent = append(c.recent, r)
+	best := slices.MinFunc(c.recent, func(a, b reading) int { return cmp.Compare(a.within, b.within) })
+	c.best.Store(&best)
 }
 
 // tell logs when this server's clock turns out to be off, and when that is over. The caller holds mu.
@@ -101,7 +109,7 @@ func (c *storeClock) tell(ctx context.Context) {
 func (c *storeClock) Now() time.Time {
 	now := c.now()
 	if r := c.best.Load(); r != nil {
-		return r.then(now)
+		return c.then(r, now)
 	}
 	return now
 }
@@ -114,7 +122,7 @@ func (c *storeClock) Off() (ahead time.Duration, off bool) {
 		return 0, false
 	}
 	now := c.now()
-	ahead = now.Round(0).Sub(r.then(now))
+	ahead = now.Round(0).Sub(c.then(r, now))
 	switch far := ahead.Abs(); {
 	case far-r.within > authz.MaxSkew:
 		off = true
@@ -134,7 +142,7 @@ func (s *server) findClock(ctx context.Context) error {
 		return nil
 	}
 	if s.clock == nil {
-		s.clock = &storeClock{source: source, now: s.now, log: s.log}
+		s.clock = newStoreClock(source, s.now, s.log)
 	}
 	return s.clock.look(ctx)
 }

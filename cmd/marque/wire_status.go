@@ -46,7 +46,7 @@ func (s *server) reasons() []reason {
 		add(reasonNotServing, true, "starting, or stopping")
 	}
 	if ahead, off := s.clockOffset(); off {
-		add(reasonClockSkew, true, "this server's clock is ahead of the store's by %v, more than %v; see to it that both follow a time server", ahead.Round(time.Millisecond), authz.MaxSkew)
+		add(reasonClockSkew, true, "this server's clock is %s the store's, by more than %v; see to it that both follow a time server", apart(ahead), authz.MaxSkew)
 	}
 	if _, err := s.ring.Signer(defaultAlgorithm, s.now()); err != nil {
 		add(reasonNoKey, true, "%v", err)
@@ -66,6 +66,14 @@ func (s *server) reasons() []reason {
 		add(reasonWentBack, false, "the store went back in time %v ago; what was revoked is so again, but clients and resources may be older than they were", ago.Round(time.Second))
 	}
 	return all
+}
+
+// apart says on which side of another clock one is, and how far.
+func apart(ahead time.Duration) string {
+	if ahead = ahead.Round(time.Millisecond); ahead < 0 {
+		return fmt.Sprintf("%v behind", -ahead)
+	}
+	return fmt.Sprintf("%v ahead of", ahead)
 }
 
 // whyUnfollowed is what the change feed failed with last, as the end of a sentence; empty if it did not.
