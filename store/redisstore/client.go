@@ -61,7 +61,12 @@ const (
 )
 
 // writeTimeout bounds a write together with the wait for its durability.
-func (c Config) writeTimeout() time.Duration { return c.CallTimeout + c.Timeout }
+func (c Config) writeTimeout() time.Duration {
+	if c.durable() {
+		return c.CallTimeout + c.Timeout
+	}
+	return c.CallTimeout
+}
 
 // node returns the client of the server that holds the namespace: what is sent in one pipeline to it
 // goes over one connection, which WAIT needs.

@@ -19,7 +19,7 @@ var (
 // that it is done: the write that put it there may be one that ErrUnconfirmed was said of, and be lost. The
 // error is ErrUnconfirmed, or a fault.
 func (s *Store) Confirm(ctx context.Context) error {
-	if !s.db.durable() {
+	if !s.db.config.durable() {
 		return ctx.Err()
 	}
 	keys := []string{s.db.names.of(nameEpoch)}

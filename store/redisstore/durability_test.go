@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -221,4 +222,35 @@ func TestTimeout_TooShort(t *testing.T) {
 	if info, err := primary.Info(); err != nil || info["blocked_clients"] != "0" {
 		t.Errorf("%s clients wait in Redis for ever: %v", info["blocked_clients"], err)
 	}
+}
+
+// TestConfirm_Writes: from Redis 7.2 on WAIT speaks of the last write of its own connection, and of none if that has
+// written nothing. So who waits for what another connection wrote, writes something, too.
+func TestConfirm_Writes(t *testing.T) {
+	primary := redistest.Start(t)
+	redistest.StartReplica(t, primary)
+	s := newStore(t, openTest(t, Config{Addrs: []string{primary.Addr}, Replicas: 1, Timeout: 5 * time.Second}))
+	fill(t, s)
+	before := dump(t, primary.Client())
+	written := func() int {
+		info, err := primary.Info()
+		must(t, err)
+		n, err := strconv.Atoi(info["rdb_changes_since_last_save"])
+		must(t, err)
+		return n
+	}
+	for name, does := range map[string]func() error{
+		"Confirm": func() error { return s.Confirm(t.Context()) },
+		"PutInstallation": func() error {
+			_, err := s.db.PutInstallation(t.Context(), keys.Installation{Format: keys.InstallationFormat}, testEntry("i"))
+			return err
+		},
+	} {
+		was := written()
+		must(t, does())
+		if written() == was {
+			t.Errorf("%s writes nothing", name)
+		}
+	}
+	unchanged(t, primary.Client(), before)
 }

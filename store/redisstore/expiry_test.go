@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -267,6 +268,32 @@ func TestEnds_VersionsNeverComeBack(t *testing.T) {
 		})
 	}
 	writers.Wait()
+}
+
+// TestEnds_VersionsNeverComeBack_Interleaved: one is made and has gone while another is on its way. Who made it must
+// not be able to write over the other.
+func TestEnds_VersionsNeverComeBack_Interleaved(t *testing.T) {
+	server := redistest.Start(t)
+	w := newWire(t, server.Addr)
+	slow := newStore(t, openTest(t, Config{Addrs: []string{w.addr}}))
+	s := newStore(t, openTest(t, Config{Addrs: []string{server.Addr}}))
+	fill(t, slow) // scripts are known
+	ended := revocation("x", time.Unix(1_000_000_000, 0))
+	var first authz.Revocation
+	scripts := 0
+	w.on("evalsha", func([]string) step {
+		if scripts++; scripts == 2 { // it is prepared
+			var err error
+			if first, err = s.PutRevocation(context.Background(), ended, testEntry("x")); err != nil {
+				t.Error(err)
+			}
+		}
+		return step{}
+	})
+	second, err := slow.PutRevocation(t.Context(), revocation("x", inTwoHours()), testEntry("x"))
+	if err != nil || second.Version == first.Version || first.Version == 0 {
+		t.Errorf("versions %d and %d, %v", first.Version, second.Version, err)
+	}
 }
 
 // TestEnds_Asked: one that has gone is no longer an answer, without a fault.

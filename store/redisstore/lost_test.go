@@ -18,6 +18,7 @@ import (
 // known to who asked, and it is not made twice.
 func TestLostReply(t *testing.T) {
 	server := redistest.Start(t)
+	cluster := redistest.StartCluster(t)
 	for name, c := range map[string]struct {
 		config Config
 		does   act
@@ -26,12 +27,19 @@ func TestLostReply(t *testing.T) {
 		"silent":                   {Config{CallTimeout: 300 * time.Millisecond}, withholds},
 		"closed, with a replica":   {Config{Replicas: 1, Timeout: 100 * time.Millisecond}, loses},
 		"closed before it is told": {Config{}, cuts},
+		"closed, in a Cluster":     {Config{Cluster: true}, loses},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWire(t, server.Addr)
-			c.config.Addrs, c.config.Namespace = []string{w.addr}, newNamespace()
+			c.config.Namespace = newNamespace()
+			addr := server.Addr
+			if c.config.Cluster {
+				addr = cluster.Owner(newNames(c.config.Namespace).of(nameEpoch)).Addr
+			}
+			w := newWire(t, addr)
+			w.on("cluster", func([]string) step { return step{does: says, reply: w.allSlots()} })
+			c.config.Addrs = []string{w.addr}
 			s := newStore(t, openTest(t, c.config))
-			calm := newStore(t, openTest(t, Config{Addrs: []string{server.Addr}, Namespace: c.config.Namespace}))
+			calm := newStore(t, openTest(t, Config{Addrs: []string{addr}, Namespace: c.config.Namespace, Cluster: c.config.Cluster}))
 			fill(t, calm)
 			start := mustHead(t, calm)
 			entries := func() int {
@@ -71,7 +79,11 @@ func TestLostReply(t *testing.T) {
 					}
 					return step{}
 				})
+				began := time.Now()
 				err := put()
+				if took := time.Since(began); took > s.db.config.writeTimeout()+500*time.Millisecond {
+					t.Errorf("write %d: took %v, of %v", i, took, s.db.config.writeTimeout())
+				}
 				if err == nil || errors.Is(err, authz.ErrConflict) || errors.Is(err, keys.ErrConflict) || isAbsence(err) || errors.Is(err, store.ErrDamaged) || errors.Is(err, ErrEmptied) {
 					t.Errorf("write %d: got error %v, want a fault", i, err)
 				}

@@ -110,7 +110,7 @@ func (db *DB) settings(ctx context.Context) (said map[string]string, err error) 
 
 func (db *DB) judge(info, settings map[string]string) []Finding {
 	all := []Finding{db.judgeVersion(info), db.judgeRole(info), judgeEviction(info), db.judgePersistence(info, settings)}
-	if db.config.Replicas > 0 || db.config.Fsync {
+	if db.config.durable() {
 		all = append(all, db.judgeDurability(info))
 	}
 	return all
@@ -194,7 +194,7 @@ func (db *DB) judgePersistence(info, settings map[string]string) Finding {
 		return warning("Redis cannot write its append-only file", "look at the disk and the log of Redis")
 	case info["aof_enabled"] == "1" && known && fsync == "no":
 		return warning("Redis leaves it to the system when its append-only file reaches the disk (appendfsync no): acknowledged writes are lost with the machine", "set appendfsync everysec, or always")
-	case info["aof_enabled"] == "1" && fsync == "everysec" && !db.durable():
+	case info["aof_enabled"] == "1" && fsync == "everysec" && !db.config.durable():
 		// While it syncs, Redis answers for up to two seconds before it even hands the file to the system.
 		return warning("Redis writes its append-only file once a second (appendfsync everysec): what was acknowledged in the last two is lost when it ends",
 			"set appendfsync always, or have writes wait for replicas (durability.replicas)")

@@ -174,6 +174,12 @@ func (w *wire) step(args []string) step {
 	return step{}
 }
 
+// allSlots is what CLUSTER SLOTS says if whoever listens here serves all.
+func (w *wire) allSlots() string {
+	host, port := split(w.addr)
+	return fmt.Sprintf("*1\r\n*3\r\n:0\r\n:16383\r\n*3\r\n$%d\r\n%s\r\n:%s\r\n$4\r\nnode\r\n", len(host), host, port)
+}
+
 // command reads what a client says: an array of strings.
 func command(r *bufio.Reader) ([]string, error) {
 	line, err := r.ReadString('\n')

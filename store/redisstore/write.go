@@ -20,11 +20,11 @@ type script struct {
 // write runs a script within the limit, and waits until what it wrote is as durable as was asked for. Script
 // and wait are one round trip on one connection, since WAIT speaks of what its own connection wrote.
 func (db *DB) write(ctx context.Context, limit time.Duration, s script) (any, error) {
-	return db.run(ctx, limit, s, db.durable())
+	return db.run(ctx, limit, s, db.config.durable())
 }
 
 // durable reports whether anything is to be waited for.
-func (db *DB) durable() bool { return db.config.Replicas > 0 || db.config.Fsync }
+func (c Config) durable() bool { return c.Replicas > 0 || c.Fsync }
 
 // run runs a script within the limit. One that was not run (its server is no longer the one, or does not
 // know it) is tried again; one that may have been run never is.
