@@ -85,7 +85,7 @@ func (a *authenticator) newer(ctx context.Context, id ClientID, c Client, read b
 	if read {
 		return c, nil
 	}
-	n, err := a.store.ClientVersion(ctx, id)
+	n, err := a.clients.version(ctx, id, a.store.ClientVersion)
 	switch {
 	case err != nil:
 		return Client{}, err

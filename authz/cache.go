@@ -97,8 +97,21 @@ func (c *cache[K, V]) renew(ctx context.Context, id K) (V, error) { return c.rea
 
 func (c *cache[K, V]) read(ctx context.Context, id K, share bool) (V, error) {
 	drops := c.count()
+	return fly(ctx, c, drops, id, share, func(ctx context.Context) (V, error) {
+		v, err := c.load(ctx, id)
+		if err == nil {
+			c.keep(id, v, drops)
+		}
+		return v, err
+	})
+}
+
+// fly asks the store something about a record, with others who ask the same: who share may be given an
+// answer that they did not wait for from its beginning.
+func fly[K ~string, V, T any](ctx context.Context, c *cache[K, V], drops uint64, id K, share bool, ask func(context.Context) (T, error)) (T, error) {
+	var zero T
 	// The count is part of the key: who comes after a drop must not share a load from before it.
-	key := fmt.Sprintf("%d\x00%s", drops, string(id))
+	key := fmt.Sprintf("%T\x00%d\x00%s", zero, drops, string(id))
 	if !share {
 		c.flight.Forget(key)
 	}
@@ -106,34 +119,35 @@ func (c *cache[K, V]) read(ctx context.Context, id K, share bool) (V, error) {
 		// The first caller's deadline is not everyone's.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTimeout)
 		defer cancel()
-		v, err := c.loadSafely(ctx, id)
-		if err == nil {
-			c.keep(id, v, drops)
-		}
-		return v, err
+		return safely(ctx, ask)
 	})
-	var zero V
 	select {
 	case <-ctx.Done():
 		return zero, ctx.Err()
 	case r := <-result:
 		if r.Err == nil || errors.Is(r.Err, ErrNotFound) {
-			v, _ := r.Val.(V)
+			v, _ := r.Val.(T)
 			return v, r.Err
 		}
 		return zero, c.fresh.explain(r.Err)
 	}
 }
 
-// loadSafely turns a panic into a fault: singleflight would raise it where nobody can recover, and
-// one bad record would end the process.
-func (c *cache[K, V]) loadSafely(ctx context.Context, id K) (v V, err error) {
+// version asks the store for the version of a record that is held. It takes the way of a load, and so as long
+// as a load that finds nothing: who fails is not to tell one from the other.
+func (c *cache[K, V]) version(ctx context.Context, id K, ask func(context.Context, K) (uint64, error)) (uint64, error) {
+	return fly(ctx, c, c.count(), id, true, func(ctx context.Context) (uint64, error) { return ask(ctx, id) })
+}
+
+// safely turns a panic into a fault: singleflight would raise it where nobody can recover, and one bad
+// record would end the process.
+func safely[T any](ctx context.Context, ask func(context.Context) (T, error)) (v T, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("authz: load: panic with a %T\n%s", p, debug.Stack())
 		}
 	}()
-	return c.load(ctx, id)
+	return ask(ctx)
 }
 
 func (c *cache[K, V]) count() uint64 {
