@@ -16,7 +16,7 @@ func auditActions() []string {
 	return []string{
 		"client.create", "client.delete", "client.disable", "client.enable", "client.secret.add", "client.secret.revoke", "client.update",
 		"installation.create", "key.create", "key.lengthen", "key.revoke", "key.rotate", "key.withdraw",
-		"resource.create", "resource.delete", "resource.update", "revocation.create",
+		"resource.create", "resource.delete", "resource.update", "revocation.create", "revocation.restore",
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -72,9 +73,9 @@ func TestLostReply(t *testing.T) {
 					return err
 				},
 			} {
-				n := 0
+				var n atomic.Int32 // of the goroutines that answer
 				w.on("evalsha", func([]string) step {
-					if n++; n == 2 { // not what prepares
+					if n.Add(1) == 2 { // not what prepares
 						return step{does: c.does}
 					}
 					return step{}
@@ -87,7 +88,7 @@ func TestLostReply(t *testing.T) {
 				if err == nil || errors.Is(err, authz.ErrConflict) || errors.Is(err, keys.ErrConflict) || isAbsence(err) || errors.Is(err, store.ErrDamaged) || errors.Is(err, ErrEmptied) {
 					t.Errorf("write %d: got error %v, want a fault", i, err)
 				}
-				if n != 2 {
+				if n := n.Load(); n != 2 {
 					t.Errorf("write %d: %d scripts were sent, want 2", i, n)
 				}
 				if got := entries() - before; got != made {
@@ -113,15 +114,15 @@ func TestLostReply_Prepared(t *testing.T) {
 	w := newWire(t, server.Addr)
 	s := newStore(t, openTest(t, Config{Addrs: []string{w.addr}}))
 	fill(t, s)
-	n := 0
+	var n atomic.Int32
 	w.on("evalsha", func([]string) step {
-		if n++; n == 1 {
+		if n.Add(1) == 1 {
 			return step{does: loses}
 		}
 		return step{}
 	})
-	if _, err := s.PutRevocation(t.Context(), revocation("new", inTwoHours()), testEntry("x")); err != nil || n != 3 {
-		t.Errorf("after %d scripts: %v", n, err)
+	if _, err := s.PutRevocation(t.Context(), revocation("new", inTwoHours()), testEntry("x")); err != nil || n.Load() != 3 {
+		t.Errorf("after %d scripts: %v", n.Load(), err)
 	}
 	w.on("mget", func([]string) step {
 		w.does["mget"] = nil // on would wait for this very call
