@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -106,6 +107,31 @@ func TestReplicas(t *testing.T) {
 	entries, _, err := s.Entries(t.Context(), "", 100)
 	if err != nil || uint64(len(entries)) != version+1 {
 		t.Errorf("%d audit entries, of %d writes, and an installation: %v", len(entries), version, err)
+	}
+}
+
+// TestReplicas_Conflict: what was changed after it was prepared is a conflict, whether the wait succeeds or not.
+func TestReplicas_Conflict(t *testing.T) {
+	primary := redistest.Start(t)
+	w := newWire(t, primary.Addr)
+	slow := newStore(t, openTest(t, Config{Addrs: []string{w.addr}, Replicas: 1, Timeout: testTimeout, CallTimeout: testCallTimeout}))
+	s := newStore(t, openTest(t, Config{Addrs: []string{primary.Addr}}))
+	fill(t, s)
+	scripts := 0
+	w.on("evalsha", func([]string) step {
+		if scripts++; scripts == 2 {
+			if _, err := s.PutClient(context.Background(), authz.Client{ID: "x"}, testEntry("x")); err != nil {
+				t.Error(err)
+			}
+		}
+		return step{}
+	})
+	_, err := slow.PutClient(t.Context(), authz.Client{ID: "x", Name: "slow"}, testEntry("x"))
+	if !errors.Is(err, authz.ErrConflict) || errors.Is(err, ErrUnconfirmed) || w.seen("wait") != 2 {
+		t.Errorf("got error %v after %d waits, want ErrConflict", err, w.seen("wait"))
+	}
+	if c, err := s.Client(t.Context(), "x"); err != nil || c.Name != "" {
+		t.Errorf("got %+v, %v", c, err)
 	}
 }
 
