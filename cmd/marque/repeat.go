@@ -14,7 +14,7 @@ import (
 // Limits of repetition.
 const (
 	maxAttempts   = 4
-	longestPause  = 5 * time.Second // of a Retry-After that is waited for
+	longestPause  = 10 * time.Second // of a Retry-After that is waited for: after a revocation on a shared store it may be 6
 	defaultPause  = 200 * time.Millisecond
 	maxDiscarding = 64 << 10 // bytes of an answer that is thrown away
 )

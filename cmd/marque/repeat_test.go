@@ -52,7 +52,7 @@ func TestRepeating(t *testing.T) {
 		{"unavailable", []func() (*http.Response, error){answer(503, "0"), answer(503, "0"), answer(200, "")}, 3, 200},
 		{"too often", []func() (*http.Response, error){answer(429, "0"), answer(200, "")}, 2, 200},
 		{"for ever", []func() (*http.Response, error){answer(503, "0")}, maxAttempts, 503},
-		{"too long", []func() (*http.Response, error){answer(503, "6")}, 1, 503},
+		{"too long", []func() (*http.Response, error){answer(503, "11")}, 1, 503},
 		{"cut off", []func() (*http.Response, error){fault(io.EOF), answer(200, "")}, 2, 200},
 		{"not running", []func() (*http.Response, error){fault(syscall.ECONNREFUSED)}, 1, 0},
 	} {
