@@ -21,6 +21,7 @@ import (
 	"github.com/marque-auth/marque/configs"
 	"github.com/marque-auth/marque/keys"
 	"github.com/marque-auth/marque/store"
+	"github.com/marque-auth/marque/store/redistest"
 )
 
 // clocks are this server's clock and the store's, as a test moves them. Real time stands still.
@@ -441,5 +442,36 @@ func TestROT09_TheEmbeddedStoreHasNoClock(t *testing.T) {
 	r, err := s.registry.Revoke(t.Context(), byTest, authz.RevocationSpec{Subject: token.Subject{Kind: token.RevokedAll}})
 	if ahead := time.Until(r.Before); err != nil || ahead > time.Second {
 		t.Errorf("until %v from now, %v", ahead, err)
+	}
+}
+
+// ROT-09 and EVT-09 with a real Redis: of two servers the one whose clock is off issues nothing, and can be told
+// to withdraw what the other one issues.
+func TestROT09_OneOfTwoServersOnARedis(t *testing.T) {
+	redis := redistest.Start(t)
+	well := startNodes(t, 1, redis.Addr)[0]
+	defer http.DefaultClient.CloseIdleConnections()
+	c := nodeConfig(t, redis.Addr)
+	c.Keys.KEKFile = well.config.Keys.KEKFile
+	off := startTest(t, c, options{withoutSample: true, now: func() time.Time { return time.Now().Add(-time.Minute) }})
+	p := newPartner(t, off, "partner")
+	code, compact := p.asksFor(t, well)
+	if code != http.StatusOK {
+		t.Fatalf("status %d", code)
+	}
+	if code, _ := p.asksFor(t, off); code != http.StatusServiceUnavailable {
+		t.Errorf("a token by a wrong clock: %d", code)
+	}
+	if got := off.status(); got.State != admin.StateUnavailable || got.Reasons[0].Code != reasonClockSkew || (*got.ClockOffset+time.Minute).Abs() > time.Second {
+		t.Errorf("%+v", got)
+	}
+	if offset := well.status().ClockOffset; offset == nil || offset.Abs() > time.Second {
+		t.Errorf("the other one is off by %v", offset)
+	}
+	if _, err := off.registry.Revoke(t.Context(), byTest, authz.RevocationSpec{Subject: token.Subject{Kind: token.RevokedClient, Value: p.id}}); err != nil {
+		t.Fatal(err)
+	}
+	if code, active := p.hears(t, well, compact); code != http.StatusOK || active {
+		t.Errorf("%d, active %v", code, active)
 	}
 }
