@@ -12,6 +12,7 @@ import (
 // TestMigration: while the slot of the namespace moves to another node, key by key, nothing that is there is
 // called absent, and what is acknowledged is there afterwards.
 func TestMigration(t *testing.T) {
+	t.Parallel()
 	c := redistest.StartCluster(t)
 	db := openTest(t, Config{Addrs: c.Addrs(), Cluster: true, CallTimeout: time.Second})
 	s := newStore(t, db)

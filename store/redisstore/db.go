@@ -50,7 +50,7 @@ type Config struct {
 	// Warn is told, before OpenDB returns, what an operator should know of a server that is usable; it
 	// may be nil. The text holds no secret.
 	Warn func(text string)
-	// Observe is told of every call: the command's name, "ok", "refused", "timeout" or "error", and how
+	// Observe is told of every call: the command's name (see Commands), "ok", "refused", "timeout" or "error", and how
 	// long it took. It may be nil; it is called concurrently and must not block. Arguments and answers
 	// stay out of it: they hold identifiers of tokens and digests of secrets.
 	Observe func(command, outcome string, took time.Duration)

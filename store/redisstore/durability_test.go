@@ -17,8 +17,8 @@ import (
 
 // The times of these tests: a write that waits for nobody is long over by then.
 const (
-	testTimeout     = 300 * time.Millisecond
-	testCallTimeout = 2 * time.Second
+	testTimeout     = 200 * time.Millisecond
+	testCallTimeout = time.Second
 )
 
 // within fails if f takes longer than a write may.
@@ -140,6 +140,7 @@ func TestReplicas_Conflict(t *testing.T) {
 
 // TestReplicas_ManyWait: writes that wait for a replica hold up no reads.
 func TestReplicas_ManyWait(t *testing.T) {
+	t.Parallel()
 	primary := redistest.Start(t)
 	c := Config{Addrs: []string{primary.Addr}, Timeout: time.Second, CallTimeout: testCallTimeout, Replicas: 1}
 	s := newStore(t, openTest(t, c))
@@ -199,7 +200,7 @@ func TestFsync(t *testing.T) {
 	if err := write(); err != nil {
 		t.Errorf("on three disks: %v", err)
 	}
-	if want := []string{"waitaof", "1", "2", "300"}; !slices.Equal(lower(asked), want) {
+	if want := []string{"waitaof", "1", "2", "200"}; !slices.Equal(lower(asked), want) {
 		t.Errorf("Redis was asked %q, want %q", asked, want)
 	}
 	for name, said := range map[string]string{

@@ -146,6 +146,7 @@ func TestCalls_AllThere(t *testing.T) {
 // TestEmptied: an emptied Redis, and another installation in the same place, are noticed by every call, none
 // takes silence for an absence, and nothing is written there. What comes back from a backup is used again.
 func TestEmptied(t *testing.T) {
+	t.Parallel()
 	t.Run("standalone", func(t *testing.T) {
 		s := redistest.Start(t)
 		testEmptied(t, Config{Addrs: []string{s.Addr}}, []*redistest.Server{s})

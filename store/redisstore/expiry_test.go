@@ -134,6 +134,7 @@ func expire(t *testing.T, raw *redis.Client, n names, jtis ...string) {
 // TestEnds_Lists: what Redis has removed is in no list, is no damage, and leaves the keys of the lists a few at a
 // time by what is written later.
 func TestEnds_Lists(t *testing.T) {
+	t.Parallel()
 	server := redistest.Start(t)
 	raw := server.Client()
 	var told observed

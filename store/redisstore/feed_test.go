@@ -67,6 +67,7 @@ func TestFeed_Trimmed(t *testing.T) {
 // TestFeed_TrimsByAge: what is older than any token goes with later writes; what is younger stays, and so does the
 // last one.
 func TestFeed_TrimsByAge(t *testing.T) {
+	t.Parallel()
 	server := redistest.Start(t)
 	raw := server.Client()
 	db := openTest(t, Config{Addrs: []string{server.Addr}})
@@ -103,6 +104,7 @@ func TestFeed_TrimsByAge(t *testing.T) {
 // TestFeed_LostHistory: a replica was promoted that had not seen the last entries. Who has seen them is told, also
 // when the new primary has entries of its own by then, which come after the cursor.
 func TestFeed_LostHistory(t *testing.T) {
+	t.Parallel()
 	old := redistest.Start(t)
 	next := redistest.StartReplica(t, old)
 	w := newWire(t, old.Addr)
@@ -136,6 +138,7 @@ func TestFeed_LostHistory(t *testing.T) {
 // TestReplicaIsNotBelieved: a primary that becomes a replica under open connections may lack what its primary has
 // acknowledged. No call takes its word.
 func TestReplicaIsNotBelieved(t *testing.T) {
+	t.Parallel()
 	server, other := redistest.Start(t), redistest.Start(t)
 	s := newStore(t, openTest(t, Config{Addrs: []string{server.Addr}, CallTimeout: time.Second}))
 	fill(t, s)

@@ -22,6 +22,7 @@ import (
 // TestForeign: a key of ours in which something else lies. Who touches it is told which key it is, nothing is
 // written, neither there nor elsewhere, and it is no absence.
 func TestForeign(t *testing.T) {
+	t.Parallel()
 	server := redistest.Start(t)
 	raw := server.Client()
 	for _, c := range []struct {
@@ -132,6 +133,7 @@ func touch(t *testing.T, s *Store, what string, head store.Cursor) error {
 // TestForeign_Logs: what something else wrote into the logs, or took from them, is told, and nothing is
 // written over it, or beside it where it cannot follow.
 func TestForeign_Logs(t *testing.T) {
+	t.Parallel()
 	server := redistest.Start(t)
 	raw := server.Client()
 	const last = "18446744073709551615-18446744073709551615"
@@ -312,6 +314,7 @@ func TestFull_NewInstallation(t *testing.T) {
 
 // TestDisk: a Redis that cannot save takes no writes.
 func TestDisk(t *testing.T) {
+	t.Parallel()
 	server := redistest.Start(t, redistest.NoPersistence(), redistest.Args("--save", "3600", "1", "--enable-protected-configs", "yes"))
 	raw := server.Client()
 	db := openTest(t, Config{Addrs: []string{server.Addr}})
@@ -343,6 +346,7 @@ func TestDisk(t *testing.T) {
 // TestKilledScript: while somebody's script runs without end everything is a fault, and a commit that is ended
 // in its middle is whole or nothing.
 func TestKilledScript(t *testing.T) {
+	t.Parallel()
 	server := redistest.Start(t, redistest.Args("--busy-reply-threshold", "1"))
 	raw := server.Client()
 	s := newStore(t, openTest(t, Config{Addrs: []string{server.Addr}}))

@@ -108,11 +108,13 @@ func killRevocation(kind token.RevocationKind, value, reason string, version uin
 // once a second answers, while it does, before it hands anything to the system; so what was acknowledged last may be
 // lost then, and nothing that was acknowledged before what is there. The store is opened once.
 func TestKill9(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("kills processes")
 	}
 	for _, fsync := range []string{"always", "everysec"} {
 		t.Run(fsync, func(t *testing.T) {
+			t.Parallel()
 			server := redistest.Start(t, redistest.Args("--appendfsync", fsync))
 			k := &killed{t: t, begun: map[string]bool{}, acknowledged: map[string]bool{}}
 			s := newStore(t, openTest(t, Config{Addrs: []string{server.Addr}, CallTimeout: 2 * time.Second}))

@@ -18,6 +18,7 @@ import (
 // TestLostReply: the connection ends after Redis was told, and before it answers. Whether the write was made is not
 // known to who asked, and it is not made twice.
 func TestLostReply(t *testing.T) {
+	t.Parallel()
 	server := redistest.Start(t)
 	cluster := redistest.StartCluster(t)
 	for name, c := range map[string]struct {

@@ -78,6 +78,7 @@ func TestOpenDB_Password(t *testing.T) {
 }
 
 func TestOpenDB_TLS(t *testing.T) {
+	t.Parallel()
 	cert, key, ca := redistest.Certificate(t, "127.0.0.1")
 	_, _, otherCA := redistest.Certificate(t, "127.0.0.1")
 	encrypted := redistest.Start(t, redistest.TLS(cert, key, ca))
@@ -143,6 +144,7 @@ func mustPair(t *testing.T, host string) tls.Certificate {
 }
 
 func TestOpenDB_Sentinel(t *testing.T) {
+	t.Parallel()
 	s := redistest.StartSentinel(t, redistest.SentinelACL("default", "on >right ~* &* +@all"), redistest.Password("data"))
 	good := Config{Addrs: s.Addrs(), MasterName: s.MasterName, SentinelPassword: "right", Password: "data"}
 	for _, c := range []struct {
@@ -175,6 +177,7 @@ func TestOpenDB_Sentinel(t *testing.T) {
 }
 
 func TestOpenDB_Cluster(t *testing.T) {
+	t.Parallel()
 	alone, cluster := redistest.Start(t), redistest.StartCluster(t)
 	wantSetting(t, tryOpen(t, Config{Addrs: []string{alone.Addr}, Cluster: true}), "redis.cluster")
 	for _, addr := range cluster.Addrs() {
@@ -293,6 +296,7 @@ func TestOpenDB_NewerLayout(t *testing.T) {
 
 // TestOpenDB_Damaged: what has lost its mark is not taken for nothing, and not made anew.
 func TestOpenDB_Damaged(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t)
 	raw := s.Client()
 	ctx := t.Context()

@@ -52,7 +52,8 @@ func movedAway(err error) bool {
 func answered(err error) bool {
 	var said redis.Error
 	var record *store.RecordError
-	return errors.As(err, &said) || errors.As(err, &record) || errors.Is(err, ErrEmptied) || errors.Is(err, ErrUnconfirmed)
+	return errors.As(err, &said) || errors.As(err, &record) ||
+		errors.Is(err, ErrEmptied) || errors.Is(err, ErrUnconfirmed) || errors.Is(err, redis.ErrClosed)
 }
 
 // fault says where an error comes from. When the caller's own context has ended, that is the error.

@@ -34,6 +34,7 @@ func leastRights(t *testing.T, section string) []string {
 // TestLeastRights: with the rule of README.md everything can be done, and nothing of it can be left out; a user who
 // may not do all is refused before anything is written.
 func TestLeastRights(t *testing.T) {
+	t.Parallel()
 	server := redistest.Start(t)
 	redistest.StartReplica(t, server)
 	raw := server.Client()
@@ -102,6 +103,7 @@ func TestLeastRights(t *testing.T) {
 
 // TestLeastRights_Cluster and TestLeastRights_Sentinel: what is needed beside it there.
 func TestLeastRights_Cluster(t *testing.T) {
+	t.Parallel()
 	rule := append(append([]string{"on", ">right"}, leastRights(t, "rule")...), leastRights(t, "cluster")...)
 	c := redistest.StartCluster(t, redistest.ACL("marque", strings.Join(rule, " ")), redistest.ACL("default", "off"))
 	s := newStore(t, openTest(t, Config{Addrs: c.Addrs(), Cluster: true, Username: "marque", Password: "right"}))
@@ -114,6 +116,7 @@ func TestLeastRights_Cluster(t *testing.T) {
 }
 
 func TestLeastRights_Sentinel(t *testing.T) {
+	t.Parallel()
 	data := append([]string{"on", ">right"}, leastRights(t, "rule")...)
 	sentinels := append([]string{"on", ">right"}, leastRights(t, "sentinel")...)
 	g := redistest.StartSentinel(t,

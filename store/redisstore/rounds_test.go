@@ -41,6 +41,7 @@ func (o *observed) take() []string {
 
 // TestRoundTrips: how often Redis is asked for each call, when connections and scripts are there.
 func TestRoundTrips(t *testing.T) {
+	t.Parallel()
 	server := redistest.Start(t)
 	cluster := redistest.StartCluster(t)
 	for name, c := range map[string]Config{

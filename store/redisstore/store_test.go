@@ -19,15 +19,18 @@ import (
 const patient = 20 * time.Second
 
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	conformance(t, Config{Addrs: []string{redistest.Start(t).Addr}})
 }
 
 func TestConformance_Sentinel(t *testing.T) {
+	t.Parallel()
 	s := redistest.StartSentinel(t)
 	conformance(t, Config{Addrs: s.Addrs(), MasterName: s.MasterName, Replicas: 2, Timeout: patient})
 }
 
 func TestConformance_Cluster(t *testing.T) {
+	t.Parallel()
 	conformance(t, Config{Addrs: redistest.StartCluster(t).Addrs(), Cluster: true})
 }
 
