@@ -34,6 +34,7 @@ func within(t *testing.T, c Config, f func()) {
 // TestReplicas: a write is acknowledged when the replicas have it, and not before; what is not is there
 // all the same.
 func TestReplicas(t *testing.T) {
+	t.Parallel()
 	primary := redistest.Start(t)
 	var warned []string
 	c := Config{Addrs: []string{primary.Addr}, Timeout: testTimeout, CallTimeout: testCallTimeout}
@@ -115,6 +116,7 @@ func TestReplicas(t *testing.T) {
 
 // TestReplicas_Conflict: what was changed after it was prepared is a conflict, whether the wait succeeds or not.
 func TestReplicas_Conflict(t *testing.T) {
+	t.Parallel()
 	primary := redistest.Start(t)
 	w := newWire(t, primary.Addr)
 	slow := newStore(t, openTest(t, Config{Addrs: []string{w.addr}, Replicas: 1, Timeout: testTimeout, CallTimeout: testCallTimeout}))
@@ -167,6 +169,7 @@ func TestReplicas_ManyWait(t *testing.T) {
 
 // TestFsync: what a Redis that has WAITAOF says of it. The one here has not, so the wire answers.
 func TestFsync(t *testing.T) {
+	t.Parallel()
 	server := redistest.Start(t)
 	wantSetting(t, tryOpen(t, Config{Addrs: []string{server.Addr}, Fsync: true}), "durability.fsync")
 
@@ -244,6 +247,7 @@ func lower(all []string) (out []string) {
 
 // TestTimeout_TooShort: Redis takes a time-out of 0 for no time-out.
 func TestTimeout_TooShort(t *testing.T) {
+	t.Parallel()
 	primary := redistest.Start(t)
 	s := newStore(t, openTest(t, Config{Addrs: []string{primary.Addr}, Timeout: time.Microsecond, CallTimeout: testCallTimeout, Replicas: 1}))
 	if _, err := s.PutRevocation(t.Context(), revocation("x", inTwoHours()), testEntry("x")); !errors.Is(err, ErrUnconfirmed) {
@@ -257,6 +261,7 @@ func TestTimeout_TooShort(t *testing.T) {
 // TestConfirm_Writes: from Redis 7.2 on WAIT speaks of the last write of its own connection, and of none if that has
 // written nothing. So who waits for what another connection wrote, writes something, too.
 func TestConfirm_Writes(t *testing.T) {
+	t.Parallel()
 	primary := redistest.Start(t)
 	redistest.StartReplica(t, primary)
 	s := newStore(t, openTest(t, Config{Addrs: []string{primary.Addr}, Replicas: 1, Timeout: 5 * time.Second}))

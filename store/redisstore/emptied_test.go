@@ -237,6 +237,7 @@ func restore(t *testing.T, raw *redis.Client, all map[string]string) {
 
 // TestEmptied_BetweenReadAndWrite: what was prepared is not written into what is no longer the same.
 func TestEmptied_BetweenReadAndWrite(t *testing.T) {
+	t.Parallel()
 	server := redistest.Start(t)
 	raw := server.Client()
 	w := newWire(t, server.Addr)

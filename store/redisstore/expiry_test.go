@@ -64,6 +64,7 @@ func order(t *testing.T, raw *redis.Client, n names) map[string]int64 {
 
 // TestEnds: a revocation goes an hour after its end, to the millisecond, and nothing else ever does.
 func TestEnds(t *testing.T) {
+	t.Parallel()
 	server := redistest.Start(t)
 	raw := server.Client()
 	db := openTest(t, Config{Addrs: []string{server.Addr}})
@@ -199,6 +200,7 @@ func TestEnds_Lists(t *testing.T) {
 // TestEnds_VersionsNeverComeBack: who has read a revocation that has ended since cannot write over the one that
 // was made in its place.
 func TestEnds_VersionsNeverComeBack(t *testing.T) {
+	t.Parallel()
 	server := redistest.Start(t)
 	raw := server.Client()
 	db := openTest(t, Config{Addrs: []string{server.Addr}})

@@ -43,6 +43,7 @@ func wantCursorError(t *testing.T, what string, s *Store, c store.Cursor) {
 
 // TestFeed_Trimmed: a cursor whose entry was removed is told; the others go on.
 func TestFeed_Trimmed(t *testing.T) {
+	t.Parallel()
 	server := redistest.Start(t)
 	db := openTest(t, Config{Addrs: []string{server.Addr}})
 	s := newStore(t, db)
@@ -173,6 +174,7 @@ func TestReplicaIsNotBelieved(t *testing.T) {
 
 // TestWait: whoever waits hears at once, everywhere.
 func TestWait(t *testing.T) {
+	t.Parallel()
 	standalone := redistest.Start(t)
 	t.Run("standalone", func(t *testing.T) { testWait(t, Config{Addrs: []string{standalone.Addr}}) })
 	t.Run("cluster", func(t *testing.T) {
@@ -310,6 +312,7 @@ func blocked(t *testing.T, db *DB) int {
 
 // TestWait_Away: when nobody is there, whoever waits hears that, too.
 func TestWait_Away(t *testing.T) {
+	t.Parallel()
 	server := redistest.Start(t)
 	p := redistest.StartProxy(t, server.Addr)
 	s := newStore(t, openTest(t, Config{Addrs: []string{p.Addr()}, CallTimeout: 300 * time.Millisecond}))

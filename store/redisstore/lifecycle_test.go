@@ -246,6 +246,7 @@ func testFailover(t *testing.T, s *Store, fail func() (again func())) {
 
 // TestExhausted: when all connections are taken, the next call fails in time.
 func TestExhausted(t *testing.T) {
+	t.Parallel()
 	server := redistest.Start(t)
 	w := newWire(t, server.Addr)
 	var told observed

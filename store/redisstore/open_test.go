@@ -51,6 +51,7 @@ func wantSetting(t *testing.T, err error, setting string) {
 const secret = "opensesame"
 
 func TestOpenDB_Password(t *testing.T) {
+	t.Parallel()
 	locked := redistest.Start(t, redistest.Password("right"), redistest.ACL("known", "on >right ~* &* +@all"), redistest.ACL("weak", "on >right ~* +get"))
 	open := redistest.Start(t)
 	for _, c := range []struct {
@@ -201,6 +202,7 @@ func TestOpenDB_Policy(t *testing.T) {
 
 // TestOpenDB_Away: nobody can be used now, and later somebody can.
 func TestOpenDB_Away(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t)
 	replica := redistest.StartReplica(t, s)
 	stalled := redistest.StartProxy(t, s.Addr)
@@ -241,6 +243,7 @@ func TestOpenDB_Away(t *testing.T) {
 
 // TestOpenDB_StallsHalfWay: whichever question is not answered, the time of one call is over soon.
 func TestOpenDB_StallsHalfWay(t *testing.T) {
+	t.Parallel()
 	s := redistest.Start(t)
 	for _, command := range []string{"info", "config", "auth", "eval", "role", "exists"} {
 		t.Run(command, func(t *testing.T) {

@@ -107,6 +107,7 @@ func ignore(err error, expected func(error) bool) error {
 
 // TestObserve_NamesOnly: what is told is of closed lists, whatever is asked, and however it ends.
 func TestObserve_NamesOnly(t *testing.T) {
+	t.Parallel()
 	server := redistest.Start(t, redistest.Password(secret))
 	w := newWire(t, server.Addr)
 	var told observed
