@@ -347,3 +347,34 @@ func TestOutage_ARestoredRedisGetsItsRevocationsBack(t *testing.T) {
 		return err == nil && n == 2
 	})
 }
+
+// TestOutage_ARepeatIsNotMoreThanTheFirstAttempt: a change that no replica confirmed is no success when it is said
+// again and found to be there, and is one as soon as a replica has it.
+func TestOutage_ARepeatIsNotMoreThanTheFirstAttempt(t *testing.T) {
+	redis := redistest.Start(t)
+	replica := redistest.StartReplica(t, redis)
+	c := nodeConfig(t, redis.Addr)
+	c.Durability.Replicas = 1
+	s := startTest(t, c, options{})
+	defer http.DefaultClient.CloseIdleConnections()
+	subject := token.Subject{Kind: token.RevokedJTI, Value: "unconfirmed"}
+	spec := authz.ClientSpec{ID: "unconfirmed", Name: "Nobody has it", Resources: []string{sampleResource}}
+	attempt := func() (errs [2]error) {
+		_, _, _, errs[0] = s.registry.CreateClient(t.Context(), byTest, spec)
+		_, errs[1] = s.registry.Revoke(t.Context(), byTest, authz.RevocationSpec{Subject: subject})
+		return errs
+	}
+	replica.Kill()
+	for i := range 3 {
+		for what, err := range attempt() {
+			if err == nil {
+				t.Errorf("attempt %d: change %d was acknowledged, and no replica has it", i, what)
+			}
+		}
+	}
+	if _, err := s.registry.Client(t.Context(), "unconfirmed"); err != nil {
+		t.Errorf("the change was not even made: %v", err)
+	}
+	replica.Restart()
+	waitFor(t, func() bool { time.Sleep(10 * time.Millisecond); return attempt() == [2]error{} })
+}

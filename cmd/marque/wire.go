@@ -240,7 +240,19 @@ const applyTimeout = 5 * time.Second
 func (s *server) applied(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), applyTimeout)
 	defer cancel()
-	return s.follower.CatchUp(ctx)
+	if err := s.follower.CatchUp(ctx); err != nil {
+		return err
+	}
+	return s.lasting(ctx)
+}
+
+// lasting returns once what was committed before is as durable as was asked for. A repeat writes nothing when
+// it finds what the first attempt wrote: that one may have been told that nobody confirmed it.
+func (s *server) lasting(ctx context.Context) error {
+	if c, ok := s.store.(interface{ Confirm(context.Context) error }); ok {
+		return c.Confirm(ctx)
+	}
+	return nil
 }
 
 // publicHandler translates the configuration for the public listener.
