@@ -37,8 +37,8 @@ type kind struct {
 }
 
 // Start runs one server on a free loopback port, and returns when it answers. Unless the options say
-// otherwise it keeps an append-only file (appendfsync everysec: a crash of the process loses nothing that
-// was acknowledged, one of the machine a second) and has no password.
+// otherwise it keeps an append-only file (appendfsync everysec: a crash of the
+// process can lose what was acknowledged in the last two seconds; see Args for another) and has no password.
 func Start(t testing.TB, o ...Option) *Server {
 	t.Helper()
 	return start(t, settingsOf(o), func(*config, string) {})
