@@ -8,28 +8,48 @@ import (
 	"github.com/marque-auth/marque/keys/jose"
 )
 
-// PlannedStep is something that the timeline will do by itself.
+// PlannedStep is something that the timeline will do by itself, or should have done.
 type PlannedStep struct {
 	At        time.Time
 	Algorithm jose.Algorithm
-	KeyID     string
-	State     State // that the key will have from At on
+	KeyID     string // empty for a key that is yet to be made
+	State     State  // that the key will have from At on
+	Scheduled bool   // by the period in force today; otherwise it is stamped, and nothing but a person changes it
+	Overdue   bool   // see [Ring.Overdue]
 }
 
-// Plan returns what will happen to the keys that exist, as their stamps say, soonest first. What will
-// be decided only then, such as which key is made next, is not in it. It does no I/O, and is empty
-// before the rings were read.
+// Plan returns what will happen to the keys that exist, soonest first: what their stamps say, and the next
+// turn of each ring's schedule, with what it brings about; before all that, what is overdue. What will be
+// decided only then, such as which key is made next, is not in it. It does no I/O, and is empty before the
+// rings were read.
 func (r *Ring) Plan() []PlannedStep {
 	s, now := r.current.Load(), r.config.Now()
 	if s == nil {
 		return nil
 	}
-	var steps []PlannedStep
+	steps := r.Overdue()
 	for _, alg := range slices.Sorted(maps.Keys(s.rings)) {
-		steps = append(steps, s.rings[alg].coming(now)...)
+		rec := s.rings[alg]
+		stamped := rec.coming(now)
+		steps = append(steps, stamped...)
+		for _, p := range r.scheduled(rec, now).coming(now) {
+			if !slices.Contains(stamped, p) {
+				p.Scheduled = true
+				steps = append(steps, p)
+			}
+		}
 	}
 	slices.SortStableFunc(steps, func(a, b PlannedStep) int { return a.At.Compare(b.At) })
 	return steps
+}
+
+// scheduled returns the ring as it will be once the next turn of its schedule is stamped.
+func (r *Ring) scheduled(rec RingRecord, now time.Time) RingRecord {
+	at, ok := rec.turnDue(r.config.period(rec.Algorithm), now)
+	if !ok {
+		return rec
+	}
+	return rec.promote(rec.next(now), latest(at, ceil(now)), now, r.windows).ring
 }
 
 // coming compares the states before and after each stamp that lies ahead.

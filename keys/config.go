@@ -24,6 +24,7 @@ const (
 	DefaultPublishLead     = 24 * time.Hour
 	DefaultStoreOutage     = 5 * time.Minute
 	DefaultLeeway          = 30 * time.Second
+	DefaultPeriod          = 30 * 24 * time.Hour
 )
 
 // Config is what a [Ring] is made of. Durations have no default here: a zero one is refused.
@@ -64,7 +65,18 @@ type Config struct {
 	// use refuse the latter. It counts for keys that are made from then on.
 	WireEd25519 jose.Algorithm
 
-	// Algorithms returns the algorithms that resources use. ES256 is always in use. Nil: only that.
+	// Period is how long a key signs before the next one takes over by itself (ROT-06); zero: only when
+	// somebody says so. It is long enough for a next key to be made and published for its lead, and for
+	// the JWKS to stay small.
+	Period time.Duration
+
+	// Periods are those of single algorithms, by canonical name, instead of Period.
+	Periods map[jose.Algorithm]time.Duration
+
+	// Default is an algorithm that is always in use; ES256 if it is empty.
+	Default jose.Algorithm
+
+	// Algorithms returns the algorithms that resources use, beside Default. Nil: no others.
 	Algorithms func(context.Context) ([]jose.Algorithm, error)
 
 	// Now is the clock; nil means time.Now.
@@ -108,7 +120,11 @@ func (c Config) Validate() error {
 		"is %s: it must be more than RefreshInterval, %s", c.StoreOutage, c.RefreshInterval)
 	refuse(c.WireEd25519 != "" && c.WireEd25519 != jose.EdDSA && c.WireEd25519 != jose.Ed25519, "WireEd25519",
 		"is %q: it must be %s or %s", c.WireEd25519, jose.EdDSA, jose.Ed25519)
-	return errors.Join(errs...)
+	if c.Default != "" {
+		alg, err := jose.ParseAlgorithm(string(c.Default))
+		refuse(err != nil || alg != c.Default, "Default", "is %q: not the canonical name of an algorithm", c.Default)
+	}
+	return errors.Join(append(errs, c.checkPeriods()...)...)
 }
 
 // windows returns what today's settings stamp on keys. A window is rounded up to whole seconds, as

@@ -53,8 +53,9 @@ func (r RingRecord) publishFirst(k Key, now time.Time, w Windows, wait time.Dura
 	return s
 }
 
-// promote stamps SignFrom of the key at place next, and WithdrawAt of the key that signs until then.
-func (r RingRecord) promote(next int, now time.Time, w Windows) *step {
+// promote stamps SignFrom of the key at place next, which is not before at, and WithdrawAt of the key that
+// signs until then.
+func (r RingRecord) promote(next int, at, now time.Time, w Windows) *step {
 	n := r.clone()
 	k := &n.Keys[next]
 	k.lengthen(w)
@@ -66,7 +67,7 @@ func (r RingRecord) promote(next int, now time.Time, w Windows) *step {
 		// documents fetched just before that may still be in caches for as long as it allowed.
 		lead = max(lead, n.Keys[old].Windows.PublishLead)
 	}
-	k.SignFrom = latest(k.PublishedAt.Add(lead), floor(now), n.lastSignFrom().Add(time.Second))
+	k.SignFrom = latest(k.PublishedAt.Add(lead), at, floor(now), n.lastSignFrom().Add(time.Second))
 	if old >= 0 {
 		n.Keys[old].WithdrawAt = k.SignFrom.Add(n.Keys[old].Windows.RetireAfter)
 	}

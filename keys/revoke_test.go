@@ -486,9 +486,9 @@ func TestPlan(t *testing.T) {
 	pending := w.rotate()
 	leaves := pending.SignFrom.Add(w.windows.RetireAfter)
 	want := []PlannedStep{
-		{pending.SignFrom, jose.ES256, active, StateRetiring},
-		{pending.SignFrom, jose.ES256, pending.KeyID, StateActive},
-		{leaves, jose.ES256, active, StateWithdrawn},
+		{At: pending.SignFrom, Algorithm: jose.ES256, KeyID: active, State: StateRetiring},
+		{At: pending.SignFrom, Algorithm: jose.ES256, KeyID: pending.KeyID, State: StateActive},
+		{At: leaves, Algorithm: jose.ES256, KeyID: active, State: StateWithdrawn},
 	}
 	if d := cmp.Diff(want, w.Plan()); d != "" {
 		t.Errorf("(-want +got):\n%s", d)

@@ -42,7 +42,10 @@ func NewRing(c Config) (*Ring, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	c.KEKs = slices.Clone(c.KEKs)
+	if c.Default == "" {
+		c.Default = jose.ES256
+	}
+	c.KEKs, c.Periods = slices.Clone(c.KEKs), maps.Clone(c.Periods)
 	return &Ring{
 		config:  c,
 		sealer:  sealer{keks: c.KEKs, installation: c.Installation, wireEd25519: c.WireEd25519},

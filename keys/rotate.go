@@ -95,11 +95,10 @@ func (r *Ring) rotate(ctx context.Context, alg jose.Algorithm, intended string, 
 			chosen = rec.Keys[i]
 			return nil, nil
 		}
-		if n := r.current.Load().publishedKeys(now); n >= maxPublished {
-			return nil, fmt.Errorf("%w: %d keys are published; the next one leaves at %s",
-				ErrTooManyKeys, n, r.nextWithdrawal(now).Format(time.RFC3339))
+		if err := r.room(now); err != nil {
+			return nil, err
 		}
-		return rec.promote(i, now, r.windows), nil
+		return rec.promote(i, floor(now), now, r.windows), nil
 	})
 	if err != nil {
 		return Rotated{}, err
@@ -111,6 +110,16 @@ func (r *Ring) rotate(ctx context.Context, alg jose.Algorithm, intended string, 
 		r.config.Log.WarnContext(ctx, "no next key published yet", "alg", string(alg), "err", err)
 	}
 	return rotated, nil
+}
+
+// room is ErrTooManyKeys if the JWKS has none for one more key that retires.
+func (r *Ring) room(now time.Time) error {
+	n := r.current.Load().publishedKeys(now)
+	if n < maxPublished {
+		return nil
+	}
+	return fmt.Errorf("%w: %d keys are published; the next one leaves at %s",
+		ErrTooManyKeys, n, r.nextWithdrawal(now).Format(time.RFC3339))
 }
 
 // nextWithdrawal returns when the JWKS gets smaller.

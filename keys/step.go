@@ -43,10 +43,10 @@ func (r *Ring) Step(ctx context.Context, now time.Time) error {
 	return errors.Join(errs...)
 }
 
-// inUse returns ES256, the algorithms of resources, and those of which there is a ring, in order. It
+// inUse returns the default algorithm, those of resources, and those of which there is a ring, in order. It
 // returns what it knows beside an error.
 func (r *Ring) inUse(ctx context.Context) ([]jose.Algorithm, error) {
-	set := map[jose.Algorithm]bool{jose.ES256: true}
+	set := map[jose.Algorithm]bool{r.config.Default: true}
 	for alg := range r.current.Load().rings {
 		set[alg] = true
 	}
@@ -73,8 +73,7 @@ func (r *Ring) settle(ctx context.Context, alg jose.Algorithm, now time.Time, by
 	return r.advance(ctx, alg, now, by, func(rec RingRecord) (*step, error) { return r.due(rec, now) })
 }
 
-// due returns the next step that the time asks of a ring, or nil. Scheduled rotation would be one
-// more line here.
+// due returns the next step that the time asks of a ring, or nil.
 func (r *Ring) due(rec RingRecord, now time.Time) (*step, error) {
 	if len(rec.Keys) == 0 {
 		return r.firstKey(rec, now)
@@ -85,7 +84,10 @@ func (r *Ring) due(rec RingRecord, now time.Time) (*step, error) {
 	if rec.lacksNext(now) {
 		return r.nextKey(rec, now)
 	}
-	return rec.bury(now), nil
+	if s := rec.bury(now); s != nil {
+		return s, nil
+	}
+	return r.rotation(rec, now)
 }
 
 func (r *Ring) firstKey(rec RingRecord, now time.Time) (*step, error) {

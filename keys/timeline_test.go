@@ -385,7 +385,7 @@ func TestROT04_SuccessorStartsLaterEvenIfAClockWasFast(t *testing.T) {
 	r := aging(start)
 	r.Keys[active].SignFrom = start // stamped by a node that was ahead, or this very second
 	r.Keys[next].PublishedAt = start.Add(-24 * time.Hour)
-	n := r.promote(next, start, r.Keys[next].Windows).ring
+	n := r.promote(next, start, start, r.Keys[next].Windows).ring
 	if !n.Keys[next].SignFrom.After(n.Keys[active].SignFrom) {
 		t.Errorf("both start at %s", start)
 	}
