@@ -337,6 +337,7 @@ func TestConfigValidate(t *testing.T) {
 		"StoreOutage":     func(c *Config) { c.StoreOutage = c.RefreshInterval },
 		"Leeway":          func(c *Config) { c.Leeway = MaxVerifierLeeway + 1 },
 		"WireEd25519":     func(c *Config) { c.WireEd25519 = jose.ES256 },
+		"Default":         func(c *Config) { c.Default = "HS256" },
 	} {
 		c := newConfig(newClock(), newFakeRings())
 		change(&c)
