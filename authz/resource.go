@@ -18,6 +18,11 @@ type Resource struct {
 	Algorithm     jose.Algorithm // what its tokens are signed with; canonical name
 	TokenType     string         // the header's typ: token.TypeAccessToken or token.TypeJWT
 
+	// Tokens are signed with PreviousAlgorithm until AlgorithmFrom, in whole seconds, and with Algorithm
+	// from then on. Both are zero when there is nothing to wait for.
+	PreviousAlgorithm jose.Algorithm
+	AlgorithmFrom     time.Time
+
 	CreatedAt time.Time
 	UpdatedAt time.Time
 	DeletedAt time.Time // set while it is deleted; its tokens are void

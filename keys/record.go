@@ -18,7 +18,8 @@ var ErrConflict = errors.New("keys: changed meanwhile")
 // Key is one signing key at rest with its stamps. All times are UTC, whole seconds; the zero time
 // means "not stamped". Which key signs follows from the stamps alone: see [RingRecord.Signing].
 type Key struct {
-	KeyID     string         // RFC 7638 thumbprint, SHA-256, base64url
+	KeyID     string         // RFC 7638 thumbprint, SHA-256, base64url, unless Imported
+	Imported  bool           // its KeyID is what another server called it, not its thumbprint
 	Algorithm jose.Algorithm // canonical: Ed25519, never EdDSA
 	Wire      jose.Algorithm // its name in headers and in the JWKS: stamped when the key is made, for verifiers keep a JWK by kid
 	Public    []byte         // public JWK (RFC 7517) without use, alg, kid; kept after the private part is gone
@@ -43,8 +44,15 @@ type Windows struct {
 // nodes that rotate at once have one winner and there is exactly one signing key at any time.
 type RingRecord struct {
 	Algorithm jose.Algorithm
-	Keys      []Key  // ordered by CreatedAt
+	Keys      []Key // ordered by CreatedAt
+	Emergency Emergency
 	Version   uint64 // 0 for a ring that was never stored; set by the store
+}
+
+// Emergency is the last time that every key of the ring was revoked at once; zero if it never was.
+type Emergency struct {
+	ID string    // identifies the request, so that a repeat of it changes nothing
+	At time.Time // UTC, whole seconds
 }
 
 // Rings is the store's contract for signing keys. Its methods may be called concurrently, and from

@@ -14,10 +14,13 @@ import (
 // Format is the format that this program writes: the layout of the envelope and, for each kind, the
 // members of its body. A change of either takes the next number. Every earlier format is read as it
 // was; a record takes the newest one when it is written again.
-const Format = 2
+const Format = 3
 
-// formatFirst is the format of records made before revocations, deletion and admin clients.
-const formatFirst = 1
+// Earlier formats.
+const (
+	formatFirst  = 1 // before revocations, deletion and admin clients
+	formatSecond = 2 // before imported keys, emergencies, and changes of a resource's algorithm that wait
+)
 
 // The layout of a sealed record:
 //

@@ -34,6 +34,7 @@ func TestEnvelope_Layout(t *testing.T) {
 	for format, code := range map[byte]string{
 		1: "edf0d64c9dd26f94a2aaca114dba18e0c1c63620dfb3dbf783efa246ab68660f",
 		2: "5c4e18bf69f3db2f993e11c21c57192a8d26e68cbe838540b8ebb205a601dfbc",
+		3: "bf2e6a5b50df99b9f04c9a42203fe36d4955c3e5e1d6af98f56e2f96ebcb2a1c",
 	} {
 		want := fmt.Sprintf("%02x", format) + "0000000000000007" + code + "7b7d"
 		sealed := env.SealAs(format, store.KindClient, "acme", 7, []byte("{}"))
@@ -53,7 +54,7 @@ func TestEnvelope_Layout(t *testing.T) {
 // whose members it might then be read with.
 func TestEnvelope_FormatBound(t *testing.T) {
 	env := newEnvelope(t, testKey, "marque")
-	for _, c := range [][2]byte{{1, 2}, {2, 1}} {
+	for _, c := range [][2]byte{{1, 2}, {2, 1}, {2, 3}, {3, 2}, {1, 3}} {
 		sealed := env.SealAs(c[0], store.KindClient, "acme", 7, []byte("{}"))
 		sealed[0] = c[1]
 		if _, _, err := env.Open(store.KindClient, "acme", sealed); !errors.Is(err, store.ErrDamaged) {

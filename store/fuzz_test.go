@@ -43,7 +43,7 @@ func FuzzOpenRecord(f *testing.F) {
 	env := newEnvelope(f, testKey, "marque")
 	reopen := reopeners(env)
 	for kind := range reopen {
-		for format, forms := range map[byte]map[string]string{1: firstForms, 2: storedForms} {
+		for format, forms := range map[byte]map[string]string{1: firstForms, 2: secondForms, 3: storedForms} {
 			for _, form := range forms {
 				f.Add(string(kind), format, "client:x", []byte(form))
 			}
@@ -52,6 +52,9 @@ func FuzzOpenRecord(f *testing.F) {
 	f.Add("revocation", byte(2), "all:", []byte(`{"actor":null,"before":"2026-11-05T12:30:00+01:00","until":null}`))
 	f.Add("revocation", byte(2), "all:x", []byte(`{}`))
 	f.Add("ring", byte(1), "ES256", []byte(`{"keys":[null,{}]}`))
+	f.Add("ring", byte(3), "ES256", []byte(`{"keys":[null,{"imported":true}],"emergency":null}`))
+	f.Add("ring", byte(3), "ES256", []byte(`{"emergency":{"at":"2026-11-05T12:30:00+01:00"}}`))
+	f.Add("resource", byte(3), "r", []byte(`{"previous_algorithm":"x","algorithm_from":"2026-11-05T12:30:00+01:00"}`))
 	f.Fuzz(func(t *testing.T, kind string, format byte, key string, body []byte) {
 		open, ok := reopen[store.Kind(kind)]
 		if !ok {

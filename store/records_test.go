@@ -37,7 +37,7 @@ func body(t *testing.T, env *store.Envelope, kind store.Kind, key string, sealed
 	return string(b)
 }
 
-// The stored forms of format 2, for ever: a change here is a new format.
+// The stored forms of format 3, for ever: a change here is a new format.
 func TestStoredForms(t *testing.T) {
 	env := newEnvelope(t, testKey, "marque")
 	c := storetest.FullClient(t, "acme")
@@ -49,6 +49,10 @@ func TestStoredForms(t *testing.T) {
 	r.Version = 1
 	sealed, err = env.SealResource(r)
 	got["resource"] = body(t, env, store.KindResource, "https://r.example", sealed, err)
+	sealed, err = env.SealResource(authz.Resource{ID: "r", Version: 1})
+	got["bare resource"] = body(t, env, store.KindResource, "r", sealed, err)
+	sealed, err = env.SealRing(keys.RingRecord{Algorithm: jose.ES256, Version: 1})
+	got["bare ring"] = body(t, env, store.KindRing, "ES256", sealed, err)
 	ring := storetest.FullRing(jose.ES256)
 	ring.Version = 1
 	sealed, err = env.SealRing(ring)
@@ -95,19 +99,71 @@ func fullEntry() audit.Entry {
 	}
 }
 
-// What format 1 said reads as it was meant, and has nothing of format 2.
-func TestFirstForms(t *testing.T) {
-	env := newEnvelope(t, testKey, "marque")
-	seal := func(kind store.Kind, key, form string) []byte {
-		return env.SealAs(1, kind, key, 7, []byte(firstForms[form]))
-	}
-	want := func(name string, got, want any, err error) {
+// secondResource is what format 2 could say of a resource, and secondRing of a ring.
+func secondResource(t *testing.T) authz.Resource {
+	r := storetest.FullResource(t, "https://r.example")
+	r.PreviousAlgorithm, r.AlgorithmFrom = "", time.Time{}
+	return r
+}
+
+func secondRing() keys.RingRecord {
+	r := storetest.FullRing(jose.ES256)
+	r.Keys[0].Imported, r.Emergency = false, keys.Emergency{}
+	return r
+}
+
+// reads returns a function that checks what was read.
+func reads(t *testing.T) func(name string, got, want any, err error) {
+	return func(name string, got, want any, err error) {
 		t.Helper()
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		} else if d := storetest.Diff(got, want); d != "" {
 			t.Errorf("%s (-want +got):\n%s", name, d)
 		}
+	}
+}
+
+// What format 2 said reads as it was meant, and has nothing of format 3.
+func TestSecondForms(t *testing.T) {
+	env, want := newEnvelope(t, testKey, "marque"), reads(t)
+	seal := func(kind store.Kind, key, form string) []byte {
+		return env.SealAs(2, kind, key, 7, []byte(secondForms[form]))
+	}
+	client := storetest.FullClient(t, "acme")
+	client.Version = 7
+	gotClient, err := env.OpenClient("acme", seal(store.KindClient, "acme", "client"))
+	want("client", gotClient, client, err)
+	gotClient, err = env.OpenClient("bare", seal(store.KindClient, "bare", "bare client"))
+	want("bare client", gotClient, authz.Client{ID: "bare", Version: 7}, err)
+
+	resource := secondResource(t)
+	resource.Version = 7
+	gotResource, err := env.OpenResource("https://r.example", seal(store.KindResource, "https://r.example", "resource"))
+	want("resource", gotResource, resource, err)
+
+	ring := secondRing()
+	ring.Version = 7
+	gotRing, err := env.OpenRing("ES256", seal(store.KindRing, "ES256", "ring"))
+	want("ring", gotRing, ring, err)
+
+	gotOwner, err := env.OpenOwner("k1", seal(store.KindCredential, "k1", "credential"))
+	want("credential", gotOwner, authz.ClientID("acme"), err)
+
+	revocation := storetest.FullRevocation(token.Subject{Kind: token.RevokedJTI, Value: "x"})
+	revocation.Version = 7
+	gotRevocation, err := env.OpenRevocation("jti:x", seal(store.KindRevocation, "jti:x", "revocation"))
+	want("revocation", gotRevocation, revocation, err)
+	all := authz.Revocation{Revocation: token.Revocation{Subject: token.Subject{Kind: token.RevokedAll}}, Version: 7}
+	gotRevocation, err = env.OpenRevocation("all:", seal(store.KindRevocation, "all:", "bare revocation"))
+	want("bare revocation", gotRevocation, all, err)
+}
+
+// What format 1 said reads as it was meant, and has nothing of format 2.
+func TestFirstForms(t *testing.T) {
+	env, want := newEnvelope(t, testKey, "marque"), reads(t)
+	seal := func(kind store.Kind, key, form string) []byte {
+		return env.SealAs(1, kind, key, 7, []byte(firstForms[form]))
 	}
 	client := storetest.FullClient(t, "acme")
 	client.Admin, client.IntrospectionAlgorithm, client.DeletedAt, client.Version = false, "", time.Time{}, 7
@@ -116,12 +172,12 @@ func TestFirstForms(t *testing.T) {
 	gotClient, err = env.OpenClient("bare", seal(store.KindClient, "bare", "bare client"))
 	want("bare client", gotClient, authz.Client{ID: "bare", Version: 7}, err)
 
-	resource := storetest.FullResource(t, "https://r.example")
+	resource := secondResource(t)
 	resource.DeletedAt, resource.Version = time.Time{}, 7
 	gotResource, err := env.OpenResource("https://r.example", seal(store.KindResource, "https://r.example", "resource"))
 	want("resource", gotResource, resource, err)
 
-	ring := storetest.FullRing(jose.ES256)
+	ring := secondRing()
 	ring.Keys[0].RevokedAt, ring.Version = time.Time{}, 7
 	gotRing, err := env.OpenRing("ES256", seal(store.KindRing, "ES256", "ring"))
 	want("ring", gotRing, ring, err)
@@ -138,20 +194,42 @@ func TestFirstForms(t *testing.T) {
 	want("audit", gotEntry, entry, err)
 }
 
+// A record that calls itself format 2 and says what only format 3 could say was written by neither.
+func TestSecondForms_WithoutLaterMembers(t *testing.T) {
+	env := newEnvelope(t, testKey, "marque")
+	open := openers(env)
+	for kind, bodies := range map[store.Kind][]string{
+		store.KindResource: {
+			storedForms["resource"], `{"previous_algorithm":""}`, `{"algorithm_from":"2026-11-05T13:30:00Z"}`,
+		},
+		store.KindRing: {
+			storedForms["ring"], `{"emergency":{}}`, `{"emergency":null}`, `{"keys":[{"kid":"","imported":false}]}`,
+		},
+	} {
+		for _, body := range bodies {
+			for _, format := range []byte{1, 2} {
+				if err := open[kind](env.SealAs(format, kind, "client:x", 1, []byte(body))); !errors.Is(err, store.ErrDamaged) {
+					t.Errorf("%s %s, format %d: got error %v, want ErrDamaged", kind, body, format, err)
+				}
+			}
+		}
+	}
+}
+
 // A record that calls itself format 1 and says what only format 2 could say was written by neither.
 func TestFirstForms_WithoutLaterMembers(t *testing.T) {
 	env := newEnvelope(t, testKey, "marque")
 	open := openers(env)
 	for kind, bodies := range map[store.Kind][]string{
 		store.KindClient: {
-			storedForms["client"], `{"name":"","token_endpoint_auth_method":"","admin":false}`, `{"name":"","token_endpoint_auth_method":"","admin":true}`,
+			secondForms["client"], `{"name":"","token_endpoint_auth_method":"","admin":false}`, `{"name":"","token_endpoint_auth_method":"","admin":true}`,
 			`{"name":"","token_endpoint_auth_method":"","introspection_signed_response_alg":"ES256"}`,
 			`{"name":"","token_endpoint_auth_method":"","deleted_at":"2026-11-05T13:30:00Z"}`,
 			`{"deleted_at":"2026-11-05T13:30:00Z","name":"","token_endpoint_auth_method":""}`,
 		},
-		store.KindResource:   {storedForms["resource"]},
-		store.KindRing:       {storedForms["ring"], `{"keys":[{"kid":"","alg":"","wire_alg":"","revoked_at":"2026-11-05T13:30:00Z"}]}`},
-		store.KindRevocation: {storedForms["revocation"], storedForms["bare revocation"], `{}`},
+		store.KindResource:   {secondForms["resource"]},
+		store.KindRing:       {secondForms["ring"], `{"keys":[{"kid":"","alg":"","wire_alg":"","revoked_at":"2026-11-05T13:30:00Z"}]}`},
+		store.KindRevocation: {secondForms["revocation"], secondForms["bare revocation"], `{}`},
 	} {
 		for _, body := range bodies {
 			if err := open[kind](env.SealAs(1, kind, "client:x", 1, []byte(body))); !errors.Is(err, store.ErrDamaged) {
@@ -244,7 +322,7 @@ func TestSealClient_Refuses(t *testing.T) {
 	}
 }
 
-func TestSeal_RefusesDurations(t *testing.T) {
+func TestSeal_RefusesTimes(t *testing.T) {
 	env := newEnvelope(t, testKey, "marque")
 	if _, err := env.SealResource(authz.Resource{ID: "r", Version: 1, TokenLifetime: time.Millisecond}); err == nil {
 		t.Error("resource: got no error")
@@ -253,6 +331,12 @@ func TestSeal_RefusesDurations(t *testing.T) {
 		if _, err := env.SealRing(keys.RingRecord{Algorithm: "ES256", Version: 1, Keys: []keys.Key{{Windows: w}}}); err == nil {
 			t.Errorf("ring, %v: got no error", w)
 		}
+	}
+	if _, err := env.SealResource(authz.Resource{ID: "r", Version: 1, AlgorithmFrom: time.Unix(1, 1)}); err == nil {
+		t.Error("resource whose algorithm changes between two seconds: got no error")
+	}
+	if _, err := env.SealRing(keys.RingRecord{Algorithm: "ES256", Version: 1, Emergency: keys.Emergency{At: time.Unix(1, 1)}}); err == nil {
+		t.Error("ring with an emergency between two seconds: got no error")
 	}
 	if _, err := env.SealOwner("k", ""); err == nil {
 		t.Error("credential of nobody: got no error")
@@ -287,8 +371,14 @@ func TestOpen_StrictBody(t *testing.T) {
 			`{"name":"","token_endpoint_auth_method":"","token_lifetime":-1}`, `{"name":"","token_endpoint_auth_method":"","token_lifetime":9999999999}`,
 			`{"name":"","token_endpoint_auth_method":"","created_at":"yesterday"}`, `{"name":"","token_endpoint_auth_method":"","credentials":[{"id":"k","scheme":"","digest":"!"}]}`,
 		},
-		store.KindResource:   {`{"token_lifetime":-1,"algorithm":"","token_type":""}`, `{"token_lifetime":1,"algorithm":"","token_type":"","scope":"\u0007"}`},
-		store.KindRing:       {`{"keys":[{"kid":"","alg":"","wire_alg":"","publish_lead":-1}]}`, `{"keys":[{"kid":"","alg":"","wire_alg":"","retire_after":-1}]}`},
+		store.KindResource: {
+			`{"token_lifetime":-1,"algorithm":"","token_type":""}`, `{"token_lifetime":1,"algorithm":"","token_type":"","scope":"\u0007"}`,
+			`{"algorithm_from":"2026-11-05T12:30:00.5Z"}`, `{"algorithm_from":1}`, `{"previous_algorithm":["x"]}`,
+		},
+		store.KindRing: {
+			`{"keys":[{"kid":"","alg":"","wire_alg":"","publish_lead":-1}]}`, `{"keys":[{"kid":"","alg":"","wire_alg":"","retire_after":-1}]}`,
+			`{"keys":[{"imported":1}]}`, `{"emergency":"x"}`, `{"emergency":{"at":"2026-11-05T12:30:00.000000001Z"}}`, `{"emergency":{"stranger":1}}`,
+		},
 		store.KindCredential: {`{}`, `{"client_id":""}`},
 		store.KindRevocation: {
 			`{"until":"2026-11-05T12:30:00.5Z"}`, `{"before":"2026-11-05T12:30:00.000000001Z"}`, `{"since":"2026-11-05T12:30:00.1+00:00"}`,

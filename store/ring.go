@@ -11,32 +11,56 @@ import (
 
 // ringForm is a ring of signing keys as it is stored, under its algorithm.
 type ringForm struct {
-	Keys []keyForm `json:"keys,omitempty"`
+	Keys      []keyForm     `json:"keys,omitempty"`
+	Emergency emergencyForm `json:"emergency,omitzero"`
 
-	first *ringForm1 // what a record of format 1 says instead
+	earlier interface{ keys() []keyForm } // what a record of an earlier format says instead
 }
 
 type keyForm struct {
+	keyForm2
+	Imported bool `json:"imported,omitzero"`
+}
+
+type emergencyForm struct {
+	ID string    `json:"id,omitempty"`
+	At time.Time `json:"at,omitzero"` // whole seconds
+}
+
+func (f *ringForm) of(format byte) any {
+	switch format {
+	case formatFirst:
+		f.earlier = &ringForm1{}
+	case formatSecond:
+		f.earlier = &ringForm2{}
+	default:
+		return f
+	}
+	return f.earlier
+}
+
+// keys returns the keys of any format.
+func (f *ringForm) keys() []keyForm {
+	if f.earlier != nil {
+		return f.earlier.keys()
+	}
+	return f.Keys
+}
+
+// ringForm2 is a ring in format 2.
+type ringForm2 struct {
+	Keys []keyForm2 `json:"keys,omitempty"`
+}
+
+type keyForm2 struct {
 	keyForm1
 	RevokedAt time.Time `json:"revoked_at,omitzero"`
 }
 
-func (f *ringForm) of(format byte) any {
-	if format == formatFirst {
-		f.first = &ringForm1{}
-		return f.first
-	}
-	return f
-}
-
-// keys returns the keys of either format.
-func (f *ringForm) keys() []keyForm {
-	if f.first == nil {
-		return f.Keys
-	}
-	out := make([]keyForm, len(f.first.Keys))
-	for i, k := range f.first.Keys {
-		out[i].keyForm1 = k
+func (f *ringForm2) keys() []keyForm {
+	out := make([]keyForm, len(f.Keys))
+	for i, k := range f.Keys {
+		out[i].keyForm2 = k
 	}
 	return out
 }
@@ -60,9 +84,23 @@ type keyForm1 struct {
 	RetireAfter int64     `json:"retire_after,omitzero"` // seconds
 }
 
-// SealRing is as SealClient, for a ring.
+func (f *ringForm1) keys() []keyForm {
+	out := make([]keyForm, len(f.Keys))
+	for i, k := range f.Keys {
+		out[i].keyForm1 = k
+	}
+	return out
+}
+
+// SealRing is as SealClient, for a ring. An emergency between two seconds is refused.
 func (e *Envelope) SealRing(r keys.RingRecord) ([]byte, error) {
-	form := ringForm{Keys: make([]keyForm, len(r.Keys))}
+	if !wholeSeconds(r.Emergency.At) {
+		return nil, fmt.Errorf("store: ring %q: %w", r.Algorithm, errFraction)
+	}
+	form := ringForm{
+		Keys:      make([]keyForm, len(r.Keys)),
+		Emergency: emergencyForm{ID: r.Emergency.ID, At: r.Emergency.At.UTC()},
+	}
 	for i, k := range r.Keys {
 		lead, err1 := seconds(k.Windows.PublishLead)
 		retire, err2 := seconds(k.Windows.RetireAfter)
@@ -70,20 +108,23 @@ func (e *Envelope) SealRing(r keys.RingRecord) ([]byte, error) {
 			return nil, fmt.Errorf("store: ring %q: key %q: %w", r.Algorithm, k.KeyID, err)
 		}
 		form.Keys[i] = keyForm{
-			keyForm1: keyForm1{
-				KeyID:       k.KeyID,
-				Algorithm:   string(k.Algorithm),
-				Wire:        string(k.Wire),
-				Public:      k.Public,
-				Sealed:      k.Sealed,
-				CreatedAt:   k.CreatedAt.UTC(),
-				PublishedAt: k.PublishedAt.UTC(),
-				SignFrom:    k.SignFrom.UTC(),
-				WithdrawAt:  k.WithdrawAt.UTC(),
-				PublishLead: lead,
-				RetireAfter: retire,
+			keyForm2: keyForm2{
+				keyForm1: keyForm1{
+					KeyID:       k.KeyID,
+					Algorithm:   string(k.Algorithm),
+					Wire:        string(k.Wire),
+					Public:      k.Public,
+					Sealed:      k.Sealed,
+					CreatedAt:   k.CreatedAt.UTC(),
+					PublishedAt: k.PublishedAt.UTC(),
+					SignFrom:    k.SignFrom.UTC(),
+					WithdrawAt:  k.WithdrawAt.UTC(),
+					PublishLead: lead,
+					RetireAfter: retire,
+				},
+				RevokedAt: k.RevokedAt.UTC(),
 			},
-			RevokedAt: k.RevokedAt.UTC(),
+			Imported: k.Imported,
 		}
 	}
 	return seal(e, KindRing, string(r.Algorithm), r.Version, form)
@@ -95,7 +136,14 @@ func (e *Envelope) OpenRing(algorithm string, sealed []byte) (keys.RingRecord, e
 	if err != nil {
 		return keys.RingRecord{}, err
 	}
-	r := keys.RingRecord{Algorithm: jose.Algorithm(algorithm), Version: version}
+	if !wholeSeconds(form.Emergency.At) {
+		return keys.RingRecord{}, damaged(KindRing, algorithm, errFraction.Error())
+	}
+	r := keys.RingRecord{
+		Algorithm: jose.Algorithm(algorithm),
+		Emergency: keys.Emergency{ID: form.Emergency.ID, At: form.Emergency.At.UTC()},
+		Version:   version,
+	}
 	for _, f := range form.keys() {
 		lead, err1 := duration(f.PublishLead)
 		retire, err2 := duration(f.RetireAfter)
@@ -104,6 +152,7 @@ func (e *Envelope) OpenRing(algorithm string, sealed []byte) (keys.RingRecord, e
 		}
 		r.Keys = append(r.Keys, keys.Key{
 			KeyID:       f.KeyID,
+			Imported:    f.Imported,
 			Algorithm:   jose.Algorithm(f.Algorithm),
 			Wire:        jose.Algorithm(f.Wire),
 			Public:      f.Public,

@@ -16,6 +16,7 @@ import (
 	"github.com/marque-auth/marque/authz"
 	"github.com/marque-auth/marque/authz/audit"
 	"github.com/marque-auth/marque/authz/token"
+	"github.com/marque-auth/marque/keys"
 	"github.com/marque-auth/marque/keys/jose"
 	"github.com/marque-auth/marque/store"
 	"github.com/marque-auth/marque/store/storetest"
@@ -23,9 +24,14 @@ import (
 
 // firstFile returns the path of a copy of a file that the program wrote when fileFormat was 1. It has
 // the namespaces test, with a record of each kind, and other.
-func firstFile(t *testing.T) string {
+func firstFile(t *testing.T) string { return oldFile(t, "format1.db.gz") }
+
+// secondFile is as firstFile, with records of format 2.
+func secondFile(t *testing.T) string { return oldFile(t, "format2.db.gz") }
+
+func oldFile(t *testing.T, name string) string {
 	t.Helper()
-	f, err := os.Open(filepath.Join("testdata", "format1.db.gz"))
+	f, err := os.Open(filepath.Join("testdata", name))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,30 +66,45 @@ func edit(t *testing.T, path string, fn func(*bolt.Tx) error) {
 // wantFirst checks that the records of a file of format 1 read as they were written.
 func wantFirst(t *testing.T, s *Store) {
 	t.Helper()
-	want := func(name string, got, want any, err error) {
-		t.Helper()
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
-		} else if d := storetest.Diff(got, want); d != "" {
-			t.Errorf("%s (-want +got):\n%s", name, d)
-		}
-	}
-	client := storetest.FullClient(t, "acme")
-	client.Admin, client.IntrospectionAlgorithm, client.DeletedAt, client.Version = false, "", time.Time{}, 1
+	client, resource, ring := secondRecords(t)
+	client.Admin, client.IntrospectionAlgorithm, client.DeletedAt = false, "", time.Time{}
+	resource.DeletedAt, ring.Keys[0].RevokedAt = time.Time{}, time.Time{}
 	clients, err := s.ListClients(t.Context(), authz.ClientQuery{Limit: 10})
-	want("clients", clients, []authz.Client{client, {ID: "bare", Name: "second version", Version: 2}}, err)
-	resource := storetest.FullResource(t, "https://r.example")
-	resource.DeletedAt, resource.Version = time.Time{}, 1
+	want(t, "clients", clients, []authz.Client{client, {ID: "bare", Name: "second version", Version: 2}}, err)
 	resources, err := s.ListResources(t.Context(), "", 10)
-	want("resources", resources, []authz.Resource{resource}, err)
-	ring := storetest.FullRing(jose.ES256)
-	ring.Keys[0].RevokedAt, ring.Version = time.Time{}, 1
+	want(t, "resources", resources, []authz.Resource{resource}, err)
+	wantOld(t, s, ring)
+	changes, _, err := s.Changes(t.Context(), store.Cursor(s.db.cursor(3)), 10)
+	want(t, "changes", changes, []store.Change{{Kind: store.KindResource, ID: "https://r.example"}, {Kind: store.KindRing, ID: "ES256"}}, err)
+}
+
+// secondRecords returns what a file with records of format 2 says.
+func secondRecords(t *testing.T) (authz.Client, authz.Resource, keys.RingRecord) {
+	client, resource, ring := storetest.FullClient(t, "acme"), storetest.FullResource(t, "https://r.example"), storetest.FullRing(jose.ES256)
+	client.Version, resource.Version, ring.Version = 1, 1, 1
+	resource.PreviousAlgorithm, resource.AlgorithmFrom = "", time.Time{}
+	ring.Keys[0].Imported, ring.Emergency = false, keys.Emergency{}
+	return client, resource, ring
+}
+
+func want(t *testing.T, name string, got, want any, err error) {
+	t.Helper()
+	if err != nil {
+		t.Errorf("%s: %v", name, err)
+	} else if d := storetest.Diff(got, want); d != "" {
+		t.Errorf("%s (-want +got):\n%s", name, d)
+	}
+}
+
+// wantOld checks what the old files have in common.
+func wantOld(t *testing.T, s *Store, ring keys.RingRecord) {
+	t.Helper()
 	rings, err := s.Rings(t.Context())
-	want("rings", rings[0], ring, err)
+	want(t, "rings", rings, []keys.RingRecord{ring}, err)
 	owner, err := s.ClientOf(t.Context(), "cred-2-acme")
-	want("credential", owner, authz.ClientID("acme"), err)
+	want(t, "credential", owner, authz.ClientID("acme"), err)
 	installation, err := s.db.Installation(t.Context())
-	want("installation", installation, storetest.FullInstallation("test"), err)
+	want(t, "installation", installation, storetest.FullInstallation("test"), err)
 	entries, _, err := s.Entries(t.Context(), "", 100)
 	var log []audit.Entry
 	for _, target := range []string{"installation", "acme", "bare", "bare", "https://r.example", "ES256"} {
@@ -92,9 +113,7 @@ func wantFirst(t *testing.T, s *Store) {
 	for i := range entries {
 		entries[i].ID = ""
 	}
-	want("audit log", entries, log, err)
-	changes, _, err := s.Changes(t.Context(), store.Cursor(s.db.cursor(3)), 10)
-	want("changes", changes, []store.Change{{Kind: store.KindResource, ID: "https://r.example"}, {Kind: store.KindRing, ID: "ES256"}}, err)
+	want(t, "audit log", entries, log, err)
 }
 
 // A file of an earlier version keeps working: what it has reads as before, and it can hold what is new.
@@ -150,6 +169,56 @@ func TestUpgrade(t *testing.T) {
 	got, err := newStore(t, openTemp(t, config)).Revocations(t.Context(), []token.Subject{everything})
 	if err != nil || len(got) != 1 {
 		t.Errorf("after another start: %v, %v", got, err)
+	}
+}
+
+// Records of format 2 read as they were written, and each takes the present format when it is written again. The
+// file itself is of the same format, so nobody is told anything.
+func TestUpgrade_SecondRecords(t *testing.T) {
+	db := openTemp(t, Config{
+		Path: secondFile(t), Namespace: "test", MustExist: true, Now: newTestClock().now,
+		Warn: func(text string) { t.Errorf("the operator is told %q", text) },
+	})
+	s := newStore(t, db)
+	client, resource, ring := secondRecords(t)
+	got, err := s.Client(t.Context(), "acme")
+	want(t, "client", got, client, err)
+	gotResource, err := s.Resource(t.Context(), resource.ID)
+	want(t, "resource", gotResource, resource, err)
+	wantOld(t, s, ring)
+	all := storetest.FullRevocation(token.Subject{Kind: token.RevokedAll})
+	revocations, err := s.Revocations(t.Context(), []token.Subject{all.Subject})
+	all.Version = 1
+	want(t, "revocations", revocations, []authz.Revocation{all}, err)
+	format := func(want byte) {
+		t.Helper()
+		for kind, key := range map[store.Kind]string{store.KindResource: string(resource.ID), store.KindRing: "ES256"} {
+			if got := (raw{db}).Get(t, kind, key)[0]; got != want {
+				t.Errorf("%s has format %d, want %d", kind, got, want)
+			}
+		}
+	}
+	format(2)
+
+	ring.Keys, ring.Emergency = storetest.FullRing(jose.ES256).Keys, storetest.FullRing(jose.ES256).Emergency
+	resource = storetest.FullResource(t, resource.ID)
+	resource.Version = 1
+	_, err1 := s.PutRing(t.Context(), ring, testEntry("ES256"))
+	_, err2 := s.PutResource(t.Context(), resource, testEntry("r"))
+	if err := errors.Join(err1, err2); err != nil {
+		t.Fatal(err)
+	}
+	ring.Version, resource.Version = 2, 2
+	rings, err := s.Rings(t.Context())
+	want(t, "rings", rings, []keys.RingRecord{ring}, err)
+	gotResource, err = s.Resource(t.Context(), resource.ID)
+	want(t, "resource", gotResource, resource, err)
+	format(store.Format)
+	if got := (raw{db}).Get(t, store.KindClient, "acme")[0]; got != 2 {
+		t.Errorf("a record that was not written has format %d", got)
+	}
+	if _, err := s.Inspect(t.Context(), func(err error) { t.Error(err) }); err != nil {
+		t.Error(err)
 	}
 }
 

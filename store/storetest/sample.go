@@ -68,9 +68,13 @@ func FullResource(t *testing.T, id authz.ResourceID) authz.Resource {
 		TokenLifetime: 10 * time.Minute,
 		Algorithm:     jose.Ed25519,
 		TokenType:     "at+jwt",
-		CreatedAt:     at,
-		UpdatedAt:     at.Add(time.Minute),
-		DeletedAt:     at.Add(time.Hour),
+
+		PreviousAlgorithm: jose.RS256,
+		AlgorithmFrom:     at.Add(25 * time.Hour),
+
+		CreatedAt: at,
+		UpdatedAt: at.Add(time.Minute),
+		DeletedAt: at.Add(time.Hour),
 	}
 }
 
@@ -97,6 +101,7 @@ func FullRing(algorithm jose.Algorithm) keys.RingRecord {
 		Keys: []keys.Key{
 			{
 				KeyID:       "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs",
+				Imported:    true,
 				Algorithm:   algorithm,
 				Wire:        algorithm,
 				Public:      []byte(`{"kty":"EC",  "crv":"P-256"}`),
@@ -110,6 +115,7 @@ func FullRing(algorithm jose.Algorithm) keys.RingRecord {
 			},
 			{KeyID: "second"},
 		},
+		Emergency: keys.Emergency{ID: "e-1: é", At: at.Add(80 * time.Minute)},
 	}
 }
 
