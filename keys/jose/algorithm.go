@@ -13,18 +13,19 @@ type Algorithm string
 // and never a choice of its own: it is accepted only with an Ed25519 key.
 const (
 	ES256   Algorithm = "ES256"   // ECDSA, P-256, SHA-256: RFC 7518, Section 3.4
+	ES384   Algorithm = "ES384"   // ECDSA, P-384, SHA-384: RFC 7518, Section 3.4
 	RS256   Algorithm = "RS256"   // RSASSA-PKCS1-v1_5, SHA-256: RFC 7518, Section 3.3
 	PS256   Algorithm = "PS256"   // RSASSA-PSS, SHA-256, 32 octets of salt: RFC 7518, Section 3.5
 	Ed25519 Algorithm = "Ed25519" // RFC 9864, Section 2.2
 	EdDSA   Algorithm = "EdDSA"   // RFC 8037, Section 3.1
 )
 
-// ParseAlgorithm returns the canonical algorithm that s names: one of the five names, exactly, with
+// ParseAlgorithm returns the canonical algorithm that s names: one of the six names, exactly, with
 // [EdDSA] turned into [Ed25519]. Anything else, none among it, is an error that wraps [ErrAlgorithm].
 func ParseAlgorithm(s string) (Algorithm, error) {
 	a := Algorithm(s)
 	if !a.known() {
-		return "", fmt.Errorf("%w: not one of ES256, RS256, PS256, Ed25519, EdDSA", ErrAlgorithm)
+		return "", fmt.Errorf("%w: not one of ES256, ES384, RS256, PS256, Ed25519, EdDSA", ErrAlgorithm)
 	}
 	return a.Canonical(), nil
 }
@@ -42,7 +43,7 @@ func (a Algorithm) Canonical() Algorithm {
 
 func (a Algorithm) known() bool {
 	switch a {
-	case ES256, RS256, PS256, Ed25519, EdDSA:
+	case ES256, ES384, RS256, PS256, Ed25519, EdDSA:
 		return true
 	}
 	return false

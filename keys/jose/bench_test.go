@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
+	"crypto/sha512"
 	"fmt"
 	"testing"
 )
@@ -16,7 +17,7 @@ var benchPayload = []byte(`{"iss":"https://as.example","sub":"c1","aud":"https:/
 	`"credential_id":"cr_0123456789abcdef","scope":"orders:read orders:write","iat":1800000000,"exp":1800000600,` +
 	`"jti":"ABCDEFGHIJKLMNOPQRSTUVWXYZ"}`)
 
-var benchAlgorithms = []Algorithm{ES256, Ed25519, RS256, PS256}
+var benchAlgorithms = []Algorithm{ES256, ES384, Ed25519, RS256, PS256}
 
 // BenchmarkSign shows what a token costs beside the bare signature over octets of the same length.
 func BenchmarkSign(b *testing.B) {
@@ -82,6 +83,9 @@ func BenchmarkVerify(b *testing.B) {
 func signRaw(key crypto.Signer, alg Algorithm, input []byte) ([]byte, error) {
 	digest := sha256.Sum256(input)
 	switch alg {
+	case ES384:
+		wide := sha512.Sum384(input)
+		return key.Sign(rand.Reader, wide[:], crypto.SHA384)
 	case Ed25519:
 		return key.Sign(rand.Reader, input, crypto.Hash(0))
 	case PS256:
@@ -93,6 +97,9 @@ func signRaw(key crypto.Signer, alg Algorithm, input []byte) ([]byte, error) {
 func verifyRaw(pub crypto.PublicKey, alg Algorithm, input, signature []byte) bool {
 	digest := sha256.Sum256(input)
 	switch alg {
+	case ES384:
+		wide := sha512.Sum384(input)
+		return ecdsa.VerifyASN1(pub.(*ecdsa.PublicKey), wide[:], signature)
 	case ES256:
 		return ecdsa.VerifyASN1(pub.(*ecdsa.PublicKey), digest[:], signature)
 	case Ed25519:

@@ -19,6 +19,7 @@ func fuzzSigners(f *testing.F) []*Signer {
 	}{
 		{`{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",` +
 			`"y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0","d":"jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI"}`, ES256, ES256},
+		{readVector(f, "rfc6979-a2-6-key.json"), ES384, ES384},
 		{readVector(f, "rfc7515-a2-key.json"), RS256, RS256},
 		{`{"kty":"OKP","crv":"Ed25519","d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A",` +
 			`"x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`, Ed25519, EdDSA},
@@ -53,12 +54,14 @@ func FuzzVerify(f *testing.F) {
 			f.Add(token[:len(token)-1])
 			f.Add(token + ".")
 			f.Add(token[:len(token)-86] + strings.Repeat("A", 86))
+			f.Add(token[:strings.LastIndexByte(token, '.')+1] + strings.Repeat("A", 128))
 			f.Add(strings.Replace(token, "e", "f", 1))
-			// Three algorithms under the other keys' names, none, and members too many.
+			// Four algorithms under the other keys' names, none, and members too many.
 			for _, h := range []string{
 				`{"alg":"none","kid":"` + s.KeyID() + `","typ":"at+jwt"}`,
 				`{"alg":"ES256","kid":"` + s.KeyID() + `","typ":"at+jwt"}`,
 				`{"alg":"EdDSA","kid":"` + s.KeyID() + `","typ":"at+jwt","crit":[]}`,
+				`{"alg":"ES384","kid":"` + s.KeyID() + `","typ":"at+jwt"}`,
 			} {
 				f.Add(b64(h) + token[strings.IndexByte(token, '.'):])
 			}
@@ -71,7 +74,7 @@ func FuzzVerify(f *testing.F) {
 	for _, token := range []string{"", ".", "..", "...", "{}", strings.Repeat(".", 1000), "e30.e30.e30", "bnVsbA.bnVsbA.bnVsbA"} {
 		f.Add(token)
 	}
-	opts := VerifyOptions{Types: []string{"at+jwt"}, Algorithms: []Algorithm{ES256, RS256, PS256, Ed25519}, Key: set.Find}
+	opts := VerifyOptions{Types: []string{"at+jwt"}, Algorithms: []Algorithm{ES256, ES384, RS256, PS256, Ed25519}, Key: set.Find}
 	f.Fuzz(func(t *testing.T, token string) {
 		h, payload, err := Verify(token, opts)
 		if err != nil {
@@ -95,7 +98,7 @@ func FuzzVerify(f *testing.F) {
 // FuzzHeader: a header that was read, printed and read again is the same, and another parser agrees.
 func FuzzHeader(f *testing.F) {
 	for _, h := range []string{
-		`{"alg":"ES256","kid":"k","typ":"at+jwt"}`, `{"typ":"AT+JWT","kid":"\u006b","alg":"EdDSA"}`,
+		`{"alg":"ES256","kid":"k","typ":"at+jwt"}`, `{"alg":"ES384","kid":"k","typ":"at+jwt"}`, `{"typ":"AT+JWT","kid":"\u006b","alg":"EdDSA"}`,
 		` {"alg" : "RS256" , "kid":"a b","typ":"application/at+jwt"} `, `{"alg":"none","kid":"k","typ":"at+jwt"}`,
 		`{"alg":"ES256","alg":"ES256","kid":"k","typ":"x"}`, `{"alg":"ES256","kid":"k","typ":"x","crit":["x"]}`,
 		`{"ALG":"ES256","kid":"k","typ":"x"}`, `{"alg":"ES256","kid":"a\nb","typ":"x"}`, `{"alg":"ES256","kid":"k","typ":"x"}{}`,

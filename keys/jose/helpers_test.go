@@ -42,7 +42,7 @@ func onlyKey(k *PublicKey) func(Header) (*PublicKey, error) {
 func accepting(k *PublicKey) VerifyOptions {
 	return VerifyOptions{
 		Types:      []string{"at+jwt"},
-		Algorithms: []Algorithm{ES256, RS256, PS256, Ed25519},
+		Algorithms: []Algorithm{ES256, ES384, RS256, PS256, Ed25519},
 		Key:        onlyKey(k),
 	}
 }

@@ -20,7 +20,7 @@ func TestJWT30_AlgorithmAllowList(t *testing.T) {
 	s := newSigner(t, ES256)
 	for _, alg := range []string{
 		"none", "None", "NONE", "nOnE", "nonE", "", " ", "es256", "Es256", "ES256 ", " ES256", "ES256\\u0000",
-		"rs256", "HS256", "HS384", "HS512", "RS384", "RS512", "PS384", "PS512", "ES384", "ES512", "ES256K",
+		"rs256", "HS256", "HS384", "HS512", "RS384", "RS512", "PS384", "PS512", "ES385", "es384", "ES384 ", "Es384", "ES512", "ES256K",
 		"RS1", "RSA1_5", "dir", "A256GCMKW", "ed25519", "eddsa", "EDDSA", "Ed448", "ML-DSA-44", "ES256,none",
 	} {
 		t.Run(alg, func(t *testing.T) {
@@ -69,11 +69,11 @@ func TestJWT30_AlgorithmAllowList(t *testing.T) {
 // One key, one algorithm: the header chooses neither.
 func TestJWT31_HeaderAlgorithmAgreesWithKey(t *testing.T) {
 	signers := map[Algorithm]*Signer{}
-	for _, alg := range []Algorithm{ES256, RS256, PS256, Ed25519} {
+	for _, alg := range []Algorithm{ES256, ES384, RS256, PS256, Ed25519} {
 		signers[alg] = newSigner(t, alg)
 	}
 	for keyAlg, s := range signers {
-		for _, named := range []Algorithm{ES256, RS256, PS256, Ed25519, EdDSA} {
+		for _, named := range []Algorithm{ES256, ES384, RS256, PS256, Ed25519, EdDSA} {
 			if named.Canonical() == keyAlg {
 				continue
 			}
@@ -92,7 +92,7 @@ func TestJWT31_HeaderAlgorithmAgreesWithKey(t *testing.T) {
 }
 
 func TestJWT32_PublicKeyAsHMACSecret(t *testing.T) {
-	for _, alg := range []Algorithm{RS256, ES256, Ed25519} {
+	for _, alg := range []Algorithm{RS256, ES256, ES384, Ed25519} {
 		s := newSigner(t, alg)
 		for form, secret := range publicForms(t, s.PublicKey()) {
 			for name, newHash := range map[string]func() hash.Hash{

@@ -4,7 +4,6 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
-	"crypto/elliptic"
 	"crypto/rsa"
 	"fmt"
 	"math/big"
@@ -12,8 +11,6 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 )
-
-const pointSize = 32 // octets of a P-256 coordinate or scalar
 
 // wireKey is a JWK as strangers write it. Members that are not here are ignored (RFC 7517,
 // Section 4), certificates among them: x5c and x5u are never looked at.
@@ -86,8 +83,10 @@ func (w *wireKey) algorithm() (Algorithm, error) {
 	switch {
 	case w.Alg != nil:
 		return ParseAlgorithm(*w.Alg)
-	case w.Kty == "EC" && w.Crv == "P-256":
-		return ES256, nil
+	case w.Kty == "EC":
+		if c, ok := curveNamed(w.Crv); ok {
+			return c.algorithm, nil
+		}
 	case w.Kty == "OKP" && w.Crv == "Ed25519":
 		return Ed25519, nil
 	}
@@ -134,8 +133,10 @@ func (w *wireKey) checkUse() error {
 // one key has one JWK and one thumbprint (JWK-06).
 func (w *wireKey) material() (crypto.PublicKey, error) {
 	switch {
-	case w.Kty == "EC" && w.Crv == "P-256" && w.Y != nil:
-		return w.ec()
+	case w.Kty == "EC" && w.Y != nil:
+		if c, ok := curveNamed(w.Crv); ok {
+			return w.ec(c)
+		}
 	case w.Kty == "RSA":
 		return w.rsa()
 	case w.Kty == "OKP" && w.Crv == "Ed25519" && w.Y == nil:
@@ -145,16 +146,16 @@ func (w *wireKey) material() (crypto.PublicKey, error) {
 	return nil, fmt.Errorf("%w: type of key unknown, or members missing", ErrKey)
 }
 
-func (w *wireKey) ec() (*ecdsa.PublicKey, error) {
-	x, err := decodeSized(w.X, pointSize)
+func (w *wireKey) ec(c ecCurve) (*ecdsa.PublicKey, error) {
+	x, err := decodeSized(w.X, c.size)
 	if err != nil {
 		return nil, err
 	}
-	y, err := decodeSized(*w.Y, pointSize)
+	y, err := decodeSized(*w.Y, c.size)
 	if err != nil {
 		return nil, err
 	}
-	pub, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), slices.Concat([]byte{4}, x, y))
+	pub, err := ecdsa.ParseUncompressedPublicKey(c.Curve, slices.Concat([]byte{4}, x, y))
 	if err != nil {
 		return nil, fmt.Errorf("%w: not a point of the curve", ErrKey)
 	}

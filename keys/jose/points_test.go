@@ -3,7 +3,6 @@ package jose
 import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
-	"crypto/elliptic"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -13,43 +12,64 @@ import (
 
 // Not only a shape: the points are on their curves, and of large order.
 func TestJWT39_PublicPoints(t *testing.T) {
-	point := newSigner(t, ES256).PublicKey().Raw().(*ecdsa.PublicKey)
-	octets, err := point.Bytes()
+	for alg, other := range map[Algorithm]Algorithm{ES256: ES384, ES384: ES256} {
+		c, _ := curveFor(alg)
+		t.Run(c.name, func(t *testing.T) { publicPoints(t, c, pointOf(t, other)) })
+	}
+}
+
+// pointOf returns the octets of a fresh key's point.
+func pointOf(t *testing.T, alg Algorithm) []byte {
+	t.Helper()
+	octets, err := newSigner(t, alg).PublicKey().Raw().(*ecdsa.PublicKey).Bytes()
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := elliptic.P256().Params().P
+	return octets
+}
+
+func publicPoints(t *testing.T, c ecCurve, ofOther []byte) {
+	octets := pointOf(t, c.algorithm)
+	p := c.Params().P
 	x := func(b []byte) string { return strictBase64.EncodeToString(b) }
 	ec := func(a, b []byte) string {
-		return fmt.Sprintf(`{"kty":"EC","crv":"P-256","x":"%s","y":"%s"}`, x(a), x(b))
+		return fmt.Sprintf(`{"kty":"EC","crv":"%s","x":"%s","y":"%s"}`, c.name, x(a), x(b))
 	}
-	px, py := octets[1:33], octets[33:]
+	px, py := octets[1:1+c.size], octets[1+c.size:]
 	flipped := slices.Clone(py)
-	flipped[31] ^= 1
+	flipped[c.size-1] ^= 1
+	half := len(ofOther) / 2
+	// A point of another curve, cut or filled to this one's length.
+	sized := func(b []byte) []byte {
+		return append(make([]byte, max(0, c.size-len(b))), b[max(0, len(b)-c.size):]...)
+	}
 	for name, text := range map[string]string{
-		"zero, zero":      ec(make([]byte, 32), make([]byte, 32)),
-		"off the curve":   ec(px, flipped),
-		"swapped":         ec(py, px),
-		"x is p":          ec(p.Bytes(), py),
-		"y is p":          ec(px, p.Bytes()),
-		"all ones":        ec(slices.Repeat([]byte{0xff}, 32), slices.Repeat([]byte{0xff}, 32)),
-		"31 octets":       ec(px[1:], py),
-		"33 octets":       ec(append([]byte{0}, px...), py),
-		"no x":            ec(nil, py),
-		"no y":            fmt.Sprintf(`{"kty":"EC","crv":"P-256","x":"%s"}`, x(px)),
-		"null y":          fmt.Sprintf(`{"kty":"EC","crv":"P-256","x":"%s","y":null}`, x(px)),
-		"compressed in x": fmt.Sprintf(`{"kty":"EC","crv":"P-256","x":"%s","y":""}`, x(append([]byte{2}, px...))),
-		"P-384 point":     ec(make([]byte, 48), make([]byte, 48)),
+		"zero, zero":             ec(make([]byte, c.size), make([]byte, c.size)),
+		"off the curve":          ec(px, flipped),
+		"swapped":                ec(py, px),
+		"x is p":                 ec(p.Bytes(), py),
+		"y is p":                 ec(px, p.Bytes()),
+		"all ones":               ec(slices.Repeat([]byte{0xff}, c.size), slices.Repeat([]byte{0xff}, c.size)),
+		"x an octet short":       ec(px[1:], py),
+		"x an octet long":        ec(append([]byte{0}, px...), py),
+		"y an octet short":       ec(px, py[1:]),
+		"y an octet long":        ec(px, append([]byte{0}, py...)),
+		"no x":                   ec(nil, py),
+		"no y":                   fmt.Sprintf(`{"kty":"EC","crv":"%s","x":"%s"}`, c.name, x(px)),
+		"null y":                 fmt.Sprintf(`{"kty":"EC","crv":"%s","x":"%s","y":null}`, c.name, x(px)),
+		"compressed in x":        fmt.Sprintf(`{"kty":"EC","crv":"%s","x":"%s","y":""}`, c.name, x(append([]byte{2}, px...))),
+		"of the other curve":     ec(ofOther[1:1+half], ofOther[1+half:]),
+		"the other curve's, cut": ec(sized(ofOther[1:1+half]), sized(ofOther[1+half:])),
 	} {
-		t.Run("P-256 "+name, func(t *testing.T) {
-			_, err := ParsePublicJWK([]byte(text), "k", ES256)
+		t.Run(name, func(t *testing.T) {
+			_, err := ParsePublicJWK([]byte(text), "k", c.algorithm)
 			if !errors.Is(err, ErrKey) && !errors.Is(err, ErrMalformed) {
 				t.Errorf("got %v", err)
 			}
 		})
 	}
-	t.Run("P-256 good", func(t *testing.T) {
-		if _, err := ParsePublicJWK([]byte(ec(px, py)), "k", ES256); err != nil {
+	t.Run("good", func(t *testing.T) {
+		if _, err := ParsePublicJWK([]byte(ec(px, py)), "k", c.algorithm); err != nil {
 			t.Error(err)
 		}
 	})

@@ -4,7 +4,6 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/json"
@@ -18,11 +17,12 @@ import (
 // and keys are replaced every month.
 const generatedRSABits = 2048
 
-// GenerateKey makes a private key for alg: P-256, Ed25519, or RSA of 2048 bits.
+// GenerateKey makes a private key for alg: P-256, P-384, Ed25519, or RSA of 2048 bits.
 func GenerateKey(alg Algorithm) (crypto.Signer, error) {
 	switch alg.Canonical() {
-	case ES256:
-		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	case ES256, ES384:
+		c, _ := curveFor(alg)
+		return ecdsa.GenerateKey(c.Curve, rand.Reader)
 	case RS256, PS256:
 		return rsa.GenerateKey(rand.Reader, generatedRSABits)
 	case Ed25519:
@@ -94,11 +94,12 @@ func ParsePrivateJWK(b []byte) (crypto.Signer, error) {
 }
 
 func (w *wirePrivateKey) ec(pub *ecdsa.PublicKey) (crypto.Signer, error) {
-	d, err := decodeSized(w.D, pointSize)
+	c, _ := curveNamed(w.Crv) // whose point pub is
+	d, err := decodeSized(w.D, c.size)
 	if err != nil {
 		return nil, err
 	}
-	key, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), d)
+	key, err := ecdsa.ParseRawPrivateKey(c.Curve, d)
 	if err != nil || !key.PublicKey.Equal(pub) {
 		return nil, errMismatch()
 	}

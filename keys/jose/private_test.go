@@ -18,6 +18,7 @@ type equaler interface{ Equal(crypto.PrivateKey) bool }
 func TestPrivateJWKRoundTrip(t *testing.T) {
 	for alg, want := range map[Algorithm]string{
 		ES256:   "crv d kty x y",
+		ES384:   "crv d kty x y",
 		RS256:   "d dp dq e kty n p q qi",
 		PS256:   "d dp dq e kty n p q qi",
 		Ed25519: "crv d kty x",
@@ -63,7 +64,7 @@ func privateMembers(t *testing.T, b []byte) map[string]any {
 
 // Each member that is altered, swapped with another key's, or gone makes the key unusable.
 func TestPrivateJWKDoesNotFit(t *testing.T) {
-	for _, alg := range []Algorithm{ES256, RS256, Ed25519} {
+	for _, alg := range []Algorithm{ES256, ES384, RS256, Ed25519} {
 		marshal := func() map[string]any {
 			key, err := GenerateKey(alg)
 			if err != nil {

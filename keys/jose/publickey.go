@@ -4,7 +4,6 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
-	"crypto/elliptic"
 	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/binary"
@@ -35,8 +34,8 @@ type PublicKey struct {
 }
 
 // NewPublicKey returns pub for use with alg. An empty kid becomes the key's thumbprint. pub is an
-// *ecdsa.PublicKey on P-256 (ES256), an *rsa.PublicKey of 2048 to 4096 bits with exponent 65537
-// (RS256, PS256), or an ed25519.PublicKey (Ed25519); it is copied. Errors wrap [ErrKey].
+// *ecdsa.PublicKey on P-256 (ES256) or on P-384 (ES384), an *rsa.PublicKey of 2048 to 4096 bits with
+// exponent 65537 (RS256, PS256), or an ed25519.PublicKey (Ed25519); it is copied. Errors wrap [ErrKey].
 func NewPublicKey(kid string, alg Algorithm, pub crypto.PublicKey) (*PublicKey, error) {
 	if !alg.known() {
 		return nil, fmt.Errorf("%w: unknown algorithm", ErrKey)
@@ -120,10 +119,11 @@ func (k *PublicKey) JWK(wireAlg Algorithm) ([]byte, error) {
 	return append(b, `"}`...), nil
 }
 
-// setEC takes a P-256 key. The curve is named by the algorithm: RFC 7518, Section 3.4.
+// setEC takes a key on the curve that the algorithm names: RFC 7518, Section 3.4 (ALG-04).
 func (k *PublicKey) setEC(pub *ecdsa.PublicKey) error {
-	if pub == nil || k.algorithm != ES256 || pub.Curve != elliptic.P256() {
-		return fmt.Errorf("%w: an EC key is for ES256 and on P-256", ErrKey)
+	c, ok := curveFor(k.algorithm)
+	if pub == nil || !ok || pub.Curve != c.Curve {
+		return fmt.Errorf("%w: an EC key is for ES256 and on P-256, or for ES384 and on P-384", ErrKey)
 	}
 	//lint:ignore SA1019 Bytes panics without coordinates, and there is no other way to ask
 	if pub.X == nil || pub.Y == nil {
@@ -133,15 +133,15 @@ func (k *PublicKey) setEC(pub *ecdsa.PublicKey) error {
 	if err != nil {
 		return fmt.Errorf("%w: not a point of the curve", ErrKey)
 	}
-	raw, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point)
+	raw, err := ecdsa.ParseUncompressedPublicKey(c.Curve, point)
 	if err != nil {
 		return fmt.Errorf("%w: not a point of the curve", ErrKey)
 	}
 	// RFC 7518, Section 6.2.1.2: coordinates keep their leading zeros.
-	b := append([]byte(nil), `{"crv":"P-256","kty":"EC","x":"`...)
-	b = strictBase64.AppendEncode(b, point[1:33])
+	b := append([]byte(nil), `{"crv":"`+c.name+`","kty":"EC","x":"`...)
+	b = strictBase64.AppendEncode(b, point[1:1+c.size])
 	b = append(b, `","y":"`...)
-	b = strictBase64.AppendEncode(b, point[33:])
+	b = strictBase64.AppendEncode(b, point[1+c.size:])
 	k.bare, k.raw = append(b, `"}`...), raw
 	return nil
 }
@@ -182,11 +182,12 @@ func (k *PublicKey) setEd25519(pub ed25519.PublicKey) error {
 	return nil
 }
 
-// keyType returns kty.
+// keyType returns what tells keys of one kid apart: kty, and crv where kty leaves a choice.
 func (k *PublicKey) keyType() string {
 	switch k.algorithm {
-	case ES256:
-		return "EC"
+	case ES256, ES384:
+		c, _ := curveFor(k.algorithm)
+		return "EC " + c.name
 	case Ed25519:
 		return "OKP"
 	}

@@ -19,29 +19,65 @@ import (
 	"github.com/lestrrat-go/jwx/v2/jwk"
 )
 
+// Each ECDSA algorithm has one curve, and refuses the other's wherever a key comes in.
 func TestALG04_CurveTiedToAlgorithm(t *testing.T) {
-	for _, curve := range []elliptic.Curve{elliptic.P224(), elliptic.P384(), elliptic.P521()} {
-		key, err := ecdsa.GenerateKey(curve, rand.Reader)
-		if err != nil {
-			t.Fatal(err)
+	curves := []elliptic.Curve{elliptic.P224(), elliptic.P256(), elliptic.P384(), elliptic.P521()}
+	for _, alg := range []Algorithm{ES256, ES384} {
+		mine, _ := curveFor(alg)
+		for _, curve := range curves {
+			if curve == mine.Curve {
+				continue
+			}
+			key, err := ecdsa.GenerateKey(curve, rand.Reader)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = NewPublicKey("k", alg, &key.PublicKey)
+			wantErr(t, err, ErrKey, "")
+			_, err = NewSigner(key, "k", alg, alg)
+			wantErr(t, err, ErrKey, "")
+			_, err = NewSigner(device{Signer: key}, "k", alg, alg)
+			wantErr(t, err, ErrKey, "")
 		}
-		_, err = NewPublicKey("k", ES256, &key.PublicKey)
-		wantErr(t, err, ErrKey, "")
-		_, err = NewSigner(key, "k", ES256, ES256)
-		wantErr(t, err, ErrKey, "")
+		k := newSigner(t, alg).PublicKey()
+		for _, crv := range []string{"P-256", "P-384", "P-521", "secp256k1", "p-256", "P256", "p-384", "P384", ""} {
+			if crv == mine.name {
+				continue
+			}
+			text := strings.Replace(string(k.BareJWK()), mine.name, crv, 1)
+			for _, as := range []Algorithm{ES256, ES384} {
+				_, err := ParsePublicJWK([]byte(text), "k", as)
+				wantErr(t, err, ErrKey, text)
+			}
+			parseSet(t, setOf(text), 0, 1)
+		}
 	}
-	for _, crv := range []string{"P-384", "P-521", "secp256k1", "p-256", "P256", ""} {
-		k := newSigner(t, ES256).PublicKey()
-		text := strings.Replace(string(k.BareJWK()), "P-256", crv, 1)
-		_, err := ParsePublicJWK([]byte(text), "k", ES256)
-		wantErr(t, err, ErrKey, text)
+}
+
+func TestALG04_NeitherTakesTheOthersKey(t *testing.T) {
+	for alg, other := range map[Algorithm]Algorithm{ES256: ES384, ES384: ES256} {
+		s := newSigner(t, alg)
+		bare := string(s.PublicKey().BareJWK())
+		_, err := ParsePublicJWK([]byte(bare), "k", other)
+		wantErr(t, err, ErrKey, bare)
+		parseSet(t, setOf(strings.Replace(bare, "{", `{"alg":"`+string(other)+`",`, 1)), 0, 1)
+		if _, err := s.PublicKey().JWK(other); !errors.Is(err, ErrKey) {
+			t.Errorf("%s announced as %s: %v", alg, other, err)
+		}
+		// A token that names the other algorithm over a key of this one, with a signature that is right by the
+		// key's own.
+		h := fmt.Sprintf(`{"alg":"%s","kid":"%s","typ":"at+jwt"}`, other, s.KeyID())
+		refused(t, forge(t, s, h, testPayload), accepting(s.PublicKey()), ErrAlgorithm)
+		opts := accepting(s.PublicKey())
+		opts.Algorithms = []Algorithm{other}
+		refused(t, sign(t, s), opts, ErrAlgorithm)
 	}
 }
 
 // ALG-02, ALG-05: which algorithm takes which key.
 func TestALG05_KeyTypes(t *testing.T) {
 	keys := map[string]crypto.PublicKey{}
-	for _, alg := range []Algorithm{ES256, RS256, Ed25519} {
+	for _, alg := range []Algorithm{ES256, ES384, RS256, Ed25519} {
 		keys[string(alg)] = newSigner(t, alg).PublicKey().Raw()
 	}
 	x25519, err := ecdh.X25519().GenerateKey(rand.Reader)
@@ -58,7 +94,7 @@ func TestALG05_KeyTypes(t *testing.T) {
 	keys["empty EC"] = &ecdsa.PublicKey{}
 	keys["EC without coordinates"] = &ecdsa.PublicKey{Curve: elliptic.P256()}
 	keys["empty Ed25519"] = ed25519.PublicKey{}
-	takes := map[Algorithm]string{ES256: "ES256", RS256: "RS256", PS256: "RS256", Ed25519: "Ed25519", EdDSA: "Ed25519"}
+	takes := map[Algorithm]string{ES256: "ES256", ES384: "ES384", RS256: "RS256", PS256: "RS256", Ed25519: "Ed25519", EdDSA: "Ed25519"}
 	for alg, want := range takes {
 		for name, raw := range keys {
 			t.Run(fmt.Sprintf("%s with %s", alg, name), func(t *testing.T) {
@@ -149,6 +185,7 @@ func TestJWK02_JWK03_Members(t *testing.T) {
 		bare      []string
 	}{
 		{ES256, ES256, []string{"crv", "kty", "x", "y"}},
+		{ES384, ES384, []string{"crv", "kty", "x", "y"}},
 		{RS256, RS256, []string{"e", "kty", "n"}},
 		{PS256, PS256, []string{"e", "kty", "n"}},
 		{Ed25519, Ed25519, []string{"crv", "kty", "x"}}, // ALG-03
@@ -179,7 +216,7 @@ func TestJWK02_JWK03_Members(t *testing.T) {
 			if err != nil || string(again) != string(b) {
 				t.Errorf("printed otherwise the second time: %s", again)
 			}
-			for _, other := range []Algorithm{"", "none", ES256, RS256, PS256, Ed25519, EdDSA} {
+			for _, other := range []Algorithm{"", "none", ES256, ES384, RS256, PS256, Ed25519, EdDSA} {
 				if other.Canonical() == r.alg {
 					continue
 				}
@@ -216,7 +253,7 @@ func memberNames(t *testing.T, b []byte) []string {
 
 // The library computes thumbprints too; ours must be the same.
 func TestJWK05_ThumbprintIsKeyID(t *testing.T) {
-	for _, alg := range []Algorithm{ES256, RS256, Ed25519} {
+	for _, alg := range []Algorithm{ES256, ES384, RS256, Ed25519} {
 		for range 5 {
 			k := newSigner(t, alg).PublicKey()
 			key, err := jwk.FromRaw(k.Raw())
@@ -252,9 +289,18 @@ func TestJWK05_ThumbprintIsKeyID(t *testing.T) {
 
 // Coordinates and private numbers keep their leading zeros: one key in 128 has one.
 func TestJWK06_LeadingZeros(t *testing.T) {
+	for _, alg := range []Algorithm{ES256, ES384} {
+		t.Run(string(alg), func(t *testing.T) { leadingZeros(t, alg) })
+	}
+	t.Run("RSA has none", rsaWithoutLeadingZeros)
+}
+
+func leadingZeros(t *testing.T, alg Algorithm) {
+	c, _ := curveFor(alg)
+	length := strictBase64.EncodedLen(c.size)
 	var x0, y0, d0 bool
 	for i := 0; i < 50_000 && (!x0 || !y0 || !d0); i++ {
-		key, err := GenerateKey(ES256)
+		key, err := GenerateKey(alg)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -267,10 +313,10 @@ func TestJWK06_LeadingZeros(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if point[1] != 0 && point[33] != 0 && d[0] != 0 {
+		if point[1] != 0 && point[1+c.size] != 0 && d[0] != 0 {
 			continue
 		}
-		x0, y0, d0 = x0 || point[1] == 0, y0 || point[33] == 0, d0 || d[0] == 0
+		x0, y0, d0 = x0 || point[1] == 0, y0 || point[1+c.size] == 0, d0 || d[0] == 0
 		b, err := MarshalPrivateJWK(key)
 		if err != nil {
 			t.Fatal(err)
@@ -279,10 +325,10 @@ func TestJWK06_LeadingZeros(t *testing.T) {
 		if err := json.Unmarshal(b, &got); err != nil {
 			t.Fatal(err)
 		}
-		if len(got["x"]) != 43 || len(got["y"]) != 43 || len(got["d"]) != 43 {
+		if len(got["x"]) != length || len(got["y"]) != length || len(got["d"]) != length {
 			t.Fatalf("x, y, d have %d, %d, %d characters", len(got["x"]), len(got["y"]), len(got["d"]))
 		}
-		roundTrip(t, signerFor(t, key, ES256))
+		roundTrip(t, signerFor(t, key, alg))
 		again, err := ParsePrivateJWK(b)
 		if err != nil || !private.Equal(again) {
 			t.Fatalf("private JWK with leading zeros: %v", err)
@@ -291,21 +337,22 @@ func TestJWK06_LeadingZeros(t *testing.T) {
 	if !x0 || !y0 || !d0 {
 		t.Errorf("no leading zero met: x %t, y %t, d %t", x0, y0, d0)
 	}
-	t.Run("RSA has none", func(t *testing.T) {
-		k := newSigner(t, RS256).PublicKey()
-		n := k.Raw().(*rsa.PublicKey).N.Bytes()
-		for name, text := range map[string]string{
-			"n": fmt.Sprintf(`{"kty":"RSA","n":"%s","e":"AQAB"}`, strictBase64.EncodeToString(append([]byte{0}, n...))),
-			"e": fmt.Sprintf(`{"kty":"RSA","n":"%s","e":"AAEAAQ"}`, strictBase64.EncodeToString(n)),
-		} {
-			if _, err := ParsePublicJWK([]byte(text), "k", RS256); err == nil {
-				t.Errorf("%s with a leading zero: one key with two JWKs", name)
-			}
+}
+
+func rsaWithoutLeadingZeros(t *testing.T) {
+	k := newSigner(t, RS256).PublicKey()
+	n := k.Raw().(*rsa.PublicKey).N.Bytes()
+	for name, text := range map[string]string{
+		"n": fmt.Sprintf(`{"kty":"RSA","n":"%s","e":"AQAB"}`, strictBase64.EncodeToString(append([]byte{0}, n...))),
+		"e": fmt.Sprintf(`{"kty":"RSA","n":"%s","e":"AAEAAQ"}`, strictBase64.EncodeToString(n)),
+	} {
+		if _, err := ParsePublicJWK([]byte(text), "k", RS256); err == nil {
+			t.Errorf("%s with a leading zero: one key with two JWKs", name)
 		}
-		if got := memberNames(t, k.BareJWK()); len(got) != 3 || !strings.HasPrefix(string(k.BareJWK()), `{"e":"AQAB",`) {
-			t.Errorf("got %s", k.BareJWK())
-		}
-	})
+	}
+	if got := memberNames(t, k.BareJWK()); len(got) != 3 || !strings.HasPrefix(string(k.BareJWK()), `{"e":"AQAB",`) {
+		t.Errorf("got %s", k.BareJWK())
+	}
 }
 
 // roundTrip prints the public key and reads it back.
@@ -323,7 +370,7 @@ func roundTrip(t *testing.T, s *Signer) {
 }
 
 func TestPublicKeyRoundTrip(t *testing.T) {
-	for _, alg := range []Algorithm{ES256, RS256, PS256, Ed25519} {
+	for _, alg := range []Algorithm{ES256, ES384, RS256, PS256, Ed25519} {
 		t.Run(string(alg), func(t *testing.T) { roundTrip(t, newSigner(t, alg)) })
 	}
 	k := newSigner(t, ES256).PublicKey()
@@ -340,7 +387,7 @@ func TestPublicKeyRoundTrip(t *testing.T) {
 
 // What is given out can be written to without harm, and so can what was taken in.
 func TestPublicKeyIsImmutable(t *testing.T) {
-	for _, alg := range []Algorithm{ES256, RS256, Ed25519} {
+	for _, alg := range []Algorithm{ES256, ES384, RS256, Ed25519} {
 		s := newSigner(t, alg)
 		token := sign(t, s)
 		raw := s.PublicKey().Raw()
@@ -352,7 +399,7 @@ func TestPublicKeyIsImmutable(t *testing.T) {
 			switch r := r.(type) {
 			case *ecdsa.PublicKey:
 				r.X.SetInt64(1) //lint:ignore SA1019 what a careless caller might do
-				r.Curve = elliptic.P384()
+				r.Curve = elliptic.P521()
 			case *rsa.PublicKey:
 				r.N.SetInt64(15)
 				r.E = 3
@@ -370,13 +417,13 @@ func TestPublicKeyIsImmutable(t *testing.T) {
 
 func TestParseAlgorithm(t *testing.T) {
 	for in, want := range map[string]Algorithm{
-		"ES256": ES256, "RS256": RS256, "PS256": PS256, "Ed25519": Ed25519, "EdDSA": Ed25519,
+		"ES256": ES256, "ES384": ES384, "RS256": RS256, "PS256": PS256, "Ed25519": Ed25519, "EdDSA": Ed25519,
 	} {
 		if got, err := ParseAlgorithm(in); err != nil || got != want {
 			t.Errorf("%s: got %q, %v", in, got, err)
 		}
 	}
-	for _, in := range []string{"", "none", "es256", "ED25519", "HS256", "ES256 ", "RS512"} {
+	for _, in := range []string{"", "none", "es256", "es384", "ES512", "ED25519", "HS256", "ES256 ", "RS512"} {
 		if got, err := ParseAlgorithm(in); !errors.Is(err, ErrAlgorithm) || got != "" {
 			t.Errorf("%q: got %q, %v", in, got, err)
 		}

@@ -36,8 +36,9 @@ func NewSet(keys ...*PublicKey) (*Set, error) {
 // bounds, keys with private or symmetric members. An RSA key without alg is skipped too, since it
 // would serve two algorithms. A key without kid goes by its thumbprint.
 //
-// Two usable keys with one kid are both kept if their types differ, otherwise the whole set is
-// refused (RKY-12): there is no telling which one the issuer means. A set without usable keys is not
+// Two usable keys with one kid are both kept if their types differ, or their curves, so that a
+// header's algorithm picks one; otherwise the whole set is refused (RKY-12): there is no telling
+// which one the issuer means. A set without usable keys is not
 // an error here.
 //
 // Errors wrap [ErrMalformed] (over [MaxSetSize], not strict JSON, no array keys, over [MaxSetKeys]

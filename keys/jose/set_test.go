@@ -44,6 +44,7 @@ func parseSet(t *testing.T, b []byte, keys, skipped int) *Set {
 // JWK-11, RKY-11, ALG-09: what cannot be used comes first and takes nothing else with it.
 func TestJWK11_RKY11_UnusableKeysAreSkipped(t *testing.T) {
 	ec, s := jwkOf(t, ES256, "good")
+	p384, _ := jwkOf(t, ES384, "p384")
 	rsa, _ := jwkOf(t, RS256, "rsa")
 	okp, _ := jwkOf(t, Ed25519, "okp")
 	edit := func(jwk, old, new string) string {
@@ -60,6 +61,11 @@ func TestJWK11_RKY11_UnusableKeysAreSkipped(t *testing.T) {
 		"ALG-09 unknown alg":        edit(ec, `"ES256"`, `"ES999"`),
 		"ALG-02 X25519":             edit(okp, `"crv":"Ed25519"`, `"crv":"X25519"`),
 		"ALG-02 Ed448":              edit(okp, `"crv":"Ed25519"`, `"crv":"Ed448"`),
+		"ALG-04 ES384 on P-256":     edit(ec, `"ES256"`, `"ES384"`),
+		"ALG-04 ES256 on P-384":     edit(p384, `"ES384"`, `"ES256"`),
+		"ALG-04 P-384 named P-256":  edit(p384, `"P-384"`, `"P-256"`),
+		"ALG-04 P-521":              edit(p384, `"P-384"`, `"P-521"`),
+		"ALG-04 ES512":              edit(p384, `"ES384"`, `"ES512"`),
 		"ALG-02 EdDSA on P-256":     edit(ec, `"ES256"`, `"EdDSA"`),
 		"ALG-03 OKP with y":         with(okp, `,"y":"AAAA"`),
 		"ALG-03 x of 31 octets":     fmt.Sprintf(`{"kty":"OKP","crv":"Ed25519","x":"%s"}`, strings.Repeat("A", 42)),
@@ -132,9 +138,10 @@ func TestJWK01_Documents(t *testing.T) {
 	})
 	t.Run("alg may be implied", func(t *testing.T) {
 		okp, _ := jwkOf(t, Ed25519, "okp")
+		p384, _ := jwkOf(t, ES384, "p384")
 		set := parseSet(t, setOf(strings.Replace(ec, `"alg":"ES256",`, "", 1),
-			strings.Replace(okp, `"alg":"Ed25519",`, "", 1)), 2, 0)
-		for kid, want := range map[string]Algorithm{"good": ES256, "okp": Ed25519} {
+			strings.Replace(okp, `"alg":"Ed25519",`, "", 1), strings.Replace(p384, `"alg":"ES384",`, "", 1)), 3, 0)
+		for kid, want := range map[string]Algorithm{"good": ES256, "okp": Ed25519, "p384": ES384} {
 			if k, ok := set.Lookup(kid); !ok || k.Algorithm() != want {
 				t.Errorf("%s: got %v", kid, k)
 			}
@@ -190,15 +197,17 @@ func TestJWK01_Documents(t *testing.T) {
 func TestRKY12_OneKeyIDTwoKeys(t *testing.T) {
 	ec, ecSigner := jwkOf(t, ES256, "k")
 	ec2, ecSigner2 := jwkOf(t, ES256, "k")
+	p384, p384Signer := jwkOf(t, ES384, "k")
+	p384b, _ := jwkOf(t, ES384, "k")
 	okp, okpSigner := jwkOf(t, Ed25519, "k")
 	rsa, rsaSigner := jwkOf(t, RS256, "k")
 	t.Run("types differ: each by its algorithm, in any order", func(t *testing.T) {
-		for _, doc := range [][]byte{setOf(ec, okp, rsa), setOf(rsa, ec, okp), setOf(okp, rsa, ec)} {
-			set := parseSet(t, doc, 3, 0)
+		for _, doc := range [][]byte{setOf(ec, okp, rsa, p384), setOf(p384, rsa, ec, okp), setOf(okp, rsa, ec, p384)} {
+			set := parseSet(t, doc, 4, 0)
 			opts := VerifyOptions{
-				Types: []string{"at+jwt"}, Algorithms: []Algorithm{ES256, RS256, PS256, Ed25519}, Key: set.Find,
+				Types: []string{"at+jwt"}, Algorithms: []Algorithm{ES256, ES384, RS256, PS256, Ed25519}, Key: set.Find,
 			}
-			for _, s := range []*Signer{ecSigner, okpSigner, rsaSigner} {
+			for _, s := range []*Signer{ecSigner, p384Signer, okpSigner, rsaSigner} {
 				accepted(t, sign(t, s), opts)
 			}
 			refused(t, sign(t, ecSigner2), opts, ErrSignature)
@@ -212,6 +221,7 @@ func TestRKY12_OneKeyIDTwoKeys(t *testing.T) {
 	})
 	for name, doc := range map[string][]byte{
 		"same type":                 setOf(ec, ec2),
+		"ALG-04 same curve":         setOf(ec, p384, p384b),
 		"same type, third":          setOf(ec, okp, ec2),
 		"the same key":              setOf(ec, ec),
 		"one RSA key, two purposes": setOf(rsa, strings.Replace(rsa, "RS256", "PS256", 1)),

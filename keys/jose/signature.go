@@ -1,11 +1,9 @@
 package jose
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
-	"crypto/elliptic"
 	"crypto/rsa"
 	"crypto/sha256"
 )
@@ -18,7 +16,8 @@ func (k *PublicKey) verify(input, signature []byte) error {
 	}
 	switch raw := k.raw.(type) {
 	case *ecdsa.PublicKey:
-		if !inScalarRange(signature[:pointSize]) || !inScalarRange(signature[pointSize:]) {
+		c, ok := curveFor(k.algorithm)
+		if !ok || !c.inScalarRange(signature[:c.size]) || !c.inScalarRange(signature[c.size:]) {
 			return ErrSignature
 		}
 	case *rsa.PublicKey:
@@ -47,16 +46,10 @@ func verifyPSS(pub *rsa.PublicKey, input, signature []byte) error {
 func (k *PublicKey) signatureSize() int {
 	switch raw := k.raw.(type) {
 	case *ecdsa.PublicKey:
-		return 2 * pointSize // RFC 7518, Section 3.4: r and s, not DER
+		c, _ := curveFor(k.algorithm)
+		return 2 * c.size // RFC 7518, Section 3.4: r and s, not DER
 	case *rsa.PublicKey:
 		return raw.Size()
 	}
 	return ed25519.SignatureSize // RFC 8037, Section 3.1
-}
-
-// inScalarRange reports whether b, big-endian, is from 1 to n-1, where n is the order of P-256.
-func inScalarRange(b []byte) bool {
-	var zero [pointSize]byte
-	n := elliptic.P256().Params().N.FillBytes(make([]byte, pointSize))
-	return !bytes.Equal(b, zero[:]) && bytes.Compare(b, n) < 0
 }

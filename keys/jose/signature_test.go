@@ -9,6 +9,7 @@ import (
 	"crypto/rsa"
 	"crypto/sha1"
 	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/asn1"
 	"fmt"
 	"math/big"
@@ -32,34 +33,46 @@ func signatureOf(tb testing.TB, token string) []byte {
 }
 
 func TestJWT39_ECDSASignatures(t *testing.T) {
-	s := newSigner(t, ES256)
+	for alg, other := range map[Algorithm]elliptic.Curve{ES256: elliptic.P384(), ES384: elliptic.P256()} {
+		t.Run(string(alg), func(t *testing.T) { ecdsaSignatures(t, alg, other) })
+	}
+}
+
+func ecdsaSignatures(t *testing.T, alg Algorithm, otherCurve elliptic.Curve) {
+	s := newSigner(t, alg)
 	opts := accepting(s.PublicKey())
 	token := sign(t, s)
 	good := signatureOf(t, token)
-	curve := elliptic.P256().Params()
-	r, sv := new(big.Int).SetBytes(good[:32]), new(big.Int).SetBytes(good[32:])
-	pair := func(r, s *big.Int) []byte {
-		return append(r.FillBytes(make([]byte, 32)), s.FillBytes(make([]byte, 32))...)
+	c, _ := curveFor(alg)
+	curve, size := c.Params(), c.size
+	sizedPair := func(r, s *big.Int, size int) []byte {
+		return append(r.FillBytes(make([]byte, size)), s.FillBytes(make([]byte, size))...)
 	}
+	r, sv := new(big.Int).SetBytes(good[:size]), new(big.Int).SetBytes(good[size:])
+	pair := func(r, s *big.Int) []byte { return sizedPair(r, s, size) }
 	add := func(a, b *big.Int) *big.Int { return new(big.Int).Add(a, b) }
 	sub := func(a, b *big.Int) *big.Int { return new(big.Int).Sub(a, b) }
 	zero, one := new(big.Int), big.NewInt(1)
-	most := sub(new(big.Int).Lsh(one, 256), one)
+	most := sub(new(big.Int).Lsh(one, uint(8*size)), one)
 	der, err := asn1.Marshal(struct{ R, S *big.Int }{r, sv})
 	if err != nil {
 		t.Fatal(err)
 	}
-	p384, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	otherKey, err := ecdsa.GenerateKey(otherCurve, rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	digest := sha256.Sum256([]byte(token[:strings.LastIndexByte(token, '.')]))
-	r3, s3, err := ecdsa.Sign(rand.Reader, p384, digest[:])
+	r3, s3, err := ecdsa.Sign(rand.Reader, otherKey, digest[:])
 	if err != nil {
 		t.Fatal(err)
 	}
+	otherSize := (otherCurve.Params().BitSize + 7) / 8
+	// As many octets as are wanted, of two numbers of another length.
+	cut := sizedPair(r3, s3, max(size, otherSize))
+	cut = append(cut[len(cut)/2-size:len(cut)/2:len(cut)/2], cut[len(cut)-size:]...)
 	for name, signature := range map[string][]byte{
-		"all zeros":              make([]byte, 64),
+		"all zeros":              make([]byte, 2*size),
 		"r zero":                 pair(zero, sv),
 		"s zero":                 pair(r, zero),
 		"r is n":                 pair(curve.N, sv),
@@ -82,33 +95,37 @@ func TestJWT39_ECDSASignatures(t *testing.T) {
 		"r n-r":                  pair(sub(curve.N, r), sv),
 		"swapped":                pair(sv, r),
 		"r twice":                pair(r, r),
-		"little-endian":          slices.Concat(reversed(good[:32]), reversed(good[32:])),
+		"little-endian":          slices.Concat(reversed(good[:size]), reversed(good[size:])),
 		"both little-endian":     reversed(good),
 		"r is the generator's x": pair(curve.Gx, sv),
-		"63 octets":              good[:63],
-		"63 octets, first gone":  good[1:],
-		"65 octets":              append(slices.Clone(good), 0),
-		"65 octets, zero first":  append([]byte{0}, good...),
-		"66 octets, both padded": slices.Concat([]byte{0}, good[:32], []byte{0}, good[32:]),
-		"32 octets":              good[:32],
-		"128 octets":             slices.Concat(good, good),
+		"an octet short":         good[:2*size-1],
+		"an octet short, first":  good[1:],
+		"an octet long":          append(slices.Clone(good), 0),
+		"an octet long, zero":    append([]byte{0}, good...),
+		"both padded":            slices.Concat([]byte{0}, good[:size], []byte{0}, good[size:]),
+		"r alone":                good[:size],
+		"twice as long":          slices.Concat(good, good),
 		"one octet":              {1},
 		"DER":                    der,
-		"DER cut to 64":          der[:64],
-		"P-384, 96 octets":       append(r3.FillBytes(make([]byte, 48)), s3.FillBytes(make([]byte, 48))...),
-		"P-384, 64 octets":       append(r3.FillBytes(make([]byte, 48))[16:], s3.FillBytes(make([]byte, 48))[16:]...),
+		"DER cut":                der[:2*size],
+		"other curve":            sizedPair(r3, s3, otherSize),
+		"other curve, this size": cut,
 		"bit flipped":            append([]byte{good[0] ^ 1}, good[1:]...),
-		"last bit flipped":       append(slices.Clone(good[:63]), good[63]^1),
+		"last bit flipped":       append(slices.Clone(good[:2*size-1]), good[2*size-1]^1),
 	} {
 		t.Run(name, func(t *testing.T) { refused(t, withSignature(token, signature), opts, ErrSignature) })
 	}
 	t.Run("over another hash", func(t *testing.T) {
-		weak := sha1.Sum([]byte(token[:strings.LastIndexByte(token, '.')]))
-		r1, s1, err := ecdsa.Sign(rand.Reader, s.key.(ecSigner).Signer.(*ecdsa.PrivateKey), weak[:])
-		if err != nil {
-			t.Fatal(err)
+		input := []byte(token[:strings.LastIndexByte(token, '.')])
+		weak, wide, wider := sha1.Sum(input), sha512.Sum384(input), sha512.Sum512(input)
+		hashes := map[Algorithm][][]byte{ES256: {weak[:], wide[:], wider[:]}, ES384: {weak[:], digest[:], wider[:]}}
+		for _, sum := range hashes[alg] {
+			r1, s1, err := ecdsa.Sign(rand.Reader, s.key.(ecSigner).Signer.(*ecdsa.PrivateKey), sum)
+			if err != nil {
+				t.Fatal(err)
+			}
+			refused(t, withSignature(token, pair(r1, s1)), opts, ErrSignature)
 		}
-		refused(t, withSignature(token, pair(r1, s1)), opts, ErrSignature)
 	})
 	// Not a defect, but a fact to design by: an ECDSA signature has a twin, so that a token's octets
 	// are not its identity. jti is.
@@ -122,27 +139,43 @@ func TestJWT39_ECDSASignatures(t *testing.T) {
 
 // The range is checked before the library is asked, whatever the library does.
 func TestJWT39_ScalarRange(t *testing.T) {
-	n := elliptic.P256().Params().N
-	for offset, want := range map[int64]bool{-1: true, 0: false, 1: false} {
-		v := new(big.Int).Add(n, big.NewInt(offset))
-		if got := inScalarRange(v.FillBytes(make([]byte, 32))); got != want {
-			t.Errorf("n%+d: got %t", offset, got)
+	for _, alg := range []Algorithm{ES256, ES384} {
+		c, _ := curveFor(alg)
+		n := c.Params().N
+		for offset, want := range map[int64]bool{-1: true, 0: false, 1: false} {
+			v := new(big.Int).Add(n, big.NewInt(offset))
+			if got := c.inScalarRange(v.FillBytes(make([]byte, c.size))); got != want {
+				t.Errorf("%s: n%+d: got %t", alg, offset, got)
+			}
 		}
-	}
-	for v, want := range map[int64]bool{0: false, 1: true, 2: true} {
-		if got := inScalarRange(big.NewInt(v).FillBytes(make([]byte, 32))); got != want {
-			t.Errorf("%d: got %t", v, got)
+		for v, want := range map[int64]bool{0: false, 1: true, 2: true} {
+			if got := c.inScalarRange(big.NewInt(v).FillBytes(make([]byte, c.size))); got != want {
+				t.Errorf("%s: %d: got %t", alg, v, got)
+			}
+		}
+		one := big.NewInt(1).FillBytes(make([]byte, c.size))
+		if got := testing.AllocsPerRun(100, func() { c.inScalarRange(one) }); got != 0 {
+			t.Errorf("%s: %v allocations", alg, got)
 		}
 	}
 }
 
-// Only an s below 2^256-n has a second form of 32 octets, s+n, so no signature that a library makes will
-// ever show whether it is refused. This one is made backwards: s first, then the key that it is right for.
+// Only an s below 2^256-n (2^384-n) has a second form of 32 (48) octets, s+n, so no signature that a
+// library makes will ever show whether it is refused. This one is made backwards: s first, then the key
+// that it is right for.
 func TestJWT39_ScalarPlusOrder(t *testing.T) {
-	input := b64(`{"alg":"ES256","kid":"k","typ":"at+jwt"}`) + "." + b64(testPayload)
-	digest := sha256.Sum256([]byte(input))
-	n := elliptic.P256().Params().N
-	nonce, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	for _, alg := range []Algorithm{ES256, ES384} {
+		t.Run(string(alg), func(t *testing.T) { scalarPlusOrder(t, alg) })
+	}
+}
+
+func scalarPlusOrder(t *testing.T, alg Algorithm) {
+	input := b64(`{"alg":"`+string(alg)+`","kid":"k","typ":"at+jwt"}`) + "." + b64(testPayload)
+	hash := map[Algorithm]crypto.Hash{ES256: crypto.SHA256, ES384: crypto.SHA384}[alg].New()
+	hash.Write([]byte(input))
+	c, _ := curveFor(alg)
+	n := c.Params().N
+	nonce, err := ecdsa.GenerateKey(c.Curve, rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,22 +187,22 @@ func TestJWT39_ScalarPlusOrder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := new(big.Int).SetBytes(point[1:33])
+	r := new(big.Int).SetBytes(point[1 : 1+c.size])
 	r.Mod(r, n)
 	s := big.NewInt(0x5eed)
 	// d = (s*k - e) / r
 	d := new(big.Int).Mul(s, new(big.Int).SetBytes(secret))
-	d.Sub(d, new(big.Int).SetBytes(digest[:])).Mul(d, new(big.Int).ModInverse(r, n)).Mod(d, n)
-	private, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), d.FillBytes(make([]byte, 32)))
+	d.Sub(d, new(big.Int).SetBytes(hash.Sum(nil))).Mul(d, new(big.Int).ModInverse(r, n)).Mod(d, n)
+	private, err := ecdsa.ParseRawPrivateKey(c.Curve, d.FillBytes(make([]byte, c.size)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	public, err := NewPublicKey("k", ES256, &private.PublicKey)
+	public, err := NewPublicKey("k", alg, &private.PublicKey)
 	if err != nil {
 		t.Fatal(err)
 	}
 	with := func(s *big.Int) string {
-		return withSignature(input+".", append(r.FillBytes(make([]byte, 32)), s.FillBytes(make([]byte, 32))...))
+		return withSignature(input+".", append(r.FillBytes(make([]byte, c.size)), s.FillBytes(make([]byte, c.size))...))
 	}
 	accepted(t, with(s), accepting(public))
 	refused(t, with(new(big.Int).Add(s, n)), accepting(public), ErrSignature)
@@ -185,18 +218,25 @@ func reversed(b []byte) []byte {
 // A signature whose r or s starts with zeros is of full length all the same. (The writing half of
 // JWT-39: a library that trims them makes one token in 128 unreadable.)
 func TestJWT39_LeadingZerosOfSignature(t *testing.T) {
-	s := newSigner(t, ES256)
+	for _, alg := range []Algorithm{ES256, ES384} {
+		t.Run(string(alg), func(t *testing.T) { leadingZerosOfSignature(t, alg) })
+	}
+}
+
+func leadingZerosOfSignature(t *testing.T, alg Algorithm) {
+	c, _ := curveFor(alg)
+	s := newSigner(t, alg)
 	opts := accepting(s.PublicKey())
 	var r0, s0 bool
 	for i := 0; i < 20_000 && (!r0 || !s0); i++ {
 		token := sign(t, s)
 		signature := signatureOf(t, token)
-		if len(signature) != 64 {
+		if len(signature) != 2*c.size {
 			t.Fatalf("signature of %d octets", len(signature))
 		}
-		if signature[0] == 0 || signature[32] == 0 {
+		if signature[0] == 0 || signature[c.size] == 0 {
 			accepted(t, token, opts)
-			r0, s0 = r0 || signature[0] == 0, s0 || signature[32] == 0
+			r0, s0 = r0 || signature[0] == 0, s0 || signature[c.size] == 0
 		}
 	}
 	if !r0 || !s0 {
@@ -300,20 +340,25 @@ func pss(t *testing.T, key *rsa.PrivateKey, digest []byte, salt int) []byte {
 // Two signatures with one r give the private key away. Go's ECDSA hedges its nonces: they depend on
 // the key, the message and fresh randomness, so that neither a stuck generator nor a repeated message
 // repeats one. Here every message is the same, which is where a plain deterministic nonce would
-// repeat, too. The count is 10⁵, or 10⁴ with -short.
+// repeat, too. The count is 10⁵, or 10⁴ with -short, and a tenth of it for P-384, which takes longer.
 func TestJWT41_NoTwoSignaturesShareR(t *testing.T) {
 	count := 100_000
 	if testing.Short() {
 		count = 10_000
 	}
-	s := newSigner(t, ES256)
-	seen := make(map[[32]byte]bool, count)
+	t.Run("ES256", func(t *testing.T) { noTwoShareR(t, ES256, count) })
+	t.Run("ES384", func(t *testing.T) { noTwoShareR(t, ES384, count/10) })
+}
+
+func noTwoShareR(t *testing.T, alg Algorithm, count int) {
+	s := newSigner(t, alg)
+	seen := make(map[string]bool, count)
 	for range count {
 		signature, err := s.primitive.Sign([]byte(testPayload), s.key)
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := [32]byte(signature[:32])
+		r := string(signature[:len(signature)/2])
 		if seen[r] {
 			t.Fatalf("two of %d signatures share r", len(seen)+1)
 		}

@@ -44,8 +44,8 @@ func NewSigner(key crypto.Signer, kid string, alg, wireAlg Algorithm) (*Signer, 
 	if err != nil {
 		return nil, fmt.Errorf("%w: no signer for %s", ErrKey, alg)
 	}
-	if public.algorithm == ES256 {
-		key = ecSigner{key}
+	if c, ok := curveFor(public.algorithm); ok {
+		key = ecSigner{key, c, public.raw}
 	}
 	s := &Signer{key: key, public: public, wire: wireAlg, primitive: primitive}
 	s.headers.Store(&map[string]string{})

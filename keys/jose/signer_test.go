@@ -4,7 +4,6 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
-	"crypto/elliptic"
 	"encoding/asn1"
 	"encoding/json"
 	"errors"
@@ -21,7 +20,7 @@ import (
 // JWT-01, JWT-02: compact, signed, and the header follows the key.
 func TestJWT01_SignedCompactToken(t *testing.T) {
 	for _, r := range []struct{ alg, wire Algorithm }{
-		{ES256, ES256}, {RS256, RS256}, {PS256, PS256}, {Ed25519, Ed25519}, {Ed25519, EdDSA}, {EdDSA, EdDSA}, {EdDSA, Ed25519},
+		{ES256, ES256}, {ES384, ES384}, {RS256, RS256}, {PS256, PS256}, {Ed25519, Ed25519}, {Ed25519, EdDSA}, {EdDSA, EdDSA}, {EdDSA, Ed25519},
 	} {
 		t.Run(fmt.Sprintf("JWT-02 JWT-04 JWT-05 %s as %s", r.alg, r.wire), func(t *testing.T) {
 			key, err := GenerateKey(r.alg)
@@ -82,6 +81,7 @@ func TestJWT03_TypePerToken(t *testing.T) {
 
 func TestSignerRefuses(t *testing.T) {
 	ec, _ := GenerateKey(ES256)
+	ec384, _ := GenerateKey(ES384)
 	okp, _ := GenerateKey(Ed25519)
 	for name, r := range map[string]struct {
 		key       crypto.Signer
@@ -90,6 +90,10 @@ func TestSignerRefuses(t *testing.T) {
 	}{
 		"no key":                 {nil, "k", ES256, ES256},
 		"another type of key":    {ec, "k", Ed25519, Ed25519},
+		"ALG-04 P-256 as ES384":  {ec, "k", ES384, ES384},
+		"ALG-04 P-384 as ES256":  {ec384, "k", ES256, ES256},
+		"ES256 named ES384":      {ec, "k", ES256, ES384},
+		"ES384 named ES256":      {ec384, "k", ES384, ES256},
 		"ES256 as EdDSA":         {ec, "k", ES256, EdDSA},
 		"Ed25519 as ES256":       {okp, "k", Ed25519, ES256},
 		"ALG-02 no wire name":    {okp, "k", Ed25519, ""},
@@ -157,7 +161,7 @@ func (d device) Sign(random io.Reader, digest []byte, opts crypto.SignerOpts) ([
 }
 
 func TestSignerWithDevice(t *testing.T) {
-	for _, alg := range []Algorithm{ES256, RS256, PS256, Ed25519} {
+	for _, alg := range []Algorithm{ES256, ES384, RS256, PS256, Ed25519} {
 		key, err := GenerateKey(alg)
 		if err != nil {
 			t.Fatal(err)
@@ -182,39 +186,83 @@ func TestSignerWithDevice(t *testing.T) {
 	}
 }
 
-// A device that answers nonsense makes an error, not a panic and not a token.
-func TestSignerWithBrokenECDevice(t *testing.T) {
-	key, err := GenerateKey(ES256)
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := elliptic.P256().Params().N
-	der := func(r, s *big.Int) []byte {
-		b, err := asn1.Marshal(struct{ R, S *big.Int }{r, s})
+// A device that answers nonsense makes an error, not a panic and not a token. What is nonsense depends
+// on the key: a scalar of P-384 is none of P-256, and the other way round nearly all are.
+func TestALG04_SignerWithBrokenECDevice(t *testing.T) {
+	for _, alg := range []Algorithm{ES256, ES384} {
+		key, err := GenerateKey(alg)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return b
-	}
-	one, huge := big.NewInt(1), new(big.Int).Lsh(big.NewInt(1), 383)
-	for name, answer := range map[string][]byte{
-		"r too long": der(huge, one), "s too long": der(one, huge), "r negative": der(big.NewInt(-1), one),
-		"s negative": der(one, new(big.Int).Neg(huge)), "r zero": der(new(big.Int), one), "s is n": der(one, n),
-		"trailing octet": append(der(one, one), 0), "not DER": make([]byte, 64), "empty sequence": {0x30, 0},
-		"plain r and s": slices.Repeat([]byte{1}, 64),
-	} {
-		t.Run(name, func(t *testing.T) {
-			s := signerFor(t, device{key, func([]byte, error) ([]byte, error) { return answer, nil }}, ES256)
-			if token, err := s.Sign("at+jwt", []byte("{}")); token != "" || err == nil {
+		c, _ := curveFor(alg)
+		n, one := c.Params().N, big.NewInt(1)
+		der := func(r, s *big.Int) []byte {
+			b, err := asn1.Marshal(struct{ R, S *big.Int }{r, s})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return b
+		}
+		bit := func(n int) *big.Int { return new(big.Int).Lsh(one, uint(n)) }
+		full := new(big.Int).Sub(bit(8*c.size), one) // of the right length, over the order
+		for name, answer := range map[string][]byte{
+			"r too long": der(bit(8*c.size), one), "s too long": der(one, bit(8*c.size)), "r far too long": der(bit(8*c.size+127), one),
+			"r negative": der(big.NewInt(-1), one), "s negative": der(one, new(big.Int).Neg(bit(383))),
+			"r zero": der(new(big.Int), one), "s zero": der(one, new(big.Int)), "r is n": der(n, one), "s is n": der(one, n),
+			"r all ones": der(full, one), "s all ones": der(one, full), "of P-521": der(one, bit(520)),
+			"trailing octet": append(der(one, one), 0), "not DER": make([]byte, 2*c.size), "empty sequence": {0x30, 0},
+			"plain r and s": slices.Repeat([]byte{1}, 2*c.size), "one number": {0x30, 3, 2, 1, 1},
+		} {
+			t.Run(fmt.Sprintf("%s %s", alg, name), func(t *testing.T) {
+				s := signerFor(t, device{key, func([]byte, error) ([]byte, error) { return answer, nil }}, alg)
+				if token, err := s.Sign("at+jwt", []byte("{}")); token != "" || err == nil {
+					t.Errorf("got %q, %v", token, err)
+				}
+			})
+		}
+		t.Run(fmt.Sprintf("%s the largest and the smallest scalar", alg), func(t *testing.T) {
+			answer := der(new(big.Int).Sub(n, one), one)
+			s := signerFor(t, device{key, func([]byte, error) ([]byte, error) { return answer, nil }}, alg)
+			token, err := s.Sign("at+jwt", []byte("{}"))
+			if err != nil || len(signatureOf(t, token)) != 2*c.size {
 				t.Errorf("got %q, %v", token, err)
 			}
 		})
 	}
 }
 
+// turncoat says another public key once it has been asked.
+type turncoat struct {
+	crypto.Signer
+	asked *int
+	then  crypto.PublicKey
+}
+
+func (d turncoat) Public() crypto.PublicKey {
+	if *d.asked++; *d.asked > 1 {
+		return d.then
+	}
+	return d.Signer.Public()
+}
+
+// The curve is that of the key which was examined. The library would ask again at each signature, and
+// write 48 octets where it was told that there are 32.
+func TestALG04_DeviceThatChangesItsPublicKey(t *testing.T) {
+	key, err := GenerateKey(ES384)
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := 0
+	s := signerFor(t, turncoat{key, &asked, newSigner(t, ES256).PublicKey().Raw()}, ES384)
+	accepted(t, sign(t, s), accepting(s.PublicKey()))
+	if asked != 1 {
+		t.Errorf("the device was asked %d times for its public key", asked)
+	}
+}
+
 // No verb, no logger and no encoder shows a private key.
 func TestSignerPrintsNoKey(t *testing.T) {
-	for _, alg := range []Algorithm{ES256, Ed25519} {
+	for _, alg := range []Algorithm{ES256, ES384, Ed25519} {
 		s := newSigner(t, alg)
 		var private []byte
 		switch key := s.key.(type) {

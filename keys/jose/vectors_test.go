@@ -2,6 +2,7 @@ package jose
 
 import (
 	"bytes"
+	"encoding/hex"
 	"os"
 	"strings"
 	"testing"
@@ -77,6 +78,24 @@ func TestVectorRFC7515AppendixA3ES256(t *testing.T) {
 	checkVector(t, s.PublicKey(), "eyJhbGciOiJFUzI1NiJ9"+
 		".eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ"+
 		".DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q", joe)
+}
+
+// RFC 6979, Appendix A.2.6: there is no JWS in it, but a key and a signature of P-384 with SHA-384. Ours
+// over the same octets are others, since Go hedges its nonces.
+func TestVectorRFC6979AppendixA26ES384(t *testing.T) {
+	s := parsePrivateVector(t, readVector(t, "rfc6979-a2-6-key.json"), ES384)
+	signature, err := hex.DecodeString("94edbb92a5ecb8aad4736e56c691916b3f88140666ce9fa73d64c4ea95ad133c81a648152e44acf96e36dd1e80fabe46" +
+		"99ef4aeb15f178cea1fe40db2603138f130e740a19624526203b6351d0a3a94fa329c145786e679e7b82c71a38628ac8")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.PublicKey().verify([]byte("sample"), signature); err != nil {
+		t.Errorf("refused: %v", err)
+	}
+	if err := s.PublicKey().verify([]byte("sampled"), signature); err == nil {
+		t.Error("accepted over other octets")
+	}
+	accepted(t, sign(t, s), accepting(s.PublicKey()))
 }
 
 func TestVectorRFC7515AppendixA5UnsecuredIsRefused(t *testing.T) {
