@@ -20,7 +20,7 @@ type ownTokens struct {
 func newOwnTokens(c Config) (*ownTokens, error) {
 	check := token.Check{
 		Issuer:     c.Issuer,
-		Algorithms: []jose.Algorithm{jose.ES256, jose.RS256, jose.PS256, jose.Ed25519},
+		Algorithms: []jose.Algorithm{jose.ES256, jose.ES384, jose.RS256, jose.PS256, jose.Ed25519},
 		Leeway:     token.NoLeeway, // one clock: the server's own, or that of the store which it shares
 		Now:        c.common(),
 		Key: func(_ context.Context, h jose.Header) (*jose.PublicKey, error) {

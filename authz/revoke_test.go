@@ -17,12 +17,12 @@ import (
 
 func TestRVK03_RVK11_EveryOwnTokenCanBeRevoked(t *testing.T) {
 	s := newScene(t, nil)
-	for _, alg := range []jose.Algorithm{jose.RS256, jose.PS256, jose.Ed25519} {
+	for _, alg := range []jose.Algorithm{jose.ES384, jose.RS256, jose.PS256, jose.Ed25519} {
 		s.addKey(t, alg)
 	}
 	c, secret := s.client(t, ClientSpec{ID: "all"})
 	p := party{c.ID, secret}
-	for _, alg := range []string{"ES256", "RS256", "PS256", "EdDSA"} {
+	for _, alg := range []string{"ES256", "ES384", "RS256", "PS256", "EdDSA"} {
 		for _, typ := range []string{token.TypeAccessToken, token.TypeJWT} {
 			id := "https://" + strings.ToLower(alg+typ[:2]) + ".example"
 			s.resource(t, ResourceSpec{ID: id, Algorithm: alg, TokenType: typ})

@@ -40,7 +40,7 @@ const (
 	adminScopeRule      = "marque:admin is reserved for the management API; a client has it by admin, and need not name it"
 	defaultScopeRule    = "every default scope must be in scope"
 	definedScopeRule    = "every scope must be defined by one of the client's resources"
-	algorithmRule       = "one of ES256, RS256, PS256, Ed25519"
+	algorithmRule       = "one of ES256, ES384, RS256, PS256, Ed25519"
 	tokenTypeRule       = "at+jwt or JWT"
 	servesNothingRule   = "only for a client that serves a resource"
 	idempotencyRule     = "16 to 255 visible ASCII characters"

@@ -75,8 +75,8 @@ func boundsOf(s *openapi3.Schema, others []any, of func(n int) any) (all []bound
 // enumerable are names that are in some enumeration, or that standards or habit could have put there: one
 // that is not in the document must be refused.
 var enumerable = []any{
-	"ES256", "RS256", "PS256", "Ed25519", "EdDSA", "at+jwt", "JWT", "jti", "client", "credential", "kid", "resource", "all",
-	"", "none", "HS256", "HS512", "RS384", "RS512", "ES256K", "ES384", "ES512", "PS384", "PS512", "Ed448", "es256", "eddsa",
+	"ES256", "ES384", "RS256", "PS256", "Ed25519", "EdDSA", "at+jwt", "JWT", "jti", "client", "credential", "kid", "resource", "all",
+	"", "none", "HS256", "HS512", "RS384", "RS512", "ES256K", "es384", "ES512", "PS384", "PS512", "Ed448", "es256", "eddsa",
 	"jwt", "AT+JWT", "application/at+jwt", "dpop+jwt", "token", "user", "scope", "issuer", "key", "secret", "client_id", "ALL",
 }
 

@@ -104,7 +104,7 @@ type Config struct {
 	// SigningAlgorithms are the names that introspection_signing_alg_values_supported lists, and
 	// id_token_signing_alg_values_supported in the OpenID Connect alias: what this server can sign
 	// with, as the JWKS spells it.
-	// Empty means ES256, RS256, PS256 and EdDSA.
+	// Empty means ES256, ES384, RS256, PS256 and EdDSA.
 	SigningAlgorithms []jose.Algorithm
 
 	// WithoutOpenIDAlias turns /.well-known/openid-configuration off.
@@ -171,7 +171,7 @@ func (c Config) withDefaults() Config {
 		c.Ready = func(context.Context) error { return nil }
 	}
 	if len(c.SigningAlgorithms) == 0 {
-		c.SigningAlgorithms = []jose.Algorithm{jose.ES256, jose.RS256, jose.PS256, jose.EdDSA}
+		c.SigningAlgorithms = []jose.Algorithm{jose.ES256, jose.ES384, jose.RS256, jose.PS256, jose.EdDSA}
 	}
 	c.SigningAlgorithms = slices.Clone(c.SigningAlgorithms)
 	c.TrustedProxies = slices.Clone(c.TrustedProxies)

@@ -33,7 +33,7 @@ func (s *stack) published() []map[string]string {
 
 // everyAlgorithm makes keys of each kind.
 func (s *stack) everyAlgorithm() {
-	for _, alg := range []string{"RS256", "PS256", "Ed25519"} {
+	for _, alg := range []string{"ES384", "RS256", "PS256", "Ed25519"} {
 		s.resource(authz.ResourceSpec{ID: "https://" + strings.ToLower(alg) + ".example", Scopes: []string{"x"}, Algorithm: alg})
 	}
 }
@@ -53,7 +53,7 @@ func TestJWK01_JWK02_AnObjectOfCompleteKeys(t *testing.T) {
 		}
 		seen[k["alg"]] = true
 	}
-	for _, alg := range []string{"ES256", "RS256", "PS256", "EdDSA"} {
+	for _, alg := range []string{"ES256", "ES384", "RS256", "PS256", "EdDSA"} {
 		if !seen[alg] {
 			t.Errorf("no key for %s", alg)
 		}
@@ -133,8 +133,8 @@ func TestJWK06_FullLength(t *testing.T) {
 	for _, k := range s.published() {
 		switch k["kty"] {
 		case "EC":
-			if len(k["x"]) != 43 || len(k["y"]) != 43 {
-				t.Errorf("coordinates of %d and %d characters", len(k["x"]), len(k["y"]))
+			if want := map[string]int{"P-256": 43, "P-384": 64}[k["crv"]]; len(k["x"]) != want || len(k["y"]) != want {
+				t.Errorf("%s: coordinates of %d and %d characters", k["crv"], len(k["x"]), len(k["y"]))
 			}
 		case "RSA":
 			n, err := base64.RawURLEncoding.DecodeString(k["n"])

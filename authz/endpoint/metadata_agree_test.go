@@ -45,10 +45,13 @@ func randomAgreement(random *pseudo.Rand) agreement {
 		ed25519: []jose.Algorithm{jose.EdDSA, jose.Ed25519}[random.IntN(2)],
 	}
 	if a.ed25519 != jose.EdDSA || coin() {
-		a.config.SigningAlgorithms = []jose.Algorithm{jose.ES256, jose.RS256, jose.PS256, a.ed25519}
+		a.config.SigningAlgorithms = []jose.Algorithm{jose.ES256, jose.ES384, jose.RS256, jose.PS256, a.ed25519}
 	}
 	if coin() {
 		a.algorithms = append(a.algorithms, jose.Ed25519)
+	}
+	if coin() {
+		a.algorithms = append(a.algorithms, jose.ES384)
 	}
 	if random.IntN(5) == 0 { // making such a key takes long
 		a.algorithms = append(a.algorithms, []jose.Algorithm{jose.RS256, jose.PS256}[random.IntN(2)])

@@ -199,7 +199,7 @@ func TestMET13_MET14_EndpointsAndMethodsAreTrue(t *testing.T) {
 func TestMET21_INT20_WhatSignsIntrospections(t *testing.T) {
 	s := newStack(t)
 	m := object(t, s.get(metadataPath))
-	if d := cmp.Diff(m["introspection_signing_alg_values_supported"], any([]any{"ES256", "RS256", "PS256", "EdDSA"})); d != "" {
+	if d := cmp.Diff(m["introspection_signing_alg_values_supported"], any([]any{"ES256", "ES384", "RS256", "PS256", "EdDSA"})); d != "" {
 		t.Error(d)
 	}
 	for _, absent := range []string{"introspection_encryption_alg_values_supported", "introspection_encryption_enc_values_supported"} {

@@ -184,7 +184,7 @@ func (s *stack) accept(r reply) (success, token.Claims) {
 func (s *stack) claims(compact string) token.Claims {
 	s.t.Helper()
 	_, payload, err := jose.Verify(compact, jose.VerifyOptions{
-		Types: []string{token.TypeAccessToken, token.TypeJWT}, Algorithms: []jose.Algorithm{jose.ES256, jose.RS256, jose.PS256, jose.Ed25519},
+		Types: []string{token.TypeAccessToken, token.TypeJWT}, Algorithms: []jose.Algorithm{jose.ES256, jose.ES384, jose.RS256, jose.PS256, jose.Ed25519},
 		Key: s.publishedKey,
 	})
 	check(s.t, err)

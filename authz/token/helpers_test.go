@@ -45,7 +45,7 @@ func checkFor(t testing.TB, signers ...*jose.Signer) token.Check {
 	}
 	return token.Check{
 		Issuer: issuer, Audience: audience,
-		Algorithms: []jose.Algorithm{jose.ES256, jose.Ed25519, jose.PS256, jose.RS256},
+		Algorithms: []jose.Algorithm{jose.ES256, jose.ES384, jose.Ed25519, jose.PS256, jose.RS256},
 		Now:        func() time.Time { return epoch },
 		Key:        func(_ context.Context, h jose.Header) (*jose.PublicKey, error) { return set.Find(h) },
 	}

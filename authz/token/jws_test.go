@@ -48,7 +48,7 @@ func wantReason(t *testing.T, c *token.Checker, name, compact string, want ...to
 }
 
 func TestChecker_Good(t *testing.T) {
-	for _, alg := range []jose.Algorithm{jose.ES256, jose.Ed25519, jose.RS256, jose.PS256} {
+	for _, alg := range []jose.Algorithm{jose.ES256, jose.ES384, jose.Ed25519, jose.RS256, jose.PS256} {
 		s := signer(t, alg)
 		claims := goodClaims()
 		payload, err := claims.AppendJSON(nil)
@@ -288,7 +288,7 @@ func TestJWT32_PublicKeyAsHMACSecret(t *testing.T) {
 
 // JWT-33, RSV-25: one bit in each part; a payload that means the same but was not signed.
 func TestRSV25_JWT33_JWT01_Signature(t *testing.T) {
-	for _, alg := range []jose.Algorithm{jose.ES256, jose.Ed25519, jose.RS256, jose.PS256} {
+	for _, alg := range []jose.Algorithm{jose.ES256, jose.ES384, jose.Ed25519, jose.RS256, jose.PS256} {
 		s := signer(t, alg)
 		c := checker(t, checkFor(t, s))
 		good := sign(t, s, members(nil))

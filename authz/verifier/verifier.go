@@ -39,7 +39,7 @@ type Config struct {
 	// a scope may have been meant for another API (RFC 9068, Section 5).
 	Scopes []string
 
-	// Algorithms are those that tokens may be signed with; nil means ES256, Ed25519, PS256, RS256.
+	// Algorithms are those that tokens may be signed with; nil means ES256, ES384, Ed25519, PS256, RS256.
 	// Whatever is listed, a key verifies the one algorithm that it is published for.
 	Algorithms []jose.Algorithm
 
@@ -152,7 +152,7 @@ func (v *Verifier) check(c Config) token.Check {
 		check.Key = func(_ context.Context, h jose.Header) (*jose.PublicKey, error) { return c.Keys.Find(h) }
 	}
 	if check.Algorithms == nil {
-		check.Algorithms = []jose.Algorithm{jose.ES256, jose.Ed25519, jose.PS256, jose.RS256}
+		check.Algorithms = []jose.Algorithm{jose.ES256, jose.ES384, jose.Ed25519, jose.PS256, jose.RS256}
 	}
 	return check
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -139,7 +140,7 @@ func TestRSV27_RST09_Leeway(t *testing.T) {
 
 // JWT-02, JWT-30: every algorithm by default, none but the listed ones if there is a list.
 func TestJWT02_JWT30_Algorithms(t *testing.T) {
-	for _, alg := range []jose.Algorithm{jose.ES256, jose.Ed25519, jose.RS256, jose.PS256} {
+	for _, alg := range []jose.Algorithm{jose.ES256, jose.ES384, jose.Ed25519, jose.RS256, jose.PS256} {
 		is := newIssuer(t, alg)
 		if _, err := newVerifier(t, is).Verify(t.Context(), is.token(t, nil)); err != nil {
 			t.Errorf("%s: %v", alg, err)
@@ -307,7 +308,7 @@ func TestToken_LogValue(t *testing.T) {
 
 // BenchmarkVerify is the whole check beside the bare signature check of the standard library.
 func BenchmarkVerify(b *testing.B) {
-	for _, alg := range []jose.Algorithm{jose.ES256, jose.Ed25519, jose.RS256, jose.PS256} {
+	for _, alg := range []jose.Algorithm{jose.ES256, jose.ES384, jose.Ed25519, jose.RS256, jose.PS256} {
 		is := newIssuer(b, alg)
 		v := newVerifier(b, is)
 		compact := is.token(b, nil)
@@ -340,7 +341,12 @@ func bareVerify(alg jose.Algorithm, key crypto.PublicKey, input, sig []byte) boo
 	sum := sha256.Sum256(input)
 	switch pub := key.(type) {
 	case *ecdsa.PublicKey:
-		return ecdsa.Verify(pub, sum[:], new(big.Int).SetBytes(sig[:32]), new(big.Int).SetBytes(sig[32:]))
+		digest, half := sum[:], len(sig)/2
+		if alg == jose.ES384 {
+			wide := sha512.Sum384(input)
+			digest = wide[:]
+		}
+		return ecdsa.Verify(pub, digest, new(big.Int).SetBytes(sig[:half]), new(big.Int).SetBytes(sig[half:]))
 	case ed25519.PublicKey:
 		return ed25519.Verify(pub, input, sig)
 	case *rsa.PublicKey:

@@ -33,7 +33,7 @@ func (c *clientFlags) add(cmd *cobra.Command) {
 	f.StringArrayVar(&c.serves, "serves", nil, "an API that this client is the identity of: it may introspect tokens for it; repeats")
 	f.StringArrayVar(&c.claims, "claim", nil, "NAME=JSON, a claim that every token of it carries, such as https://example.com/tier='\"gold\"'; repeats")
 	f.Var((*durationFlag)(&c.lifetime), "token-lifetime", "how long its tokens live at most, 1s to 1h (default what the resource says)")
-	f.StringVar(&c.introspection, "introspection-signed-response-alg", "", "what signs introspection answers for it: ES256, RS256, PS256 or Ed25519 (default that of the first API that it serves)")
+	f.StringVar(&c.introspection, "introspection-signed-response-alg", "", "what signs introspection answers for it: ES256, ES384, RS256, PS256 or Ed25519 (default that of the first API that it serves)")
 	c.admin.right = new(bool)
 	f.Var(&c.admin, "admin", "it may manage this server over TCP; with an address, --admin=URL, it is another machine that this command speaks to, and --issuer, --client-id and --"+adminSecretFlag(cmd)+" say by whose right")
 	f.Lookup("admin").NoOptDefVal = "true"

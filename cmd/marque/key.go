@@ -64,7 +64,7 @@ func (a *app) keyRotate() *cobra.Command {
 		all := nonNil(r.JSON200.Keys)
 		return p.print(all, func(w io.Writer) { rotatedTable(w, all) })
 	})
-	cmd.Flags().StringVar(&algorithm, "algorithm", "", "the ring to rotate: ES256, RS256, PS256 or Ed25519 (default every ring)")
+	cmd.Flags().StringVar(&algorithm, "algorithm", "", "the ring to rotate: ES256, ES384, RS256, PS256 or Ed25519 (default every ring)")
 	p, conn = a.printing(cmd), a.changing(cmd)
 	return cmd
 }

@@ -22,7 +22,7 @@ func (r *resourceFlags) add(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringArrayVar(&r.scopes, "scope", nil, "a scope that has a meaning here; repeats, and takes several with spaces between")
 	f.Var((*durationFlag)(&r.lifetime), "token-lifetime", "how long tokens live, 1s to 1h")
-	f.StringVar(&r.algorithm, "algorithm", r.algorithm, "what signs tokens: ES256, RS256, PS256 or Ed25519")
+	f.StringVar(&r.algorithm, "algorithm", r.algorithm, "what signs tokens: ES256, ES384, RS256, PS256 or Ed25519")
 	f.StringVar(&r.tokenType, "token-type", r.tokenType, "typ of tokens: at+jwt, or JWT for validators that refuse it")
 }
 

@@ -203,5 +203,5 @@ func (s *server) background(name string, f func(context.Context)) {
 
 // signingAlgorithms lists what tokens can be signed with, as the JWKS spells it.
 func signingAlgorithms(ed25519Name string) []jose.Algorithm {
-	return []jose.Algorithm{jose.ES256, jose.RS256, jose.PS256, jose.Algorithm(ed25519Name)}
+	return []jose.Algorithm{jose.ES256, jose.ES384, jose.RS256, jose.PS256, jose.Algorithm(ed25519Name)}
 }

@@ -21,6 +21,7 @@ import (
 // Defines values for Algorithm.
 const (
 	AlgorithmES256   Algorithm = "ES256"
+	AlgorithmES384   Algorithm = "ES384"
 	AlgorithmEd25519 Algorithm = "Ed25519"
 	AlgorithmPS256   Algorithm = "PS256"
 	AlgorithmRS256   Algorithm = "RS256"
@@ -30,6 +31,8 @@ const (
 func (e Algorithm) Valid() bool {
 	switch e {
 	case AlgorithmES256:
+		return true
+	case AlgorithmES384:
 		return true
 	case AlgorithmEd25519:
 		return true
@@ -45,6 +48,7 @@ func (e Algorithm) Valid() bool {
 // Defines values for AlgorithmName.
 const (
 	AlgorithmNameES256   AlgorithmName = "ES256"
+	AlgorithmNameES384   AlgorithmName = "ES384"
 	AlgorithmNameEd25519 AlgorithmName = "Ed25519"
 	AlgorithmNameEdDSA   AlgorithmName = "EdDSA"
 	AlgorithmNamePS256   AlgorithmName = "PS256"
@@ -55,6 +59,8 @@ const (
 func (e AlgorithmName) Valid() bool {
 	switch e {
 	case AlgorithmNameES256:
+		return true
+	case AlgorithmNameES384:
 		return true
 	case AlgorithmNameEd25519:
 		return true
