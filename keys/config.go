@@ -32,8 +32,16 @@ type Config struct {
 	// Rings keeps the records.
 	Rings Rings
 
-	// KEKs are the key-encryption keys. The first seals; all of them open.
+	// KEKs are the key-encryption keys. All of them open; what seals is the one that has sealed so far,
+	// and [Ring.Rewrap] moves everything to the first.
 	KEKs []*jose.KEK
+
+	// KEKID is the identifier of the one that sealed the installation record, which seals the first key of
+	// all. Empty: the first of KEKs.
+	KEKID string
+
+	// Provider makes private keys and finds them again; nil means [Local].
+	Provider Provider
 
 	// Installation is the identifier of the installation record, to which sealed keys are bound.
 	Installation string
@@ -79,6 +87,11 @@ type Config struct {
 	// Algorithms returns the algorithms that resources use, beside Default. Nil: no others.
 	Algorithms func(context.Context) ([]jose.Algorithm, error)
 
+	// Confirm returns once what the store holds is as durable as a change has to be. It is asked before a
+	// change that was asked for again, and is there already, is acknowledged: the first attempt may have
+	// been stored and then failed for that. Nil: what is there is durable.
+	Confirm func(context.Context) error
+
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 
@@ -107,6 +120,7 @@ func (c Config) Validate() error {
 	for i, k := range c.KEKs {
 		refuse(k == nil, "KEKs", "has no key at place %d", i)
 	}
+	refuse(c.KEKID != "" && !knows(c.KEKs, c.KEKID), "KEKID", "is %s, and the keys given are %s", c.KEKID, kekIDs(c.KEKs))
 	refuse(c.Installation == "", "Installation", "is missing")
 	refuse(c.JWKSMaxAge < time.Second || c.JWKSMaxAge%time.Second != 0, "JWKSMaxAge",
 		"is %s: it must be at least 1s and whole seconds (RFC 9111, Section 1.2.2)", c.JWKSMaxAge)

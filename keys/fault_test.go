@@ -166,8 +166,9 @@ func TestKeysAreBoundToRingAndInstallation(t *testing.T) {
 	if err := w.node(func(c *Config) { c.Installation = "another" }).Reload(bg); !errors.Is(err, jose.ErrSealed) {
 		t.Errorf("opened in another installation: %v", err)
 	}
-	if err := w.node(func(c *Config) { c.KEKs = []*jose.KEK{testKEK(9)} }).Reload(bg); !errors.Is(err, jose.ErrSealed) {
-		t.Errorf("opened under another key-encryption key: %v", err)
+	err := w.node(func(c *Config) { c.KEKs = []*jose.KEK{testKEK(9)} }).Reload(bg)
+	if !errors.Is(err, ErrWrongKEK) || !strings.Contains(err.Error(), testKEK(1).ID()) || !strings.Contains(err.Error(), testKEK(9).ID()) {
+		t.Errorf("under another key-encryption key: %v, want ErrWrongKEK with both identifiers", err)
 	}
 	if err := w.node(func(c *Config) { c.KEKs = []*jose.KEK{testKEK(9), testKEK(1)} }).Reload(bg); err != nil {
 		t.Errorf("not opened under a previous key-encryption key: %v", err)
@@ -195,20 +196,20 @@ func TestSealedKeyFitsItsRecordOnly(t *testing.T) {
 	w := newWorld(t)
 	s, ring := w.sealer, w.store.ring(jose.ES256)
 	one, two := ring.Keys[0], ring.Keys[1]
-	if _, err := s.unseal(jose.ES256, one); err != nil {
+	if _, err := s.unseal(bg, jose.ES256, one); err != nil {
 		t.Fatal(err)
 	}
 	moved := one
 	moved.Sealed = two.Sealed
-	if _, err := s.unseal(jose.ES256, moved); !errors.Is(err, jose.ErrSealed) {
+	if _, err := s.unseal(bg, jose.ES256, moved); !errors.Is(err, jose.ErrSealed) {
 		t.Errorf("signing_kid: error %v, want ErrSealed", err)
 	}
-	if _, err := s.unseal(jose.PS256, one); !errors.Is(err, jose.ErrSealed) {
+	if _, err := s.unseal(bg, jose.PS256, one); !errors.Is(err, jose.ErrSealed) {
 		t.Errorf("ring: error %v, want ErrSealed", err)
 	}
 	moved = one
 	moved.Algorithm = jose.Ed25519
-	if _, err := s.unseal(jose.ES256, moved); !errors.Is(err, jose.ErrSealed) {
+	if _, err := s.unseal(bg, jose.ES256, moved); !errors.Is(err, jose.ErrSealed) {
 		t.Errorf("signing_alg: error %v, want ErrSealed", err)
 	}
 	// Another secret of the same installation, bound to the same key but for its purpose.
@@ -222,7 +223,7 @@ func TestSealedKeyFitsItsRecordOnly(t *testing.T) {
 	if moved.Sealed, err = jose.Seal(s.keks[0], members, plain); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.unseal(jose.ES256, moved); !errors.Is(err, jose.ErrSealed) {
+	if _, err := s.unseal(bg, jose.ES256, moved); !errors.Is(err, jose.ErrSealed) {
 		t.Errorf("purpose: error %v, want ErrSealed", err)
 	}
 	// The private part of another key, sealed for this one by somebody who could.
@@ -232,7 +233,7 @@ func TestSealedKeyFitsItsRecordOnly(t *testing.T) {
 	if moved.Sealed, err = jose.Seal(s.keks[0], s.bindings(jose.ES256, one), plain); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.open(jose.ES256, moved); err == nil || !strings.Contains(err.Error(), two.KeyID) {
+	if _, err := s.open(bg, jose.ES256, moved); err == nil || !strings.Contains(err.Error(), two.KeyID) {
 		t.Errorf("private part of another key: error %v, want one naming it", err)
 	}
 }

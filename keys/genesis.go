@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/marque-auth/marque/authz/audit"
@@ -32,8 +33,9 @@ var (
 	// ErrNewerFormat says that the record was written by a newer version of this program.
 	ErrNewerFormat = errors.New("keys: the installation record is of a newer format")
 
-	// ErrWrongKEK says that the key-encryption key is not the one that sealed the record.
-	ErrWrongKEK = errors.New("keys: another key-encryption key sealed the installation record")
+	// ErrWrongKEK says that something in the store was sealed by a key-encryption key that is not given.
+	// The message names both by their identifiers.
+	ErrWrongKEK = errors.New("keys: another key-encryption key is needed")
 
 	// ErrDamaged says that the record was altered, or put together from parts of others.
 	ErrDamaged = errors.New("keys: the installation record is damaged")
@@ -113,7 +115,8 @@ func (in Installation) Open(keks []*jose.KEK) (Secrets, error) {
 	case in.Format != InstallationFormat:
 		return Secrets{}, fmt.Errorf("%w: format %d", ErrDamaged, in.Format)
 	case !knows(keks, in.KEKID):
-		return Secrets{}, fmt.Errorf("%w: %q is needed; give that key, or name it among the previous ones", ErrWrongKEK, in.KEKID)
+		return Secrets{}, fmt.Errorf("%w: it is sealed under %s, and what is given is %s; give that key, or name its file among the previous ones",
+			ErrWrongKEK, in.KEKID, kekIDs(keks))
 	}
 	var s Secrets
 	if err := in.unseal(keks, purposeRecordKey, in.RecordKey, &s.RecordKey); err != nil {
@@ -184,6 +187,20 @@ func (in Installation) mac(recordKey Secret) ([]byte, error) {
 	text(in.RecordKey)
 	number(in.CreatedAt.Unix())
 	return h.Sum(nil), nil
+}
+
+// kekIDs lists the identifiers of key-encryption keys, for messages.
+func kekIDs(keks []*jose.KEK) string {
+	var ids []string
+	for _, k := range keks {
+		if k != nil {
+			ids = append(ids, k.ID())
+		}
+	}
+	if len(ids) == 0 {
+		return "none"
+	}
+	return strings.Join(ids, ", ")
 }
 
 func knows(keks []*jose.KEK, id string) bool {

@@ -24,6 +24,9 @@ func legal(from, to RingRecord, now time.Time) error {
 	if err := to.check(); err != nil {
 		return err
 	}
+	if e := to.Emergency; (e.ID != from.Emergency.ID || !e.At.Equal(from.Emergency.At)) && (e.ID == "" || !e.At.Equal(floor(now))) {
+		return fmt.Errorf("%w: ring %s: an emergency that is not now, or none any more", ErrIllegalStep, to.Algorithm)
+	}
 	for _, k := range from.Keys {
 		switch {
 		case to.index(k.KeyID) >= 0:

@@ -42,7 +42,7 @@ func (r *Ring) Revoke(ctx context.Context, kid string, by audit.Origin) (Revoked
 		if rec.index(kid) < 0 {
 			continue
 		}
-		err := r.advance(ctx, alg, now, by, func(rec RingRecord) (*step, error) { return r.revocation(rec, kid, now) })
+		err := r.act(ctx, alg, now, by, func(rec RingRecord) (*step, error) { return r.revocation(ctx, rec, kid, now) })
 		if err != nil {
 			return Revoked{}, fmt.Errorf("keys: revoke %q: %w", kid, err)
 		}
@@ -58,7 +58,7 @@ func (r *Ring) Revoke(ctx context.Context, kid string, by audit.Origin) (Revoked
 }
 
 // revocation is the whole emergency in one commit: at no time does nobody sign, nor do two keys.
-func (r *Ring) revocation(rec RingRecord, kid string, now time.Time) (*step, error) {
+func (r *Ring) revocation(ctx context.Context, rec RingRecord, kid string, now time.Time) (*step, error) {
 	i := rec.index(kid)
 	if i < 0 { // it was withdrawn, and forgotten meanwhile
 		return nil, ErrNotFound
@@ -70,7 +70,7 @@ func (r *Ring) revocation(rec RingRecord, kid string, now time.Time) (*step, err
 	if rec.misses(i, n, now) {
 		next := n.next(now)
 		if next < 0 {
-			fresh, err := r.sealer.generate(rec.Algorithm, now)
+			fresh, err := r.generate(ctx, rec, now)
 			if err != nil {
 				return nil, err
 			}

@@ -442,7 +442,7 @@ func TestROT03_ROT07_AnInheritedWindowMovesAStampedEnd(t *testing.T) {
 	third.SignFrom = start.Add(time.Hour)
 	rec.Keys[next].WithdrawAt = start.Add(3 * time.Hour)
 	rec.Keys = append(rec.Keys, third)
-	s, err := w.revocation(rec, "active", start)
+	s, err := w.revocation(bg, rec, "active", start)
 	if err != nil {
 		t.Fatal(err)
 	}

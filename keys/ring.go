@@ -45,10 +45,16 @@ func NewRing(c Config) (*Ring, error) {
 	if c.Default == "" {
 		c.Default = jose.ES256
 	}
+	if c.Provider == nil {
+		c.Provider = Local()
+	}
+	if c.KEKID == "" {
+		c.KEKID = c.KEKs[0].ID()
+	}
 	c.KEKs, c.Periods = slices.Clone(c.KEKs), maps.Clone(c.Periods)
 	return &Ring{
 		config:  c,
-		sealer:  sealer{keks: c.KEKs, installation: c.Installation, wireEd25519: c.WireEd25519},
+		sealer:  sealer{provider: c.Provider, keks: c.KEKs, kekID: c.KEKID, installation: c.Installation, wireEd25519: c.WireEd25519},
 		windows: c.windows(),
 		turn:    make(chan struct{}, 1),
 	}, nil
@@ -133,6 +139,8 @@ type View struct {
 	KeyID     string
 	Algorithm jose.Algorithm
 	State     State
+	Imported  bool   // another server made it; its KeyID may be any text
+	JWK       []byte // as the JWKS shows it, public members only; nil if it does not. Shared, not to be changed
 
 	CreatedAt   time.Time
 	PublishedAt time.Time
@@ -152,19 +160,28 @@ func (r *Ring) List() []View {
 	var views []View
 	for _, alg := range slices.Sorted(maps.Keys(s.rings)) {
 		ring := s.rings[alg]
-		for i, k := range ring.Keys {
-			v := View{
-				KeyID: k.KeyID, Algorithm: k.Algorithm, State: ring.state(i, now),
-				CreatedAt: k.CreatedAt, PublishedAt: k.PublishedAt, SignFrom: k.SignFrom, WithdrawAt: k.WithdrawAt,
-				RevokedAt: k.RevokedAt,
-			}
-			if k.revoked() && (v.WithdrawAt.IsZero() || v.WithdrawAt.After(k.RevokedAt)) {
-				v.WithdrawAt = k.RevokedAt // that is when it left the JWKS
-			}
-			views = append(views, v)
+		for i := range ring.Keys {
+			views = append(views, s.view(ring, i, now))
 		}
 	}
 	return views
+}
+
+// view shows the key at place i of a ring.
+func (n *snapshot) view(r RingRecord, i int, now time.Time) View {
+	k := r.Keys[i]
+	v := View{
+		KeyID: k.KeyID, Algorithm: k.Algorithm, State: r.state(i, now), Imported: k.Imported,
+		CreatedAt: k.CreatedAt, PublishedAt: k.PublishedAt, SignFrom: k.SignFrom, WithdrawAt: k.WithdrawAt,
+		RevokedAt: k.RevokedAt,
+	}
+	if k.revoked() && (v.WithdrawAt.IsZero() || v.WithdrawAt.After(k.RevokedAt)) {
+		v.WithdrawAt = k.RevokedAt // that is when it left the JWKS
+	}
+	if m := n.keys[k.KeyID]; m != nil && !k.withdrawn(now) {
+		v.JWK = m.jwk
+	}
+	return v
 }
 
 // Reload reads the rings and changes nothing. It is what the follower of changes calls when a ring
@@ -216,7 +233,7 @@ func (r *Ring) load(ctx context.Context, now time.Time) error {
 	}
 	// confirmed is the time before the question, not after the answer: a slow store must not make
 	// old knowledge look young.
-	s, err := newSnapshot(r.sealer, rings, before, now, now, r.config.JWKSMaxAge)
+	s, err := newSnapshot(ctx, r.sealer, rings, before, now, now, r.config.JWKSMaxAge)
 	if err != nil {
 		return err
 	}
@@ -236,11 +253,11 @@ func (r *Ring) held(alg jose.Algorithm) RingRecord {
 
 // adopt makes a stored record part of the snapshot, so that whoever asked for the change finds this
 // node acting on it. The caller has the turn.
-func (r *Ring) adopt(rec RingRecord, now time.Time) error {
+func (r *Ring) adopt(ctx context.Context, rec RingRecord, now time.Time) error {
 	before := r.current.Load()
 	rings := maps.Clone(before.rings)
 	rings[rec.Algorithm] = rec
-	s, err := newSnapshot(r.sealer, rings, before, now, before.confirmed, r.config.JWKSMaxAge)
+	s, err := newSnapshot(ctx, r.sealer, rings, before, now, before.confirmed, r.config.JWKSMaxAge)
 	if err != nil {
 		return err
 	}

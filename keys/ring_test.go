@@ -35,7 +35,7 @@ func TestJWT04_KIDIsInTheJWKSAtIssueTime(t *testing.T) {
 func verify(token string, set *jose.Set) error {
 	_, _, err := jose.Verify(token, jose.VerifyOptions{
 		Types:      []string{"at+jwt"},
-		Algorithms: []jose.Algorithm{jose.ES256, jose.RS256, jose.PS256, jose.Ed25519},
+		Algorithms: jose.Algorithms(),
 		Key: func(h jose.Header) (*jose.PublicKey, error) {
 			if k, ok := set.Lookup(h.KeyID); ok {
 				return k, nil

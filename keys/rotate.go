@@ -79,7 +79,7 @@ func (r *Ring) nextKeys(now time.Time) map[jose.Algorithm]string {
 // rotate stamps one ring, and then publishes the key after the one that was stamped if it signs.
 func (r *Ring) rotate(ctx context.Context, alg jose.Algorithm, intended string, now time.Time, by audit.Origin) (Rotated, error) {
 	var chosen Key
-	err := r.advance(ctx, alg, now, by, func(rec RingRecord) (*step, error) {
+	err := r.act(ctx, alg, now, by, func(rec RingRecord) (*step, error) {
 		if i := rec.index(intended); i >= 0 && !rec.Keys[i].SignFrom.IsZero() {
 			chosen = rec.Keys[i]
 			if k, ok := rec.Signing(now); ok && chosen.revoked() {
@@ -89,7 +89,7 @@ func (r *Ring) rotate(ctx context.Context, alg jose.Algorithm, intended string, 
 		}
 		i := rec.next(now)
 		if i < 0 {
-			return r.nextKey(rec, now)
+			return r.nextKey(ctx, rec, now)
 		}
 		if intended = rec.Keys[i].KeyID; !rec.Keys[i].SignFrom.IsZero() {
 			chosen = rec.Keys[i]
@@ -184,7 +184,7 @@ func (r *Ring) Withdraw(ctx context.Context, kid string, by audit.Origin) error 
 		if rec.index(kid) < 0 {
 			continue
 		}
-		err := r.advance(ctx, alg, now, by, func(rec RingRecord) (*step, error) { return r.withdrawal(rec, kid, now) })
+		err := r.act(ctx, alg, now, by, func(rec RingRecord) (*step, error) { return r.withdrawal(rec, kid, now) })
 		if err != nil {
 			return fmt.Errorf("keys: withdraw: %w", err)
 		}

@@ -223,8 +223,10 @@ func TestROT02_PeriodsThatWouldBreakTheWindows(t *testing.T) {
 		{"by hand", func(c *Config) { c.Period = 0 }, ""},
 		{"default", monthly, ""},
 		{"least", func(c *Config) { c.Period = 24*time.Hour + 45*time.Second }, ""},
-		{"shorter than the lead", func(c *Config) { c.Period = day },
-			"at least PublishLead + RefreshInterval + Leeway, 24h0m0s + 15s + 30s = 24h0m45s"},
+		{
+			"shorter than the lead", func(c *Config) { c.Period = day },
+			"at least PublishLead + RefreshInterval + Leeway, 24h0m0s + 15s + 30s = 24h0m45s",
+		},
 		{"negative", func(c *Config) { c.Period = -time.Second }, "cannot be negative"},
 		{"of one", func(c *Config) { c.Periods = map[jose.Algorithm]time.Duration{jose.RS256: time.Hour} }, "is 1h0m0s for RS256"},
 		{"of an unknown one", func(c *Config) { c.Periods = map[jose.Algorithm]time.Duration{"EdDSA": day} }, `names "EdDSA"`},

@@ -1,6 +1,7 @@
 package keys
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -41,7 +42,7 @@ type turn struct {
 
 // newSnapshot opens and checks rings. One bad key spoils the snapshot: serving the rest would be
 // taking a fault for a decision. Keys that before had opened are not opened again.
-func newSnapshot(s sealer, rings map[jose.Algorithm]RingRecord, before *snapshot, now, confirmed time.Time, maxAge time.Duration) (*snapshot, error) {
+func newSnapshot(ctx context.Context, s sealer, rings map[jose.Algorithm]RingRecord, before *snapshot, now, confirmed time.Time, maxAge time.Duration) (*snapshot, error) {
 	n := &snapshot{
 		confirmed: confirmed,
 		rings:     rings,
@@ -61,7 +62,7 @@ func newSnapshot(s sealer, rings map[jose.Algorithm]RingRecord, before *snapshot
 			if n.keys[k.KeyID] != nil {
 				return nil, fmt.Errorf("keys: key %q is in two rings", k.KeyID)
 			}
-			m, err := before.reopen(s, alg, k)
+			m, err := before.reopen(ctx, s, alg, k)
 			if err != nil {
 				return nil, err
 			}
@@ -75,7 +76,7 @@ func newSnapshot(s sealer, rings map[jose.Algorithm]RingRecord, before *snapshot
 }
 
 // reopen returns the material of k, from the snapshot before if it is there.
-func (n *snapshot) reopen(s sealer, ring jose.Algorithm, k Key) (*material, error) {
+func (n *snapshot) reopen(ctx context.Context, s sealer, ring jose.Algorithm, k Key) (*material, error) {
 	if n != nil {
 		if m := n.keys[k.KeyID]; m != nil && m.same(k) {
 			again := *m
@@ -83,7 +84,7 @@ func (n *snapshot) reopen(s sealer, ring jose.Algorithm, k Key) (*material, erro
 			return &again, nil
 		}
 	}
-	return s.open(ring, k)
+	return s.open(ctx, ring, k)
 }
 
 // turnsOf lists who signs when, the latest first. Withdrawn and revoked keys are in it too, without

@@ -70,19 +70,20 @@ func (r *Ring) inUse(ctx context.Context) ([]jose.Algorithm, error) {
 
 // settle does what is due for one ring. The caller has the turn and has loaded.
 func (r *Ring) settle(ctx context.Context, alg jose.Algorithm, now time.Time, by audit.Origin) error {
-	return r.advance(ctx, alg, now, by, func(rec RingRecord) (*step, error) { return r.due(rec, now) })
+	_, err := r.advance(ctx, alg, now, by, func(rec RingRecord) (*step, error) { return r.due(ctx, rec, now) })
+	return err
 }
 
 // due returns the next step that the time asks of a ring, or nil.
-func (r *Ring) due(rec RingRecord, now time.Time) (*step, error) {
+func (r *Ring) due(ctx context.Context, rec RingRecord, now time.Time) (*step, error) {
 	if len(rec.Keys) == 0 {
-		return r.firstKey(rec, now)
+		return r.firstKey(ctx, rec, now)
 	}
 	if s := rec.lengthen(now, r.windows); s != nil {
 		return s, nil
 	}
 	if rec.lacksNext(now) {
-		return r.nextKey(rec, now)
+		return r.nextKey(ctx, rec, now)
 	}
 	if s := rec.bury(now); s != nil {
 		return s, nil
@@ -90,50 +91,84 @@ func (r *Ring) due(rec RingRecord, now time.Time) (*step, error) {
 	return r.rotation(rec, now)
 }
 
-func (r *Ring) firstKey(rec RingRecord, now time.Time) (*step, error) {
-	k, err := r.sealer.generate(rec.Algorithm, now)
+func (r *Ring) firstKey(ctx context.Context, rec RingRecord, now time.Time) (*step, error) {
+	k, err := r.generate(ctx, rec, now)
 	if err != nil {
 		return nil, err
 	}
-	wait := roundUp(r.config.RefreshInterval)
-	if r.config.FirstKeyAtOnce {
-		wait = 0
-	}
-	return rec.publishFirst(k, now, r.windows, wait), nil
+	return rec.publishFirst(k, now, r.windows, r.firstWait()), nil
 }
 
-func (r *Ring) nextKey(rec RingRecord, now time.Time) (*step, error) {
-	k, err := r.sealer.generate(rec.Algorithm, now)
+// firstWait is how long the first key of a ring is published before it signs.
+func (r *Ring) firstWait() time.Duration {
+	if r.config.FirstKeyAtOnce {
+		return 0
+	}
+	return roundUp(r.config.RefreshInterval)
+}
+
+func (r *Ring) nextKey(ctx context.Context, rec RingRecord, now time.Time) (*step, error) {
+	k, err := r.generate(ctx, rec, now)
 	if err != nil {
 		return nil, err
 	}
 	return rec.publish(k, now, r.windows), nil
 }
 
+// generate makes a key for a ring.
+func (r *Ring) generate(ctx context.Context, rec RingRecord, now time.Time) (Key, error) {
+	kek, err := r.kek(rec)
+	if err != nil {
+		return Key{}, err
+	}
+	return r.sealer.generate(ctx, rec.Algorithm, kek, now)
+}
+
+// kek returns the key-encryption key that seals for a ring.
+func (r *Ring) kek(rec RingRecord) (*jose.KEK, error) {
+	var others map[jose.Algorithm]RingRecord
+	if s := r.current.Load(); s != nil {
+		others = s.rings
+	}
+	return r.sealer.kek(rec, others)
+}
+
+// act is advance for what somebody asked for. When that is there already, an earlier attempt may have stored
+// it and failed afterwards: it is acknowledged once it is as durable as a change has to be.
+func (r *Ring) act(ctx context.Context, alg jose.Algorithm, now time.Time, by audit.Origin, plan func(RingRecord) (*step, error)) error {
+	changed, err := r.advance(ctx, alg, now, by, plan)
+	if err != nil || changed || r.config.Confirm == nil {
+		return err
+	}
+	return r.config.Confirm(ctx)
+}
+
 // advance commits one step of a ring after another until plan has none left. When another node was
-// faster, it reads again and plan decides anew. The caller has the turn and has loaded.
-func (r *Ring) advance(ctx context.Context, alg jose.Algorithm, now time.Time, by audit.Origin, plan func(RingRecord) (*step, error)) error {
+// faster, it reads again and plan decides anew. It reports whether it committed any. The caller has the turn
+// and has loaded.
+func (r *Ring) advance(ctx context.Context, alg jose.Algorithm, now time.Time, by audit.Origin, plan func(RingRecord) (*step, error)) (changed bool, err error) {
 	conflicts := 0
 	for range maxSteps {
 		rec := r.held(alg)
 		s, err := plan(rec)
 		if err != nil || s == nil {
-			return err
+			return changed, err
 		}
 		switch err := r.commit(ctx, rec, s, now, by); {
 		case err == nil:
+			changed = true
 		case errors.Is(err, ErrConflict):
 			if conflicts++; conflicts > maxConflicts {
-				return fmt.Errorf("keys: ring %s: lost %d races in a row: %w", alg, conflicts, err)
+				return changed, fmt.Errorf("keys: ring %s: lost %d races in a row: %w", alg, conflicts, err)
 			}
 			if err := r.load(ctx, now); err != nil {
-				return err
+				return changed, err
 			}
 		default:
-			return err
+			return changed, err
 		}
 	}
-	return fmt.Errorf("keys: ring %s: no end of steps", alg)
+	return changed, fmt.Errorf("keys: ring %s: no end of steps", alg)
 }
 
 // commit stores one step and adopts it. An error other than ErrConflict and ErrIllegalStep leaves
@@ -157,5 +192,5 @@ func (r *Ring) commit(ctx context.Context, from RingRecord, s *step, now time.Ti
 	r.config.Log.LogAttrs(ctx, slog.LevelInfo, "signing keys changed",
 		slog.String("action", s.action), slog.String("target", s.target),
 		slog.String("alg", string(from.Algorithm)), slog.String("actor", by.Actor.String()))
-	return r.adopt(stored, now)
+	return r.adopt(ctx, stored, now)
 }

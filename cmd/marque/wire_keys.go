@@ -27,6 +27,7 @@ func (s *server) openRing(ctx context.Context) error {
 	s.ring, err = keys.NewRing(keys.Config{
 		Rings:           s.store,
 		KEKs:            s.keks,
+		KEKID:           s.installation.KEKID,
 		Installation:    s.installation.ID,
 		JWKSMaxAge:      time.Duration(k.JWKSMaxAge),
 		RefreshInterval: time.Duration(k.RefreshInterval),
@@ -36,6 +37,7 @@ func (s *server) openRing(ctx context.Context) error {
 		FirstKeyAtOnce:  !s.shared, // the embedded store has no second node that could not know the key yet
 		WireEd25519:     jose.Algorithm(k.Ed25519Name),
 		Algorithms:      s.algorithmsInUse,
+		Confirm:         s.lasting,
 		Now:             s.commonNow,
 		Log:             s.log,
 	})

@@ -31,7 +31,7 @@ func ParseAlgorithm(s string) (Algorithm, error) {
 }
 
 // Algorithms returns the canonical name of each algorithm that can be chosen.
-func Algorithms() []Algorithm { return []Algorithm{ES256, RS256, PS256, Ed25519} }
+func Algorithms() []Algorithm { return []Algorithm{ES256, ES384, RS256, PS256, Ed25519} }
 
 // Canonical returns a, or [Ed25519] for [EdDSA].
 func (a Algorithm) Canonical() Algorithm {

@@ -92,6 +92,27 @@ func Open(keks []*KEK, members map[string]string, sealed string) ([]byte, error)
 	return nil, fmt.Errorf("%w: its key-encryption key is not among those given", ErrSealed)
 }
 
+// SealedBy returns the identifier of the key-encryption key under which sealed claims to rest. Whether it
+// does, only [Open] can say. A text that is no compact JWE is an error that wraps [ErrSealed].
+func SealedBy(sealed string) (kekID string, err error) {
+	head, _, ok := strings.Cut(sealed, ".")
+	if !ok || len(sealed) > maxSealedSize {
+		return "", fmt.Errorf("%w: not a compact JWE", ErrSealed)
+	}
+	b, err := decodeSegment(head)
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", ErrSealed, err)
+	}
+	var header map[string]string
+	if err := StrictUnmarshal(b, &header, false); err != nil {
+		return "", fmt.Errorf("%w: header: %w", ErrSealed, err)
+	}
+	if header[memberKID] == "" {
+		return "", fmt.Errorf("%w: header names no key-encryption key", ErrSealed)
+	}
+	return header[memberKID], nil
+}
+
 // checkSealed reads the form and the header of a sealed secret and returns its kid. The library
 // decodes base64 and JSON leniently and trusts the lengths it finds, so everything is settled here.
 func checkSealed(sealed string, members map[string]string) (kid string, err error) {
