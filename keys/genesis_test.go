@@ -3,6 +3,7 @@ package keys
 import (
 	"context"
 	"errors"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -41,6 +42,26 @@ func (g *fakeGenesis) PutInstallation(_ context.Context, in Installation, e audi
 		g.entries = append(g.entries, e)
 	}
 	return *g.in, nil
+}
+
+func (g *fakeGenesis) ReplaceInstallation(_ context.Context, from, to Installation, e audit.Entry) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch {
+	case g.err != nil:
+		return g.err
+	case from.Format != to.Format || from.ID != to.ID || from.Issuer != to.Issuer || from.Dev != to.Dev || !from.CreatedAt.Equal(to.CreatedAt):
+		return errors.New("another installation")
+	case g.in == nil:
+		return ErrNotFound
+	case reflect.DeepEqual(*g.in, to):
+		return nil
+	case !reflect.DeepEqual(*g.in, from):
+		return ErrConflict
+	}
+	g.in = &to
+	g.entries = append(g.entries, e)
+	return nil
 }
 
 func found(t *testing.T, g Genesis) (Installation, Secrets) {

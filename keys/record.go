@@ -68,8 +68,9 @@ type Rings interface {
 	PutRing(ctx context.Context, r RingRecord, e audit.Entry) (RingRecord, error)
 }
 
-// Installation is the record that makes a store belong to one issuer. It is written once, by
-// marque init (or serve --dev and demo), and read at every start.
+// Installation is the record that makes a store belong to one issuer. It is made once, by marque init
+// (or serve --dev and demo), read at every start, and replaced when another key-encryption key is to
+// seal it.
 type Installation struct {
 	Format    int    // of this record; a newer one is refused
 	ID        string // random; sealed blobs are bound to it
@@ -90,4 +91,12 @@ type Genesis interface {
 	// PutInstallation stores in and e if the store has no installation record yet, and returns the
 	// record that the store holds afterwards: losers of a race get the winner's.
 	PutInstallation(ctx context.Context, in Installation, e audit.Entry) (Installation, error)
+
+	// ReplaceInstallation stores to and e in one commit if the store holds from, octet by octet as from
+	// is stored. If it holds something else, nothing is stored and the error is ErrConflict, or
+	// ErrNotFound if it holds nothing. If it holds to already, nothing is stored either, and nil says
+	// that it is as durable as a write has to be: who was told of a fault may make the very call again.
+	// from and to that differ in Format, ID, Issuer, Dev or CreatedAt are refused: with those it would
+	// be another installation. Any other error means that the write may or may not have happened.
+	ReplaceInstallation(ctx context.Context, from, to Installation, e audit.Entry) error
 }

@@ -157,6 +157,20 @@ func EncodeInstallation(in keys.Installation) ([]byte, error) {
 	return b, nil
 }
 
+// errAnother is returned for a record that would not replace an installation's but make it another one.
+var errAnother = errors.New("store: an installation record is replaced by one of the same format, identifier, issuer, mark of --dev and time")
+
+// EncodeReplacement returns two installation records as they are stored, of which the second may
+// replace the first: both are of one installation.
+func EncodeReplacement(from, to keys.Installation) (was, is []byte, err error) {
+	if from.Format != to.Format || from.ID != to.ID || from.Issuer != to.Issuer || from.Dev != to.Dev || !from.CreatedAt.Equal(to.CreatedAt) {
+		return nil, nil, errAnother
+	}
+	was, err1 := EncodeInstallation(from)
+	is, err2 := EncodeInstallation(to)
+	return was, is, errors.Join(err1, err2)
+}
+
 // DecodeInstallation reads a stored installation record, in the namespace that the error, a
 // *RecordError, is to name. Its MAC is keys.Installation's to check.
 func DecodeInstallation(namespace string, b []byte) (keys.Installation, error) {

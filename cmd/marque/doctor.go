@@ -44,6 +44,9 @@ func (s *server) examine(ctx context.Context) []finding {
 		config: c, now: s.now, backend: newBackend(c), db: s.db, store: s.store, keks: s.keks,
 		installation: s.installation, issuer: s.issuer, server: s,
 	}
+	if in, err := s.db.Installation(ctx); err == nil { // another key may seal it by now
+		d.installation = in
+	}
 	d.lookAtFiles()
 	d.lookAtKEK()
 	d.lookAtRest(ctx)

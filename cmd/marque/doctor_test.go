@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/marque-auth/marque/authz/admin"
+	"github.com/marque-auth/marque/authz/audit"
 	"github.com/marque-auth/marque/configs"
 	"github.com/marque-auth/marque/keys"
 )
@@ -59,6 +60,21 @@ func TestDoctor_OfAHealthyServer(t *testing.T) {
 	if err != nil || len(after) != len(before) {
 		t.Errorf("the audit log had %d entries and has %d, %v", len(before), len(after), err)
 	}
+}
+
+// TestDoctor_Resealed: a running server looks at the installation record as it is, not as it was when it started.
+func TestDoctor_Resealed(t *testing.T) {
+	s := startTest(t, devConfig(t), options{})
+	defer http.DefaultClient.CloseIdleConnections()
+	to := s.installation
+	to.KEKID = "another"
+	e := audit.Origin{Actor: audit.System("test")}.Done(s.now(), "test", "installation")
+	if err := s.db.ReplaceInstallation(t.Context(), s.installation, to, e); err != nil {
+		t.Fatal(err)
+	}
+	all := s.examine(t.Context())
+	wantFinding(t, all, "kek", admin.LevelWarning, "was sealed by another")
+	wantFinding(t, all, "records", admin.LevelError, "another key-encryption key")
 }
 
 // TestDoctor_Clock: a clock that is behind what was written, and keys that would be of the future.

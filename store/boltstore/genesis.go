@@ -2,6 +2,7 @@ package boltstore
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 
 	bolt "go.etcd.io/bbolt"
@@ -63,4 +64,37 @@ func (db *DB) PutInstallation(ctx context.Context, in keys.Installation, e audit
 		return keys.Installation{}, err
 	}
 	return store.DecodeInstallation(string(db.ns), record)
+}
+
+// ReplaceInstallation implements keys.Genesis. A record that is damaged, or of a newer format, is an
+// error and stays as it is.
+func (db *DB) ReplaceInstallation(ctx context.Context, from, to keys.Installation, e audit.Entry) error {
+	was, is, err := store.EncodeReplacement(from, to)
+	if err != nil {
+		return err
+	}
+	entry, err := store.EncodeEntry(e)
+	if err != nil {
+		return err
+	}
+	return db.update(ctx, func(tx *bolt.Tx) error {
+		b, err := db.bucket(tx, bucketGenesis)
+		if err != nil {
+			return err
+		}
+		there := b.Get(keyInstallation)
+		switch {
+		case there == nil:
+			return keys.ErrNotFound
+		case bytes.Equal(there, is):
+			return nil
+		case !bytes.Equal(there, was):
+			_, err := store.DecodeInstallation(string(db.ns), there)
+			return cmp.Or(err, keys.ErrConflict)
+		}
+		if err := b.Put(keyInstallation, is); err != nil {
+			return err
+		}
+		return db.appendAudit(tx, entry)
+	})
 }

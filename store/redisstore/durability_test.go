@@ -13,6 +13,7 @@ import (
 	"github.com/marque-auth/marque/authz"
 	"github.com/marque-auth/marque/keys"
 	"github.com/marque-auth/marque/store/redistest"
+	"github.com/marque-auth/marque/store/storetest"
 )
 
 // The times of these tests: a write that waits for nobody is long over by then.
@@ -112,6 +113,53 @@ func TestReplicas(t *testing.T) {
 	if err != nil || uint64(len(entries)) != version+1 {
 		t.Errorf("%d audit entries, of %d writes, and an installation: %v", len(entries), version, err)
 	}
+}
+
+// TestReplicas_ReplaceInstallation: a replacement that was not confirmed is there, and the same call says so once it is
+// durable; it is recorded once. Another one is a conflict, whether the wait succeeds or not.
+func TestReplicas_ReplaceInstallation(t *testing.T) {
+	t.Parallel()
+	primary := redistest.Start(t)
+	c := Config{Addrs: []string{primary.Addr}, CallTimeout: testCallTimeout}
+	db := openTest(t, c)
+	first := filledInstallation()
+	_, err := db.PutInstallation(t.Context(), first, testEntry("first"))
+	must(t, err)
+	replace := func(db *DB, kek string) error {
+		return db.ReplaceInstallation(t.Context(), first, storetest.Rewrapped(first, kek), testEntry(kek))
+	}
+	there := func(what string) {
+		t.Helper()
+		if got, err := db.Installation(t.Context()); err != nil || got.KEKID != "mine" {
+			t.Errorf("%s: got %v, %v", what, got, err)
+		}
+		if all, _, err := newStore(t, db).Entries(t.Context(), "", 10); err != nil || len(all) != 2 {
+			t.Errorf("%s: %d audit entries, %v", what, len(all), err)
+		}
+	}
+	c.Replicas, c.Timeout = 1, testTimeout
+	mine, peer := openTest(t, c), openTest(t, c)
+	c.Timeout = patient
+	sure, sureToo := openTest(t, c), openTest(t, c)
+	for what, db := range map[string]*DB{"the first attempt": mine, "another": peer, "and another": mine} {
+		within(t, mine.config, func() {
+			if err := replace(db, "mine"); !errors.Is(err, ErrUnconfirmed) || isAbsence(err) || errors.Is(err, keys.ErrConflict) {
+				t.Errorf("%s: got error %v, want ErrUnconfirmed", what, err)
+			}
+		})
+		there(what)
+	}
+	if err := replace(peer, "theirs"); !errors.Is(err, keys.ErrConflict) || errors.Is(err, ErrUnconfirmed) {
+		t.Errorf("another record: got error %v, want ErrConflict", err)
+	}
+	redistest.StartReplica(t, primary)
+	if err := replace(sure, "mine"); err != nil {
+		t.Errorf("with a replica: %v", err)
+	}
+	if err := replace(sureToo, "theirs"); !errors.Is(err, keys.ErrConflict) {
+		t.Errorf("another record, with a replica: got error %v, want ErrConflict", err)
+	}
+	there("in the end")
 }
 
 // TestReplicas_Conflict: what was changed after it was prepared is a conflict, whether the wait succeeds or not.
@@ -279,6 +327,9 @@ func TestConfirm_Writes(t *testing.T) {
 		"PutInstallation": func() error {
 			_, err := s.db.PutInstallation(t.Context(), keys.Installation{Format: keys.InstallationFormat}, testEntry("i"))
 			return err
+		},
+		"ReplaceInstallation": func() error { // done before
+			return s.db.ReplaceInstallation(t.Context(), storetest.Rewrapped(filledInstallation(), "k-2"), filledInstallation(), testEntry("i"))
 		},
 	} {
 		was := written()

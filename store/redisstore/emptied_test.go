@@ -18,6 +18,7 @@ import (
 	"github.com/marque-auth/marque/keys/jose"
 	"github.com/marque-auth/marque/store"
 	"github.com/marque-auth/marque/store/redistest"
+	"github.com/marque-auth/marque/store/storetest"
 )
 
 // call is one method of a Store, called so that it would succeed, or find nothing.
@@ -120,6 +121,9 @@ var calls = map[string]call{
 	"PutInstallation": {writes: true, does: func(ctx context.Context, s *Store, _ store.Cursor) error {
 		_, err := s.db.PutInstallation(ctx, keys.Installation{Format: keys.InstallationFormat}, testEntry("new"))
 		return err
+	}},
+	"ReplaceInstallation": {writes: true, does: func(ctx context.Context, s *Store, _ store.Cursor) error {
+		return s.db.ReplaceInstallation(ctx, filledInstallation(), storetest.Rewrapped(filledInstallation(), "k-2"), testEntry("new"))
 	}},
 	"Confirm": {does: func(ctx context.Context, s *Store, _ store.Cursor) error {
 		sure := *s.db

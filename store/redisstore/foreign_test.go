@@ -32,9 +32,9 @@ func TestForeign(t *testing.T) {
 		touched []string // the calls that meet it
 	}{
 		{"epoch", kindKey, "", slices.Collect(maps.Keys(calls))},
-		{"installation", store.KindInstallation, "NAMESPACE", []string{"Installation", "PutInstallation", "Inspect"}},
+		{"installation", store.KindInstallation, "NAMESPACE", []string{"Installation", "PutInstallation", "ReplaceInstallation", "Inspect"}},
 		{"changes", kindKey, "", []string{"Head", "Changes", "Wait", "change a", "change r", "change ring", "revoke", "Inspect"}},
-		{"audit", kindKey, "", []string{"Entries", "Latest", "change a", "change r", "change ring", "revoke", "Inspect"}},
+		{"audit", kindKey, "", []string{"Entries", "Latest", "change a", "change r", "change ring", "revoke", "ReplaceInstallation", "Inspect"}},
 		{"revocation-floor", kindKey, "", []string{"change a", "change r", "change ring", "revoke"}},
 		{"revocation-ends", kindKey, "", []string{"change a", "change r", "change ring", "revoke"}},
 		{"revocation-index", kindKey, "", []string{"ListRevocations", "change a", "change r", "change ring", "revoke", "Inspect"}},
@@ -194,7 +194,11 @@ func TestForeign_Logs(t *testing.T) {
 				wantRecordError(t, what, touch(t, s, what, head), c.kind, id)
 			}
 			if c.stuck {
-				for _, what := range []string{"change a", "revoke"} {
+				writes := []string{"change a", "revoke"}
+				if c.kind == store.KindAudit {
+					writes = append(writes, "ReplaceInstallation")
+				}
+				for _, what := range writes {
 					err := touch(t, s, what, head)
 					if c.kind == store.KindAudit && c.id == "6" && errors.Is(err, store.ErrDamaged) {
 						continue // it names what is there, and a reader what is not

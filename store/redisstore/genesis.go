@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"fmt"
@@ -16,6 +17,10 @@ var (
 	//go:embed genesis.lua
 	genesisLua    string
 	genesisScript = redis.NewScript(auditLua + genesisLua)
+
+	//go:embed replace.lua
+	replaceLua    string
+	replaceScript = redis.NewScript(auditLua + replaceLua)
 )
 
 // Installation implements keys.Genesis.
@@ -57,3 +62,37 @@ func (db *DB) PutInstallation(ctx context.Context, in keys.Installation, e audit
 	}
 	return store.DecodeInstallation(db.ns, []byte(there))
 }
+
+// ReplaceInstallation implements keys.Genesis. A record that is damaged, or of a newer format, is an error
+// and stays as it is.
+func (db *DB) ReplaceInstallation(ctx context.Context, from, to keys.Installation, e audit.Entry) error {
+	was, is, err := store.EncodeReplacement(from, to)
+	if err != nil {
+		return err
+	}
+	entry, err := store.EncodeEntry(e)
+	if err != nil {
+		return err
+	}
+	names := []string{db.names.of(nameEpoch), db.names.of(nameGenesis), db.names.of(nameAudit)}
+	said, err := db.write(ctx, db.config.writeTimeout(), script{replaceScript, names, []any{db.mark, was, is, entry}})
+	damaged := damageSaid(said)
+	there, differs := said.(string)
+	switch {
+	case said == saidEmptied:
+		return ErrEmptied
+	case damaged != nil:
+		return damaged
+	case said == saidNothing:
+		return keys.ErrNotFound
+	case differs:
+		_, err := store.DecodeInstallation(db.ns, []byte(there))
+		return cmp.Or(err, keys.ErrConflict)
+	case err == nil && said != saidDone:
+		return fmt.Errorf("redisstore: the script that replaces the installation said %v", said)
+	}
+	return err
+}
+
+// saidNothing is what replace.lua says where there is no record.
+const saidNothing = int64(0)

@@ -40,11 +40,14 @@ func inTwoHours() time.Time { return time.Now().Add(2 * time.Hour).Truncate(time
 // and two revocations.
 const filled = 7
 
+func filledInstallation() keys.Installation {
+	return keys.Installation{Format: keys.InstallationFormat, ID: "i", Issuer: "https://as.example", KEKID: "k", Pepper: "p", RecordKey: "r", MAC: []byte("m"), CreatedAt: testTime}
+}
+
 // fill makes an installation and one record of each kind.
 func fill(t testing.TB, s *Store) {
 	t.Helper()
-	in := keys.Installation{Format: keys.InstallationFormat, ID: "i", Issuer: "https://as.example", KEKID: "k", Pepper: "p", RecordKey: "r", MAC: []byte("m"), CreatedAt: testTime}
-	_, err1 := s.db.PutInstallation(t.Context(), in, testEntry("installation"))
+	_, err1 := s.db.PutInstallation(t.Context(), filledInstallation(), testEntry("installation"))
 	client := authz.Client{ID: "a", Name: "Acme", Credentials: []authz.Credential{{ID: "k-1"}, {ID: "k-2"}}}
 	_, err2 := s.PutClient(t.Context(), client, testEntry("a"), revocation("open", time.Time{}))
 	_, err3 := s.PutResource(t.Context(), authz.Resource{ID: "r", Algorithm: jose.ES256, TokenLifetime: time.Minute}, testEntry("r"))

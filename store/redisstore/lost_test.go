@@ -13,6 +13,7 @@ import (
 	"github.com/marque-auth/marque/keys"
 	"github.com/marque-auth/marque/store"
 	"github.com/marque-auth/marque/store/redistest"
+	"github.com/marque-auth/marque/store/storetest"
 )
 
 // TestLostReply: the connection ends after Redis was told, and before it answers. Whether the write was made is not
@@ -155,6 +156,33 @@ func TestLostReply_Installation(t *testing.T) {
 		t.Errorf("got %v, %v", got, err)
 	}
 	if all, _, err := newStore(t, db).Entries(t.Context(), "", 10); err != nil || len(all) != 1 {
+		t.Errorf("%d audit entries, %v", len(all), err)
+	}
+}
+
+// TestLostReply_Replace: who does not hear that the installation record was replaced hears it when asking again.
+func TestLostReply_Replace(t *testing.T) {
+	server := redistest.Start(t)
+	w := newWire(t, server.Addr)
+	db := openTest(t, Config{Addrs: []string{w.addr}})
+	first := filledInstallation()
+	_, err := db.PutInstallation(t.Context(), first, testEntry("i"))
+	must(t, err)
+	replace := func(kek string) error {
+		return db.ReplaceInstallation(t.Context(), first, storetest.Rewrapped(first, kek), testEntry(kek))
+	}
+	w.on("eval", always(loses)) // the script is not known before
+	if err := replace("mine"); err == nil || isAbsence(err) || errors.Is(err, keys.ErrConflict) {
+		t.Errorf("got error %v, want a fault", err)
+	}
+	w.on("eval", nil)
+	if err := replace("theirs"); !errors.Is(err, keys.ErrConflict) {
+		t.Errorf("another record: got error %v, want ErrConflict", err)
+	}
+	if err := replace("mine"); err != nil {
+		t.Errorf("the same again: %v", err)
+	}
+	if all, _, err := newStore(t, db).Entries(t.Context(), "", 10); err != nil || len(all) != 2 {
 		t.Errorf("%d audit entries, %v", len(all), err)
 	}
 }

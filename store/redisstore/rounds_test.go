@@ -55,6 +55,7 @@ func TestRoundTrips(t *testing.T) {
 			fill(t, s)
 			head, err := s.Head(t.Context())
 			must(t, err)
+			must(t, calls["ReplaceInstallation"].does(t.Context(), s, head)) // its script is there
 			claims := &token.Claims{JTI: "j", ClientID: "a", CredentialID: "k-1", Audience: []string{"r"}}
 			commit := []string{"evalsha ok", "evalsha ok"}
 			for _, c := range []struct {
@@ -77,6 +78,7 @@ func TestRoundTrips(t *testing.T) {
 				{"PutResource", func() error { return calls["PutResource"].does(t.Context(), s, head) }, commit},
 				{"PutRevocation", func() error { return calls["PutRevocation"].does(t.Context(), s, head) }, commit},
 				{"PutRing", func() error { return calls["PutRing"].does(t.Context(), s, head) }, commit},
+				{"ReplaceInstallation", func() error { return calls["ReplaceInstallation"].does(t.Context(), s, head) }, commit[:1]},
 				{"a conflict", func() error {
 					return ignore(calls["PutClient"].does(t.Context(), s, head), func(err error) bool { return errors.Is(err, authz.ErrConflict) })
 				}, commit[:1]},

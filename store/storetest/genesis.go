@@ -30,6 +30,11 @@ func RunGenesis(t *testing.T, open func(t *testing.T) GenesisFixture) {
 		{"absent", genesisAbsent},
 		{"put if absent", genesisPut},
 		{"race", genesisRace},
+		{"replace", genesisReplace},
+		{"replace octet by octet", genesisReplaceOctets},
+		{"replace by another installation", genesisReplaceAnother},
+		{"race to replace", genesisRaceToReplace},
+		{"no lost replacement", genesisNoLostReplacement},
 		{"damaged", genesisDamaged},
 		{"refused", genesisRefused},
 		{"ended context", genesisEndedContext},
@@ -154,6 +159,10 @@ func genesisDamaged(t *testing.T, f GenesisFixture) {
 		if in, err := f.Peer.PutInstallation(t.Context(), FullInstallation("second"), entry("second")); !errors.Is(err, c.want) {
 			t.Errorf("%s: PutInstallation: got %+v, %v, want %v", c.raw, in, err, c.want)
 		}
+		err := f.Genesis.ReplaceInstallation(t.Context(), FullInstallation("first"), Rewrapped(FullInstallation("first"), "kek-2"), entry("replaced"))
+		if !errors.Is(err, c.want) || isAnswer(err) {
+			t.Errorf("%s: ReplaceInstallation: got error %v, want %v", c.raw, err, c.want)
+		}
 		if got := f.Raw.Get(t, store.KindInstallation, ""); string(got) != c.raw {
 			t.Errorf("%s: was overwritten with %s", c.raw, got)
 		}
@@ -180,7 +189,8 @@ func genesisEndedContext(t *testing.T, f GenesisFixture) {
 	cancel()
 	_, err1 := f.Genesis.Installation(ctx)
 	_, err2 := f.Genesis.PutInstallation(ctx, FullInstallation("x"), entry("x"))
-	for _, err := range []error{err1, err2} {
+	err3 := f.Genesis.ReplaceInstallation(ctx, FullInstallation("x"), Rewrapped(FullInstallation("x"), "kek-2"), entry("x"))
+	for _, err := range []error{err1, err2, err3} {
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("got error %v, want context.Canceled", err)
 		}
