@@ -95,6 +95,11 @@ func newInstallation(kek *jose.KEK, issuer string, dev bool, now time.Time) (Ins
 	var s Secrets
 	_, _ = rand.Read(s.Pepper[:]) // never fails
 	_, _ = rand.Read(s.RecordKey[:])
+	return in.seal(kek, s)
+}
+
+// seal completes a record whose other fields are set.
+func (in Installation) seal(kek *jose.KEK, s Secrets) (Installation, error) {
 	var err error
 	if in.Pepper, err = jose.Seal(kek, in.bindings(purposePepper), s.Pepper[:]); err != nil {
 		return Installation{}, err

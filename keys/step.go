@@ -137,8 +137,15 @@ func (r *Ring) kek(rec RingRecord) (*jose.KEK, error) {
 // it and failed afterwards: it is acknowledged once it is as durable as a change has to be.
 func (r *Ring) act(ctx context.Context, alg jose.Algorithm, now time.Time, by audit.Origin, plan func(RingRecord) (*step, error)) error {
 	changed, err := r.advance(ctx, alg, now, by, plan)
-	if err != nil || changed || r.config.Confirm == nil {
+	if err != nil || changed {
 		return err
+	}
+	return r.confirm(ctx)
+}
+
+func (r *Ring) confirm(ctx context.Context) error {
+	if r.config.Confirm == nil {
+		return nil
 	}
 	return r.config.Confirm(ctx)
 }

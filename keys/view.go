@@ -88,7 +88,8 @@ func (r RingRecord) keyView(kid string, now time.Time) audit.View {
 	return v
 }
 
-// windowsView shows the shortest windows of the published keys: what a longer setting lengthens.
+// windowsView shows what belongs to the ring as a whole: the shortest windows of the published keys, which a
+// longer setting lengthens, and the key-encryption key.
 func (r RingRecord) windowsView(now time.Time) audit.View {
 	var lead, retire time.Duration
 	first := true
@@ -104,5 +105,9 @@ func (r RingRecord) windowsView(now time.Time) audit.View {
 		}
 		first = false
 	}
-	return audit.View{"publish_lead": int64(lead / time.Second), "retire_after": int64(retire / time.Second)}
+	v := audit.View{"publish_lead": int64(lead / time.Second), "retire_after": int64(retire / time.Second)}
+	if id, err := r.kekID(); err == nil && id != "" {
+		v["kek_id"] = id // what sealed the newest private key
+	}
+	return v
 }
