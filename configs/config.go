@@ -225,6 +225,15 @@ type KeysConfig struct {
 	// Default 24h (5s with --dev).
 	PublishLead Duration `yaml:"publish_lead" seconds:"yes"`
 
+	// Period is how long a key signs before the next one takes over by itself, at most 8760h, or seconds.
+	// At least publish_lead + refresh_interval + leeway, since the next key is made when one takes over;
+	// and so long that the JWKS stays small. 0: keys rotate by hand only. Default 720h, 30 days.
+	Period Duration `yaml:"period" seconds:"yes"`
+
+	// Periods are those of single algorithms, instead of period, such as RS256=2160h; "0" is by hand.
+	// Default none.
+	Periods []string `yaml:"periods"`
+
 	// Ed25519Name is how Ed25519 is announced, in tokens and the JWKS: EdDSA, which every library
 	// reads, or Ed25519 (RFC 9864). It counts for keys that are made from then on. Default EdDSA.
 	Ed25519Name string `yaml:"ed25519_name"`
@@ -301,6 +310,7 @@ func Defaults(dev bool) Config {
 			JWKSMaxAge:      Duration(5 * time.Minute),
 			RefreshInterval: Duration(15 * time.Second),
 			PublishLead:     Duration(24 * time.Hour),
+			Period:          Duration(30 * 24 * time.Hour),
 			Ed25519Name:     "EdDSA",
 		},
 		Leeway:   Duration(30 * time.Second),

@@ -195,7 +195,13 @@ func TestRefused(t *testing.T) {
 		{"huge seconds", "leeway: 99999999999\n", "", `m.yaml:1: leeway: "99999999999" is too many seconds`},
 		{"fraction of a second", "leeway: 1500ms\n", "", "m.yaml:1: leeway: 1.5s is not a whole number of seconds"},
 		{"leeway", "leeway: 6m\nkeys: {publish_lead: 48h}\n", "", "m.yaml:1: leeway: 6m is not between 0s and 5m"},
-		{"lead", "keys: {publish_lead: 344}\n", "", "m.yaml:1: keys.publish_lead: 5m44s is shorter than keys.jwks_max_age + keys.refresh_interval + leeway, which is 5m45s"},
+		{"lead", "keys: {publish_lead: 344}\n", "", "m.yaml:1: keys.publish_lead: 5m44s is shorter than keys.jwks_max_age + keys.refresh_interval + leeway, which is 5m + 15s + 30s = 5m45s"},
+		{"period", "keys: {period: 24h}\n", "", "m.yaml:1: keys.period: 24h is shorter than keys.publish_lead + keys.refresh_interval + leeway, which is 24h + 15s + 30s = 24h0m45s; 0 would mean that keys rotate by hand"},
+		{"period of one", "keys: {periods: [RS256=1h]}\n", "", "m.yaml:1: keys.periods: 1h for RS256 is shorter than keys.publish_lead + keys.refresh_interval + leeway, which is 24h + 15s + 30s = 24h0m45s; 0 would mean that keys rotate by hand"},
+		{"period of none", "keys: {periods: [HS256=720h]}\n", "", `m.yaml:1: keys.periods: "HS256=720h" does not begin with one of ES256, ES384, RS256, PS256, Ed25519`},
+		{"period twice", "keys: {periods: [RS256=720h, RS256=0]}\n", "", "m.yaml:1: keys.periods: RS256 has two periods"},
+		{"no period", "keys: {periods: [RS256]}\n", "", `m.yaml:1: keys.periods: "RS256" is not an algorithm and a duration such as RS256=2160h`},
+		{"period without unit", "", "MARQUE_KEYS_PERIODS=RS256=1.5h2", `MARQUE_KEYS_PERIODS: keys.periods: RS256: "1.5h2" is not a duration such as "15m", nor a whole number of seconds`},
 		{"outage", "store: {outage: 15s}\n", "", "m.yaml:1: store.outage: 15s is not longer than keys.refresh_interval, which is 15s"},
 		{"issuer http", "issuer: http://as.example\n", "", `m.yaml:1: issuer: "http://as.example" is not https; insecure_http admits it`},
 		{"issuer slash", "issuer: https://as.example/\n", "", `m.yaml:1: issuer: "https://as.example/" must not end in a slash`},
@@ -245,6 +251,10 @@ func TestAccepted(t *testing.T) {
 		{"byte order mark", "\ufeffleeway: 5s\n", "", func(l *Loaded) bool { return l.Leeway == Duration(5*time.Second) }},
 		{"document start", "---\nleeway: 5s\n", "", func(l *Loaded) bool { return l.Leeway == Duration(5*time.Second) }},
 		{"section of comments", "tls:\n  #cert_file: x\n", "", func(l *Loaded) bool { return l.TLS.CertFile == "" }},
+		{"periods", "keys: {period: 0}\n", "MARQUE_KEYS_PERIODS=RS256=2160h,Ed25519=604800", func(l *Loaded) bool {
+			p, err := l.Keys.PeriodsByAlgorithm()
+			return err == nil && l.Keys.Period == 0 && len(p) == 2 && p["RS256"] == 2160*time.Hour && p["Ed25519"] == 168*time.Hour
+		}},
 		{"seconds", "keys: {jwks_max_age: 60, refresh_interval: 5, publish_lead: 3600}\nleeway: 0\n", "", func(l *Loaded) bool {
 			return l.Keys.JWKSMaxAge == Duration(time.Minute) && l.Keys.PublishLead == Duration(time.Hour) && l.Leeway == 0
 		}},

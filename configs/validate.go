@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -77,6 +78,7 @@ func (l *loader) checkRanges() {
 		{"keys.jwks_max_age", c.Keys.JWKSMaxAge, time.Second, 24 * time.Hour},
 		{"keys.refresh_interval", c.Keys.RefreshInterval, time.Second, time.Hour},
 		{"keys.publish_lead", c.Keys.PublishLead, time.Second, 8760 * time.Hour},
+		{"keys.period", c.Keys.Period, 0, 8760 * time.Hour},
 		{"shutdown.grace", c.Shutdown.Grace, 0, 5 * time.Minute},
 	} {
 		if d := time.Duration(r.value); l.readable(r.path) && (d < r.low || d > r.top) {
@@ -107,6 +109,7 @@ func (l *loader) checkRanges() {
 		{"keys.jwks_max_age", c.Keys.JWKSMaxAge},
 		{"keys.refresh_interval", c.Keys.RefreshInterval},
 		{"keys.publish_lead", c.Keys.PublishLead},
+		{"keys.period", c.Keys.Period},
 	} {
 		if l.readable(r.path) && time.Duration(r.value)%time.Second != 0 {
 			l.wrong(r.path, "%v is not a whole number of seconds", r.value)
@@ -137,11 +140,40 @@ func (l *loader) checkWindows() {
 	k := l.loaded.Keys
 	if l.readable("keys.publish_lead", "keys.jwks_max_age", "keys.refresh_interval", "leeway") {
 		if least := k.JWKSMaxAge + k.RefreshInterval + l.loaded.Leeway; k.PublishLead < least {
-			l.wrong("keys.publish_lead", "%v is shorter than keys.jwks_max_age + keys.refresh_interval + leeway, which is %v", k.PublishLead, least)
+			l.wrong("keys.publish_lead", "%v is shorter than keys.jwks_max_age + keys.refresh_interval + leeway, which is %v + %v + %v = %v",
+				k.PublishLead, k.JWKSMaxAge, k.RefreshInterval, l.loaded.Leeway, least)
 		}
 	}
+	l.checkPeriods()
 	if outage := l.loaded.Store.Outage; l.readable("store.outage", "keys.refresh_interval") && outage <= k.RefreshInterval {
 		l.wrong("store.outage", "%v is not longer than keys.refresh_interval, which is %v", outage, k.RefreshInterval)
+	}
+}
+
+// checkPeriods holds the schedule to the lead: a next key is made when one takes over, and has to be known
+// to every cache before its own turn.
+func (l *loader) checkPeriods() {
+	k := l.loaded.Keys
+	least := k.PublishLead + k.RefreshInterval + l.loaded.Leeway
+	judge := func(path, of string, p Duration) {
+		if l.readable("keys.publish_lead", "keys.refresh_interval", "leeway") && p != 0 && p < least {
+			l.wrong(path, "%v%s is shorter than keys.publish_lead + keys.refresh_interval + leeway, which is %v + %v + %v = %v; 0 would mean that keys rotate by hand",
+				p, of, k.PublishLead, k.RefreshInterval, l.loaded.Leeway, least)
+		}
+	}
+	if l.readable("keys.period") {
+		judge("keys.period", "", k.Period)
+	}
+	if !l.readable("keys.periods") {
+		return
+	}
+	periods, err := k.PeriodsByAlgorithm()
+	if err != nil {
+		l.wrong("keys.periods", "%v", err)
+		return
+	}
+	for _, alg := range slices.Sorted(maps.Keys(periods)) {
+		judge("keys.periods", " for "+alg, Duration(periods[alg]))
 	}
 }
 
