@@ -32,6 +32,9 @@ func (a *app) configCheck() *cobra.Command {
 		if _, err := redisConfig(c.Config); err != nil {
 			return err
 		}
+		if err := checkTimeline(c.Config); err != nil {
+			return err
+		}
 		_, err = fmt.Fprintln(a.stdout, "The configuration is valid.")
 		return err
 	})

@@ -5,12 +5,22 @@ import (
 	"slices"
 	"time"
 
+	"github.com/marque-auth/marque/configs"
 	"github.com/marque-auth/marque/keys"
 	"github.com/marque-auth/marque/keys/jose"
 )
 
-// keyPeriod is the age at which a signing key should make room for the next one.
-const keyPeriod = 30 * 24 * time.Hour
+// byHandPeriod is the age at which somebody who rotates by hand should.
+const byHandPeriod = 30 * 24 * time.Hour
+
+// period is the age at which a signing key makes room for the next one by itself; zero: it does not.
+func (d *doctor) period(alg jose.Algorithm) time.Duration {
+	c := timelineConfig(d.config)
+	if p, ok := c.Periods[alg]; ok {
+		return p
+	}
+	return c.Period
+}
 
 // lookAtKeys checks each ring of signing keys against its timeline and today's settings.
 func (d *doctor) lookAtKeys(ctx context.Context) {
@@ -69,6 +79,7 @@ func (d *doctor) lookAtRing(r keys.RingRecord) {
 		default:
 		}
 	}
+	period := d.period(r.Algorithm)
 	switch age := now.Sub(active.SignFrom); {
 	case !signs && !first.IsZero():
 		d.warning(check, alg, "wait until then: every server must know a key before it signs",
@@ -76,8 +87,11 @@ func (d *doctor) lookAtRing(r keys.RingRecord) {
 	case !signs:
 		d.error(check, alg, d.start("wait for the next key's time, which marque key list shows, or restore the database from a backup"),
 			"no key signs: requests for its resources are answered 503")
-	case age > keyPeriod:
-		d.warning(check, active.KeyID, "marque key rotate --algorithm "+alg, "%s: has signed for %d days; %d are enough", alg, age/(24*time.Hour), keyPeriod/(24*time.Hour))
+	case period == 0 && age > byHandPeriod:
+		d.warning(check, active.KeyID, "marque key rotate --algorithm "+alg, "%s: has signed for %d days; %d are enough", alg, age/(24*time.Hour), byHandPeriod/(24*time.Hour))
+	case period > 0 && age > period+overdueAfter(d.config):
+		d.error(check, active.KeyID, d.start("the server lets the next key take over by itself; its log says why it does not"),
+			"%s: it was to be followed by the next key at %s, a period of %s after it began to sign", alg, instant(new(active.SignFrom.Add(period))), shortDuration(period))
 	default:
 		d.ok(check, active.KeyID, "%s: signs since %s", alg, instant(&active.SignFrom))
 	}
@@ -85,6 +99,11 @@ func (d *doctor) lookAtRing(r keys.RingRecord) {
 		d.warning(check, alg, d.start("the server makes one by itself every keys.refresh_interval; its log says why it does not"),
 			"there is no next key: if this one had to be revoked, nothing could take over at once")
 	}
+}
+
+// overdueAfter is how late a turn may be: as keys.Ring.Overdue has it.
+func overdueAfter(c configs.Config) time.Duration {
+	return 2*time.Duration(c.Keys.RefreshInterval) + time.Duration(c.Leeway)
 }
 
 // lookAtWindows holds the stamps of a published key to the settings. Longer stamps are obeyed, and

@@ -111,7 +111,7 @@ func TestDoctor_Keys(t *testing.T) {
 	}{
 		{"healthy", []keys.Key{fresh, next}, admin.LevelOK, "fresh: ES256: signs since"},
 		{"no next", []keys.Key{fresh}, admin.LevelWarning, "no next key"},
-		{"old", []keys.Key{old, next}, admin.LevelWarning, "has signed for 40 days"},
+		{"overdue", []keys.Key{old, next}, admin.LevelError, "it was to be followed by the next key at 2026-11-12T12:00:00Z, a period of 720h"},
 		{"nothing signs", []keys.Key{next}, admin.LevelError, "no key signs"},
 		{"revoked", []keys.Key{revoked, signing(key("heir", -time.Minute, full), 0), next}, admin.LevelOK, "revoked at"},
 		{"stamps shorter", []keys.Key{fresh, key("next", 0, keys.Windows{PublishLead: time.Hour, RetireAfter: full.RetireAfter})}, admin.LevelWarning, "shorter than the settings: lead 1h (now 24h)"},
@@ -122,6 +122,18 @@ func TestDoctor_Keys(t *testing.T) {
 		d.lookAtRing(keys.RingRecord{Algorithm: "ES256", Keys: r.keys, Version: 1})
 		t.Run(r.name, func(t *testing.T) { wantFinding(t, d.all, "keys", r.level, r.text) })
 	}
+}
+
+// Who rotates by hand is reminded.
+func TestDoctor_KeysByHand(t *testing.T) {
+	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	c := configs.Defaults(false)
+	c.Keys.Periods = []string{"RS256=0"}
+	at := now.Add(-40 * 24 * time.Hour)
+	key := keys.Key{KeyID: "old", Algorithm: "RS256", Sealed: "x", CreatedAt: at, PublishedAt: at, SignFrom: at}
+	d := &doctor{config: c, now: func() time.Time { return now }, server: &server{}}
+	d.lookAtRing(keys.RingRecord{Algorithm: "RS256", Keys: []keys.Key{key}, Version: 1})
+	wantFinding(t, d.all, "keys", admin.LevelWarning, "has signed for 40 days; 30 are enough")
 }
 
 // TestDoctor_Certificate: expired, soon expired, for another host, not yet in use.

@@ -3,11 +3,14 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/marque-auth/marque/authz"
 	"github.com/marque-auth/marque/authz/audit"
+	"github.com/marque-auth/marque/configs"
 	"github.com/marque-auth/marque/keys"
 	"github.com/marque-auth/marque/keys/jose"
 	"github.com/marque-auth/marque/store"
@@ -22,32 +25,70 @@ func (s *server) openRing(ctx context.Context) error {
 	if err := s.findClock(ctx); err != nil {
 		return err
 	}
-	k := s.config.Keys
+	c := timelineConfig(s.config)
+	c.Rings, c.KEKs, c.KEKID, c.Installation = s.store, s.keks, s.installation.KEKID, s.installation.ID
+	c.FirstKeyAtOnce = !s.shared // the embedded store has no second node that could not know the key yet
+	c.Algorithms, c.Confirm, c.Now, c.Log = s.algorithmsInUse, s.lasting, s.commonNow, s.log
 	var err error
-	s.ring, err = keys.NewRing(keys.Config{
-		Rings:           s.store,
-		KEKs:            s.keks,
-		KEKID:           s.installation.KEKID,
-		Installation:    s.installation.ID,
-		JWKSMaxAge:      time.Duration(k.JWKSMaxAge),
-		RefreshInterval: time.Duration(k.RefreshInterval),
-		PublishLead:     time.Duration(k.PublishLead),
-		StoreOutage:     time.Duration(s.config.Store.Outage),
-		Leeway:          time.Duration(s.config.Leeway),
-		FirstKeyAtOnce:  !s.shared, // the embedded store has no second node that could not know the key yet
-		WireEd25519:     jose.Algorithm(k.Ed25519Name),
-		Algorithms:      s.algorithmsInUse,
-		Confirm:         s.lasting,
-		Now:             s.commonNow,
-		Log:             s.log,
-	})
+	s.ring, err = keys.NewRing(c)
 	switch {
 	case err != nil:
-		return err
+		return inSettings(err)
 	case s.clockOff():
 		return s.ring.Reload(ctx)
 	}
 	return s.ring.Step(ctx, s.commonNow())
+}
+
+// timelineConfig is what the settings say of the timeline of signing keys.
+func timelineConfig(c configs.Config) keys.Config {
+	k := c.Keys
+	periods, _ := k.PeriodsByAlgorithm() // settings that were loaded are in order
+	byAlgorithm := make(map[jose.Algorithm]time.Duration, len(periods))
+	for alg, p := range periods {
+		byAlgorithm[jose.Algorithm(alg)] = p
+	}
+	return keys.Config{
+		JWKSMaxAge:      time.Duration(k.JWKSMaxAge),
+		RefreshInterval: time.Duration(k.RefreshInterval),
+		PublishLead:     time.Duration(k.PublishLead),
+		StoreOutage:     time.Duration(c.Store.Outage),
+		Leeway:          time.Duration(c.Leeway),
+		Period:          time.Duration(k.Period),
+		Periods:         byAlgorithm,
+		WireEd25519:     jose.Algorithm(k.Ed25519Name),
+	}
+}
+
+// settingOf is the setting behind a field of keys.Config.
+var settingOf = strings.NewReplacer(
+	"JWKSMaxAge", "keys.jwks_max_age", "RefreshInterval", "keys.refresh_interval", "PublishLead", "keys.publish_lead",
+	"StoreOutage", "store.outage", "Leeway", "leeway", "Periods", "keys.periods", "Period", "keys.period", "WireEd25519", "keys.ed25519_name",
+)
+
+// inSettings says what is wrong with a configuration of keys in the names of settings.
+func inSettings(err error) error {
+	var wrong *keys.ConfigError
+	if !errors.As(err, &wrong) {
+		return err
+	}
+	return errors.New(settingOf.Replace(strings.TrimPrefix(err.Error(), "keys: ")))
+}
+
+// checkTimeline returns what the settings would make of the windows of signing keys that the rules of single
+// settings do not see, such as too many keys in the JWKS.
+func checkTimeline(c configs.Config) error {
+	err := timelineConfig(c).Validate()
+	var errs []error
+	if all, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, err := range all.Unwrap() {
+			var wrong *keys.ConfigError
+			if errors.As(err, &wrong) && slices.Contains([]string{"Period", "Periods"}, wrong.Field) {
+				errs = append(errs, inSettings(err))
+			}
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func (s *server) algorithmsInUse(ctx context.Context) ([]jose.Algorithm, error) {
@@ -143,7 +184,7 @@ func (s *server) reload(ctx context.Context) error {
 func (s *server) stepKeys(ctx context.Context) {
 	ticks := time.NewTicker(time.Duration(s.config.Keys.RefreshInterval))
 	defer ticks.Stop()
-	failing := false
+	failing, late := false, false
 	clock := steady{last: time.Now(), most: max(time.Duration(s.config.Leeway), minClockJump)}
 	for {
 		select {
@@ -165,7 +206,33 @@ func (s *server) stepKeys(ctx context.Context) {
 			s.log.InfoContext(ctx, "signing keys are up to date again")
 		}
 		failing = err != nil
+		late = s.alarmOverdue(ctx, late)
 	}
+}
+
+// alarmOverdue logs when a step of the timeline has been missed, and when it is made up for. It returns
+// whether one is missing now.
+func (s *server) alarmOverdue(ctx context.Context, before bool) bool {
+	missed := s.ring.Overdue()
+	switch {
+	case len(missed) > 0 && !before:
+		s.log.ErrorContext(ctx, "a step of the timeline of signing keys is overdue", "step", overdueText(missed[0]), "overdue", len(missed))
+	case len(missed) == 0 && before:
+		s.log.InfoContext(ctx, "no step of the timeline of signing keys is overdue any more")
+	}
+	return len(missed) > 0
+}
+
+// overdueText says which step is missing.
+func overdueText(p keys.PlannedStep) string {
+	at := p.At.UTC().Format(time.RFC3339)
+	switch {
+	case p.KeyID == "":
+		return fmt.Sprintf("%s: a next key was to be made at %s", p.Algorithm, at)
+	case p.State == keys.StateActive:
+		return fmt.Sprintf("%s: key %s was to take over at %s", p.Algorithm, p.KeyID, at)
+	}
+	return fmt.Sprintf("%s: the private part of key %s was to be removed at %s", p.Algorithm, p.KeyID, at)
 }
 
 // step carries out what is due, unless nobody knows what time it is.

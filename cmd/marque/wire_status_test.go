@@ -170,6 +170,7 @@ func TestMetrics_Status(t *testing.T) {
 		# HELP marque_degraded 1 while something is wrong for this reason, else 0. The reasons are those of GET /admin/v1/status.
 		# TYPE marque_degraded gauge
 		marque_degraded{reason="clock_skew"} 1
+		marque_degraded{reason="key_step_overdue"} 0
 		marque_degraded{reason="no_signing_key"} 0
 		marque_degraded{reason="not_serving"} 0
 		marque_degraded{reason="store_unconfirmed"} 0
@@ -192,6 +193,7 @@ func TestMetrics_StatusOfAServer(t *testing.T) {
 		# HELP marque_degraded 1 while something is wrong for this reason, else 0. The reasons are those of GET /admin/v1/status.
 		# TYPE marque_degraded gauge
 		marque_degraded{reason="clock_skew"} 0
+		marque_degraded{reason="key_step_overdue"} 0
 		marque_degraded{reason="no_signing_key"} 0
 		marque_degraded{reason="not_serving"} 0
 		marque_degraded{reason="store_unconfirmed"} 0

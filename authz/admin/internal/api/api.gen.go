@@ -210,6 +210,7 @@ func (e StatusState) Valid() bool {
 // Defines values for StatusReasonCode.
 const (
 	StatusReasonCodeClockSkew        StatusReasonCode = "clock_skew"
+	StatusReasonCodeKeyStepOverdue   StatusReasonCode = "key_step_overdue"
 	StatusReasonCodeNoSigningKey     StatusReasonCode = "no_signing_key"
 	StatusReasonCodeNotServing       StatusReasonCode = "not_serving"
 	StatusReasonCodeStoreUnconfirmed StatusReasonCode = "store_unconfirmed"
@@ -220,6 +221,8 @@ const (
 func (e StatusReasonCode) Valid() bool {
 	switch e {
 	case StatusReasonCodeClockSkew:
+		return true
+	case StatusReasonCodeKeyStepOverdue:
 		return true
 	case StatusReasonCodeNoSigningKey:
 		return true
@@ -791,7 +794,8 @@ type StatusReason struct {
 	// shares with other servers, by more than 5 seconds. `no_signing_key`: no key signs. `store_unconfirmed`:
 	// the store has been silent, or was not understood, for longer than three times `cache.max_age`; while
 	// that is less than `store.outage` tokens are issued from memory. `store_went_back`: the store lost
-	// something that this server knew, in the last hour or still.
+	// something that this server knew, in the last hour or still. `key_step_overdue`: a step of the timeline
+	// of signing keys, such as a scheduled rotation, was due for a while and is not done.
 	Code StatusReasonCode `json:"code"`
 
 	// Message What is wrong, in a sentence, and the error if there was one.
@@ -802,7 +806,8 @@ type StatusReason struct {
 // shares with other servers, by more than 5 seconds. `no_signing_key`: no key signs. `store_unconfirmed`:
 // the store has been silent, or was not understood, for longer than three times `cache.max_age`; while
 // that is less than `store.outage` tokens are issued from memory. `store_went_back`: the store lost
-// something that this server knew, in the last hour or still.
+// something that this server knew, in the last hour or still. `key_step_overdue`: a step of the timeline
+// of signing keys, such as a scheduled rotation, was due for a while and is not done.
 type StatusReasonCode string
 
 // StoreStatus defines model for StoreStatus.
