@@ -163,10 +163,7 @@ func TestTornFile(t *testing.T) {
 	for name, mend := range map[string]func(t *testing.T, s *redistest.Server){
 		"rewritten": func(t *testing.T, s *redistest.Server) { s.Restart(); rewrite(t, s) },
 		"checked": func(t *testing.T, s *redistest.Server) {
-			tool, err := exec.LookPath("redis-check-aof")
-			if err != nil {
-				t.Skip("redis-check-aof is missing: apt-get install redis-tools (Debian)")
-			}
+			tool := redistest.RequireCheck(t)
 			check := exec.CommandContext(t.Context(), tool, "--fix", filepath.Join(s.Dir(), "appendonlydir", "appendonly.aof.manifest"))
 			check.Stdin = strings.NewReader("y\n")
 			if out, err := check.CombinedOutput(); err != nil {

@@ -9,6 +9,9 @@ import (
 const (
 	binary  = "redis-server"
 	missing = "redis-server is missing: apt-get install redis-server redis-sentinel (Debian)"
+
+	checkBinary  = "redis-check-aof"
+	checkMissing = "redis-check-aof is missing: apt-get install redis-tools (Debian)"
 )
 
 // Require skips the test if there is no redis-server on the PATH, and says what to install. Where the
@@ -16,11 +19,24 @@ const (
 // All Start functions call it.
 func Require(t testing.TB) {
 	t.Helper()
-	if _, err := exec.LookPath(binary); err == nil {
-		return
-	}
-	if os.Getenv("CI") != "" {
+	require(t, binary, missing)
+}
+
+// RequireCheck is [Require] for redis-check-aof, which mends an append-only file, and returns its path.
+func RequireCheck(t testing.TB) string {
+	t.Helper()
+	return require(t, checkBinary, checkMissing)
+}
+
+func require(t testing.TB, name, missing string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	switch {
+	case err == nil:
+	case os.Getenv("CI") != "":
 		t.Fatal(missing)
+	default:
+		t.Skip(missing)
 	}
-	t.Skip(missing)
+	return path
 }

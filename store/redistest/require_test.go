@@ -20,12 +20,17 @@ func TestRequire(t *testing.T) {
 			t.Setenv("PATH", c.path)
 			for name, call := range map[string]func(testing.TB){
 				"Require":       redistest.Require,
+				"RequireCheck":  func(t testing.TB) { redistest.RequireCheck(t) },
 				"Start":         func(t testing.TB) { redistest.Start(t) },
 				"StartSentinel": func(t testing.TB) { redistest.StartSentinel(t) },
 				"StartCluster":  func(t testing.TB) { redistest.StartCluster(t) },
 			} {
+				install := "apt-get install redis-server"
+				if name == "RequireCheck" {
+					install = "apt-get install redis-tools"
+				}
 				got := judge(t, call)
-				if got.verdict != c.want || !strings.Contains(got.said, "apt-get install redis-server") {
+				if got.verdict != c.want || !strings.Contains(got.said, install) {
 					t.Errorf("%s: got %q, %q, want %s and what to install", name, got.verdict, got.said, c.want)
 				}
 			}
@@ -35,8 +40,14 @@ func TestRequire(t *testing.T) {
 
 func TestRequire_Present(t *testing.T) {
 	redistest.Require(t)
+	redistest.RequireCheck(t)
 	t.Setenv("CI", "true")
-	if got := judge(t, redistest.Require); got.verdict != "" {
-		t.Errorf("got %s, %q with a redis-server", got.verdict, got.said)
+	for name, call := range map[string]func(testing.TB){
+		"redis-server":    redistest.Require,
+		"redis-check-aof": func(t testing.TB) { redistest.RequireCheck(t) },
+	} {
+		if got := judge(t, call); got.verdict != "" {
+			t.Errorf("got %s, %q with a %s", got.verdict, got.said, name)
+		}
 	}
 }
