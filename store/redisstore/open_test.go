@@ -364,6 +364,7 @@ func TestNamespacesStandApart(t *testing.T) {
 // TestJudge: what servers say that cannot be started here.
 func TestJudge(t *testing.T) {
 	const good = "redis_version:7.2.4\r\nredis_mode:standalone\r\nrole:master\r\nloading:0\r\nmaxmemory_policy:noeviction\r\naof_enabled:1\r\naof_last_write_status:ok\r\nconnected_slaves:2\r\n"
+	always := map[string]string{"appendfsync": "always"}
 	change := func(from, to string) string { return strings.ReplaceAll(good, from, to) }
 	for _, c := range []struct {
 		name     string
@@ -373,16 +374,16 @@ func TestJudge(t *testing.T) {
 		setting  string // of the error; "-" is ErrUnreachable, "" none
 		warns    string
 	}{
-		{name: "good", info: good},
+		{name: "good", info: good, settings: always},
 		{name: "too old", info: change("7.2.4", "6.2.14"), setting: "redis.addrs"},
 		{name: "much too old", info: change("7.2.4", "2.8"), setting: "redis.addrs"},
-		{name: "just old enough", info: change("7.2.4", "7.0.0")},
-		{name: "newer", info: change("7.2.4", "10.0.1")},
+		{name: "just old enough", info: change("7.2.4", "7.0.0"), settings: always},
+		{name: "newer", info: change("7.2.4", "10.0.1"), settings: always},
 		{name: "no version", info: change("redis_version:7.2.4", "valkey_version:8"), setting: "redis.addrs"},
 		{name: "nonsense", info: "hello", setting: "redis.addrs"},
 		{name: "a cluster", info: change("standalone", "cluster"), setting: "redis.cluster"},
 		{name: "no cluster", info: good, config: Config{Cluster: true}, setting: "redis.cluster"},
-		{name: "cluster", info: change("standalone", "cluster"), config: Config{Cluster: true}},
+		{name: "cluster", info: change("standalone", "cluster"), settings: always, config: Config{Cluster: true}},
 		{name: "a Sentinel", info: change("standalone", "sentinel"), setting: "redis.master_name"},
 		{name: "a replica", info: change("role:master", "role:slave"), setting: "-"},
 		{name: "loading", info: change("loading:0", "loading:1"), setting: "-"},
@@ -395,11 +396,14 @@ func TestJudge(t *testing.T) {
 		{name: "fsync each second, and replicas", info: good, settings: map[string]string{"appendfsync": "everysec"}, config: Config{Replicas: 1}},
 		{name: "fsync each second, and waiting for it", info: good, settings: map[string]string{"appendfsync": "everysec"}, config: Config{Fsync: true}},
 		{name: "fsync always", info: good, settings: map[string]string{"appendfsync": "always"}},
-		{name: "disk is full", info: change("aof_last_write_status:ok", "aof_last_write_status:err"), warns: "cannot write its append-only file"},
+		{name: "does not say how", info: good, warns: "does not say how it writes its append-only file"},
+		{name: "does not say how, and replicas", info: good, config: Config{Replicas: 1}, warns: "does not say how it writes its append-only file"},
+		{name: "does not say how, and waiting for it", info: good, config: Config{Fsync: true}, warns: "does not say how it writes its append-only file"},
+		{name: "disk is full", info: change("aof_last_write_status:ok", "aof_last_write_status:err"), settings: always, warns: "cannot write its append-only file"},
 		{name: "does not say", info: change("aof_enabled", "x"), warns: "does not say"},
-		{name: "replicas", info: good, config: Config{Replicas: 2}},
-		{name: "too few replicas", info: good, config: Config{Replicas: 3}, warns: "durability.replicas is 3, and 2 are connected"},
-		{name: "fsync", info: good, config: Config{Fsync: true}},
+		{name: "replicas", info: good, settings: always, config: Config{Replicas: 2}},
+		{name: "too few replicas", info: good, settings: always, config: Config{Replicas: 3}, warns: "durability.replicas is 3, and 2 are connected"},
+		{name: "fsync", info: good, settings: always, config: Config{Fsync: true}},
 		{name: "fsync of 7.0", info: change("7.2.4", "7.0.15"), config: Config{Fsync: true}, setting: "durability.fsync"},
 		{name: "fsync without AOF", info: change("aof_enabled:1", "aof_enabled:0"), config: Config{Fsync: true}, setting: "durability.fsync"},
 	} {

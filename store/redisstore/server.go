@@ -94,7 +94,8 @@ func parseInfo(text string) map[string]string {
 	return info
 }
 
-// settings reads what INFO does not say. An ACL user need not have the right to; then they are unknown.
+// settings reads what INFO does not say. An ACL user need not have the right to, and a provider may have taken
+// the command away; then they are unknown.
 func (db *DB) settings(ctx context.Context) (said map[string]string, err error) {
 	err = db.ask(ctx, func(ctx context.Context, node *redis.Client) (err error) {
 		config := redis.NewMapStringStringCmd(ctx, "config", "get", "appendfsync", "save")
@@ -192,27 +193,24 @@ func (db *DB) judgePersistence(info, settings map[string]string) Finding {
 	switch {
 	case info["aof_enabled"] == "1" && info["aof_last_write_status"] == "err":
 		return warning("Redis cannot write its append-only file", "look at the disk and the log of Redis")
-	case info["aof_enabled"] == "1" && known && fsync == "no":
+	case info["aof_enabled"] == "1" && !known:
+		// Redis' default is everysec, and a provider that keeps CONFIG to itself may have chosen any.
+		return warning("Redis does not say how it writes its append-only file: unless it is appendfsync always, what was acknowledged in the last two seconds is lost when it ends, or with the machine even more",
+			"let the user run CONFIG GET (+config|get), or else make sure of appendfsync always, or of replicas that writes wait for")
+	case info["aof_enabled"] == "1" && fsync == "no":
 		return warning("Redis leaves it to the system when its append-only file reaches the disk (appendfsync no): acknowledged writes are lost with the machine", "set appendfsync everysec, or always")
 	case info["aof_enabled"] == "1" && fsync == "everysec" && !db.config.durable():
 		// While it syncs, Redis answers for up to two seconds before it even hands the file to the system.
 		return warning("Redis writes its append-only file once a second (appendfsync everysec): what was acknowledged in the last two is lost when it ends",
 			"set appendfsync always, or have writes wait for replicas (durability.replicas)")
 	case info["aof_enabled"] == "1":
-		return ok("Redis keeps an append-only file (appendfsync %s)", orUnknown(fsync))
+		return ok("Redis keeps an append-only file (appendfsync %s)", fsync)
 	case settings["save"] != "":
 		return warning("Redis keeps snapshots alone: writes acknowledged since the last one are lost when it ends", fix)
 	case info["aof_enabled"] == "0":
 		return warning("Redis keeps nothing on disk: when it ends, clients, keys and revocations are gone", fix)
 	}
 	return warning("Redis does not say whether it keeps anything on disk", "make sure that it does: appendonly yes")
-}
-
-func orUnknown(s string) string {
-	if s == "" {
-		return "not known"
-	}
-	return s
 }
 
 // judgeDurability looks whether what is to be waited for can come.
