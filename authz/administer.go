@@ -17,13 +17,14 @@ const ScopeAdmin = "marque:admin"
 func AdminResource(issuer string) ResourceID { return ResourceID(issuer + "/admin/v1") }
 
 // BuiltInResource returns the management API as a resource. It is never stored: it cannot be changed
-// or removed, and only Client.Admin grants it.
-func BuiltInResource(issuer string) Resource {
+// or removed, and only Client.Admin grants it. What signs its tokens is a setting: only this server
+// verifies them, so another one signs at once.
+func BuiltInResource(issuer string, alg jose.Algorithm) Resource {
 	return Resource{
 		ID:            AdminResource(issuer),
 		Scopes:        ScopeSet{[]string{ScopeAdmin}},
 		TokenLifetime: DefaultTokenLifetime,
-		Algorithm:     jose.ES256,
+		Algorithm:     alg,
 		TokenType:     token.TypeAccessToken,
 	}
 }

@@ -104,7 +104,7 @@ func (s *Server) inquirer(ctx context.Context, r IntrospectRequest) (inquirer, e
 	}
 	who, err := s.authenticator.confidential(ctx, r.Client, r.Address)
 	c := &who.client
-	return inquirer{id: c.ID, serves: c.Serves, algorithm: cmp.Or(c.IntrospectionAlgorithm, jose.ES256)}, err
+	return inquirer{id: c.ID, serves: c.Serves, algorithm: cmp.Or(c.IntrospectionAlgorithm, s.policy.admin.Algorithm)}, err
 }
 
 // owns reports whether the token was issued to q, or q may see every token.

@@ -319,6 +319,7 @@ type world struct {
 	*memory
 	*clock
 	keys     oneKey
+	known    map[jose.Algorithm]time.Time // from when on verifiers know the key of an algorithm; zero: since long ago
 	index    *token.Index
 	revoker  *Revoker
 	server   *Server
@@ -337,7 +338,7 @@ var admin = audit.Origin{Actor: audit.Actor{Kind: audit.ActorUID, ID: "0"}, Reas
 
 func newWorld(t testing.TB, edit func(*Config)) *world {
 	t.Helper()
-	w := &world{memory: newMemory(), clock: newClock(), keys: oneKey{}, index: token.NewIndex()}
+	w := &world{memory: newMemory(), clock: newClock(), keys: oneKey{}, known: map[jose.Algorithm]time.Time{}, index: token.NewIndex()}
 	w.memory.clock = w.now
 	w.index.Replace(nil)
 	w.addKey(t, jose.ES256)
@@ -363,7 +364,8 @@ func newWorld(t testing.TB, edit func(*Config)) *world {
 		Issuer: testIssuer, Pepper: cfg.Pepper, Clients: w.memory, Resources: w.memory,
 		Revocations: w.memory, Log: w.memory, Revoker: w.revoker,
 		ClaimNamespaces: []string{"https://partner.example/", "groups"},
-		EnsureKeys:      func(context.Context, jose.Algorithm, audit.Origin) error { return nil },
+		Algorithm:       cfg.Algorithm,
+		EnsureKeys:      w.ensureKeys,
 		KnowsKey:        w.knowsKey,
 		Applied:         w.apply,
 		Now:             w.now,
@@ -373,6 +375,10 @@ func newWorld(t testing.TB, edit func(*Config)) *world {
 	}
 	w.server.ConfirmedAt(w.now())
 	return w
+}
+
+func (w *world) ensureKeys(_ context.Context, alg jose.Algorithm, _ audit.Origin) (time.Time, error) {
+	return w.known[alg], nil
 }
 
 // unknownKey is the one that world.knowsKey does not know: tests make keys up.

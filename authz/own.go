@@ -27,9 +27,10 @@ func newOwnTokens(c Config) (*ownTokens, error) {
 			return c.PublicKey(h.KeyID)
 		},
 	}
+	// Every algorithm, for the management API, too: Config.Algorithm may have been another one when a token
+	// was issued, and may be on another server. A key signs with its own alone.
 	forAdmin, forAny := check, check
-	builtIn := BuiltInResource(c.Issuer)
-	forAdmin.Audience, forAdmin.Algorithms = string(builtIn.ID), []jose.Algorithm{builtIn.Algorithm}
+	forAdmin.Audience = string(AdminResource(c.Issuer))
 	// Some resources want typ JWT. Nothing else that this server signs bears it, and what somebody
 	// else signed does not verify.
 	forAny.AnyAudience, forAny.InsecureTypJWT = true, true

@@ -61,13 +61,14 @@ func (p *policy) decide(ctx context.Context, a authenticated, r Request) (Decisi
 	if r.Scope == "" && len(r.Resources) > 0 {
 		scope = target.meaningful(scope)
 	}
-	if cause := target.covers(c, scope); cause != "" {
+	at := p.now().UTC().Truncate(time.Second) // once: what is compared here is what signs
+	if cause := target.covers(c, scope, at); cause != "" {
 		return no(cause)
 	}
 	if r.DPoP {
 		return no(CauseDPoPUnsupported)
 	}
-	return p.decision(a, target, scope), nil
+	return p.decision(a, target, scope, at), nil
 }
 
 // granted returns c with what Admin implies: the management API, its scope, and that as the default
@@ -113,16 +114,16 @@ func requestedScope(c Client, requested string) (ScopeSet, Cause) {
 	return c.DefaultScopes, ""
 }
 
-func (p *policy) decision(a authenticated, t target, scope ScopeSet) Decision {
+func (p *policy) decision(a authenticated, t target, scope ScopeSet, at time.Time) Decision {
 	d := Decision{
 		Client:     a.client.ID,
 		Credential: a.credential,
 		Subject:    string(a.client.ID),
 		Audience:   make([]string, len(t)),
 		Scope:      scope,
-		IssuedAt:   p.now().UTC().Truncate(time.Second),
+		IssuedAt:   at,
 		Lifetime:   t[0].TokenLifetime,
-		Algorithm:  t[0].Algorithm,
+		Algorithm:  t[0].AlgorithmAt(at),
 		TokenType:  t[0].TokenType,
 		Static:     a.client.Claims,
 	}

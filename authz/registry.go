@@ -24,9 +24,14 @@ type RegistryConfig struct {
 	Revoker         *Revoker
 	ClaimNamespaces []string // static claims must begin with one of these; none allows no static claims
 
+	// Algorithm is that of resources whose admin names none, and of the management API. Empty means
+	// DefaultAlgorithm.
+	Algorithm jose.Algorithm
+
 	// EnsureKeys returns once the algorithm has a published key; it is called before whatever uses the
-	// algorithm is acknowledged.
-	EnsureKeys func(ctx context.Context, alg jose.Algorithm, by audit.Origin) error
+	// algorithm is acknowledged. From known on, every verifier that keeps the JWKS no longer than it may
+	// knows the key that signs; it may have come long ago.
+	EnsureKeys func(ctx context.Context, alg jose.Algorithm, by audit.Origin) (known time.Time, err error)
 
 	// KnowsKey reports whether a key of that identifier is, or was, one of this server's. An error means
 	// that it cannot be said.
@@ -55,7 +60,7 @@ func NewRegistry(c RegistryConfig) (*Registry, error) {
 	var errs []error
 	need := func(ok bool, field string) {
 		if !ok {
-			errs = append(errs, fmt.Errorf("authz: RegistryConfig.%s is missing", field))
+			errs = append(errs, fmt.Errorf("authz: RegistryConfig.%s is missing or out of range", field))
 		}
 	}
 	need(c.Issuer != "", "Issuer")
@@ -65,6 +70,10 @@ func NewRegistry(c RegistryConfig) (*Registry, error) {
 	need(c.Revocations != nil, "Revocations")
 	need(c.Log != nil, "Log")
 	need(c.Revoker != nil, "Revoker")
+	if c.Algorithm == "" {
+		c.Algorithm = DefaultAlgorithm
+	}
+	need(canonical(c.Algorithm), "Algorithm")
 	need(c.EnsureKeys != nil, "EnsureKeys")
 	need(c.KnowsKey != nil, "KnowsKey")
 	need(c.Applied != nil, "Applied")
@@ -150,11 +159,19 @@ func (r *Registry) putResource(ctx context.Context, by audit.Origin, action stri
 // ensureKeys returns once each algorithm has a published key.
 func (r *Registry) ensureKeys(ctx context.Context, by audit.Origin, algorithms ...jose.Algorithm) error {
 	for _, alg := range algorithms {
-		if err := r.config.EnsureKeys(ctx, alg, by); err != nil {
-			return fmt.Errorf("authz: keys for %s: %w", alg, err)
+		if _, err := r.ensureKey(ctx, by, alg); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// ensureKey is ensureKeys for one algorithm, and returns from when on its key is known.
+func (r *Registry) ensureKey(ctx context.Context, by audit.Origin, alg jose.Algorithm) (known time.Time, err error) {
+	if known, err = r.config.EnsureKeys(ctx, alg, by); err != nil {
+		return time.Time{}, fmt.Errorf("authz: keys for %s: %w", alg, err)
+	}
+	return known, nil
 }
 
 // FieldError says which field of a management request is wrong, and the rule that it breaks.

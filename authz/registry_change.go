@@ -44,7 +44,7 @@ func (r *Registry) UpdateClient(ctx context.Context, by audit.Origin, id ClientI
 				return false, nil, err
 			}
 		}
-		if err := r.ensureKeys(ctx, by, clientAlgorithms(wanted)...); err != nil {
+		if err := r.ensureKeys(ctx, by, r.clientAlgorithms(wanted)...); err != nil {
 			return false, nil, err
 		}
 		var withdraw []withdrawal
@@ -93,7 +93,9 @@ func (r *Registry) DeleteClient(ctx context.Context, by audit.Origin, id ClientI
 }
 
 // UpdateResource is UpdateClient for a resource. Keys of its algorithm are published before the change
-// is made: its tokens never wait for them.
+// is made: its tokens never wait for them. Another algorithm signs once verifiers know its key, see
+// RegistryConfig.EnsureKeys; until then the one that signs now does. A spec that names none leaves what the
+// resource has: the default may be another one by now.
 func (r *Registry) UpdateResource(ctx context.Context, by audit.Origin, id ResourceID, match Match, spec ResourceSpec, revoke bool) (Resource, error) {
 	if _, err := r.Resource(ctx, id); err != nil {
 		return Resource{}, err
@@ -103,6 +105,10 @@ func (r *Registry) UpdateResource(ctx context.Context, by audit.Origin, id Resou
 		return Resource{}, err
 	}
 	return r.updateResource(ctx, by, id, "resource.update", func(res *Resource) (bool, []withdrawal, error) {
+		wanted := wanted
+		if spec.Algorithm == "" {
+			wanted.Algorithm = res.Algorithm
+		}
 		write := !sameResource(*res, wanted)
 		switch {
 		case !res.DeletedAt.IsZero():
@@ -110,10 +116,12 @@ func (r *Registry) UpdateResource(ctx context.Context, by audit.Origin, id Resou
 		case write && match.check(res.Version) != nil:
 			return false, nil, ErrPrecondition
 		}
-		if err := r.ensureKeys(ctx, by, wanted.Algorithm); err != nil {
+		known, err := r.ensureKey(ctx, by, wanted.Algorithm)
+		if err != nil {
 			return false, nil, err
 		}
-		res.Scopes, res.TokenLifetime, res.Algorithm, res.TokenType = wanted.Scopes, wanted.TokenLifetime, wanted.Algorithm, wanted.TokenType
+		res.Scopes, res.TokenLifetime, res.TokenType = wanted.Scopes, wanted.TokenLifetime, wanted.TokenType
+		res.turnTo(wanted.Algorithm, known, r.now())
 		if revoke {
 			return write, []withdrawal{untilNow(resourceSubject(id))}, nil
 		}
@@ -142,7 +150,7 @@ func (r *Registry) DeleteResource(ctx context.Context, by audit.Origin, id Resou
 		if err := r.unused(ctx, id); err != nil {
 			return false, nil, err
 		}
-		*res = Resource{ID: id, CreatedAt: res.CreatedAt, DeletedAt: r.now(), Version: res.Version}
+		*res = Resource{ID: id, Algorithm: res.AlgorithmAt(r.now()), CreatedAt: res.CreatedAt, DeletedAt: r.now(), Version: res.Version}
 		return true, []withdrawal{{Revocation: openEnded(resourceSubject(id))}}, nil
 	})
 	return err

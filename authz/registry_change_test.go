@@ -364,9 +364,9 @@ func TestRegistry_KeysOfANewAlgorithmComeFirst(t *testing.T) {
 	w.story(t)
 	var asked []jose.Algorithm
 	fault := error(errDown)
-	w.registry.config.EnsureKeys = func(_ context.Context, alg jose.Algorithm, _ audit.Origin) error {
+	w.registry.config.EnsureKeys = func(_ context.Context, alg jose.Algorithm, _ audit.Origin) (time.Time, error) {
 		asked = append(asked, alg)
-		return fault
+		return time.Time{}, fault
 	}
 	spec := ResourceSpec{Scopes: []string{"orders:read orders:write"}, Algorithm: "EdDSA"}
 	if _, err := w.registry.UpdateResource(t.Context(), admin, api, anyVersion, spec, false); !errors.Is(err, errDown) || w.resources[api].Algorithm != jose.ES256 {

@@ -56,7 +56,7 @@ func (r *Registry) CreateClient(ctx context.Context, by audit.Origin, spec Clien
 		c, err = r.existingClient(ctx, wanted, spec)
 	}
 	if err == nil { // also when it exists: the attempt that stored it may have ended before its keys were made
-		err = r.ensureKeys(ctx, by, clientAlgorithms(c)...)
+		err = r.ensureKeys(ctx, by, r.clientAlgorithms(c)...)
 	}
 	if err == nil { // and it may not have been applied here
 		err = r.config.Applied(ctx)
@@ -99,10 +99,10 @@ func sameRegistration(a, b Client) bool {
 }
 
 // clientAlgorithms returns the algorithms that a client needs keys of, beside those of its resources.
-func clientAlgorithms(c Client) []jose.Algorithm {
+func (r *Registry) clientAlgorithms(c Client) []jose.Algorithm {
 	var out []jose.Algorithm
 	if c.Admin { // what tokens for the management API are signed with
-		out = append(out, jose.ES256)
+		out = append(out, r.config.Algorithm)
 	}
 	if c.IntrospectionAlgorithm != "" && !slices.Contains(out, c.IntrospectionAlgorithm) {
 		out = append(out, c.IntrospectionAlgorithm)
@@ -154,7 +154,7 @@ func (r *Registry) client(ctx context.Context, p *problems, spec ClientSpec, old
 	c.DefaultResource = ResourceID(spec.DefaultResource)
 	p.check(c.DefaultResource == "" || slices.Contains(c.Resources, c.DefaultResource), "default_resource", defaultResourceRule)
 	p.check(target(resources).defines(c.Scopes.without(undefined(old, c.Resources))), "scope", definedScopeRule)
-	c.IntrospectionAlgorithm = introspectionAlgorithm(p, spec.IntrospectionAlgorithm, serves)
+	c.IntrospectionAlgorithm = introspectionAlgorithm(p, spec.IntrospectionAlgorithm, serves, r.now())
 	return c, nil
 }
 
@@ -169,15 +169,15 @@ func undefined(old Client, resources []ResourceID) ScopeSet {
 }
 
 // introspectionAlgorithm returns what signs introspection answers for the API of some resources: as the
-// admin says, or else the algorithm of the first one's tokens, which it can verify already. The first is
-// so in bytewise order: the order given has no meaning.
-func introspectionAlgorithm(p *problems, name string, serves []Resource) jose.Algorithm {
+// admin says, or else the algorithm of the first one's tokens at now, which it can verify already. The first
+// is so in bytewise order: the order given has no meaning.
+func introspectionAlgorithm(p *problems, name string, serves []Resource, now time.Time) jose.Algorithm {
 	if len(serves) == 0 {
 		p.check(name == "", introspectionField, servesNothingRule)
 		return ""
 	}
 	first := slices.MinFunc(serves, func(a, b Resource) int { return strings.Compare(string(a.ID), string(b.ID)) })
-	return parseAlgorithm(p, introspectionField, name, first.Algorithm)
+	return parseAlgorithm(p, introspectionField, name, first.AlgorithmAt(now))
 }
 
 // defines reports whether each scope means something at some resource of t.

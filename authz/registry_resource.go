@@ -9,7 +9,6 @@ import (
 
 	"github.com/marque-auth/marque/authz/audit"
 	"github.com/marque-auth/marque/authz/token"
-	"github.com/marque-auth/marque/keys/jose"
 )
 
 // ResourceSpec is what an admin says of a resource. Empty fields take their defaults.
@@ -17,7 +16,7 @@ type ResourceSpec struct {
 	ID            string
 	Scopes        []string      // each may itself be a scope string
 	TokenLifetime time.Duration // default DefaultTokenLifetime
-	Algorithm     string        // default ES256
+	Algorithm     string        // default what an existing resource has; for a new one RegistryConfig.Algorithm
 	TokenType     string        // default token.TypeAccessToken
 }
 
@@ -29,7 +28,7 @@ func (r *Registry) CreateResource(ctx context.Context, by audit.Origin, spec Res
 	if err := p.err(); err != nil {
 		return Resource{}, false, err
 	}
-	res, created, err := r.createResource(ctx, by, wanted)
+	res, created, err := r.createResource(ctx, by, wanted, spec.Algorithm != "")
 	if err != nil {
 		return Resource{}, false, err
 	}
@@ -41,17 +40,22 @@ func (r *Registry) CreateResource(ctx context.Context, by audit.Origin, spec Res
 	return res, created, r.config.Applied(ctx)
 }
 
-func (r *Registry) createResource(ctx context.Context, by audit.Origin, wanted Resource) (Resource, bool, error) {
+// createResource stores a resource unless it exists. Where no algorithm was chosen, one that exists may
+// have any: the default may have been another one when it was made.
+func (r *Registry) createResource(ctx context.Context, by audit.Origin, wanted Resource, chosen bool) (Resource, bool, error) {
 	for range maxAttempts {
 		old, err := r.config.Resources.Resource(ctx, wanted.ID)
 		if err != nil && !errors.Is(err, ErrNotFound) {
 			return Resource{}, false, err
 		}
 		if err == nil && old.DeletedAt.IsZero() {
+			if !chosen {
+				wanted.Algorithm = old.Algorithm
+			}
 			if !sameResource(old, wanted) {
 				return Resource{}, false, fmt.Errorf("authz: a different resource %q exists: %w", wanted.ID, ErrConflict)
 			}
-			return old, false, nil
+			return old.asOf(r.now()), false, nil
 		}
 		res, err := r.putNewResource(ctx, by, old, wanted)
 		if errors.Is(err, ErrConflict) {
@@ -62,15 +66,21 @@ func (r *Registry) createResource(ctx context.Context, by audit.Origin, wanted R
 	return Resource{}, false, fmt.Errorf("authz: resource %q keeps changing: %w", wanted.ID, ErrConflict)
 }
 
-// putNewResource stores a resource that does not exist, or in place of what is left of it.
+// putNewResource stores a resource that does not exist, or in place of what is left of it. No verifier
+// knows a new one: its algorithm signs at once. One that is registered anew is often meant to be replaced,
+// and its verifiers run on: for them it changes its algorithm as any other does.
 func (r *Registry) putNewResource(ctx context.Context, by audit.Origin, tombstone, wanted Resource) (Resource, error) {
 	wanted.CreatedAt, wanted.UpdatedAt = r.now(), r.now()
 	var withdraw []withdrawal
+	var err error
 	if tombstone.Version > 0 {
 		wanted.Version = tombstone.Version
 		withdraw = append(withdraw, closing(resourceSubject(wanted.ID)))
+		if wanted, err = r.replacing(ctx, by, tombstone, wanted); err != nil {
+			return Resource{}, err
+		}
 	}
-	err := r.config.Revoker.alongside(ctx, by, withdraw, func(revisions []revision) (err error) {
+	err = r.config.Revoker.alongside(ctx, by, withdraw, func(revisions []revision) (err error) {
 		if wanted, err = r.putResource(ctx, by, "resource.create", tombstone, wanted, revisions); err != nil {
 			return err
 		}
@@ -79,7 +89,22 @@ func (r *Registry) putNewResource(ctx context.Context, by audit.Origin, tombston
 	return wanted, err
 }
 
-// sameResource compares what an admin chose.
+// replacing returns wanted as it takes over from a deleted resource, which remembers what signed last.
+func (r *Registry) replacing(ctx context.Context, by audit.Origin, tombstone, wanted Resource) (Resource, error) {
+	if tombstone.Algorithm == "" { // of before it did
+		return wanted, nil
+	}
+	known, err := r.ensureKey(ctx, by, wanted.Algorithm)
+	if err != nil {
+		return Resource{}, err
+	}
+	alg := wanted.Algorithm
+	wanted.Algorithm = tombstone.Algorithm
+	wanted.turnTo(alg, known, r.now())
+	return wanted, nil
+}
+
+// sameResource compares what an admin chose. When the algorithm takes effect nobody chose.
 func sameResource(a, b Resource) bool {
 	return a.Scopes.Equal(b.Scopes) && a.TokenLifetime == b.TokenLifetime && a.Algorithm == b.Algorithm && a.TokenType == b.TokenType
 }
@@ -91,6 +116,7 @@ func (r *Registry) updateResource(ctx context.Context, by audit.Origin, id Resou
 		if err != nil {
 			return Resource{}, err
 		}
+		old = old.asOf(r.now())
 		res := old
 		write, withdraw, err := edit(&res)
 		if err != nil {
@@ -128,7 +154,7 @@ func (r *Registry) resource(p *problems, spec ResourceSpec) Resource {
 	res.ID = id
 
 	res.Scopes = parseScopes(p, "scopes", spec.Scopes)
-	res.Algorithm = parseAlgorithm(p, "algorithm", spec.Algorithm, jose.ES256)
+	res.Algorithm = parseAlgorithm(p, "algorithm", spec.Algorithm, r.config.Algorithm)
 	if res.TokenType == "" {
 		res.TokenType = token.TypeAccessToken
 	}
@@ -140,13 +166,14 @@ func (r *Registry) resource(p *problems, spec ResourceSpec) Resource {
 	return res
 }
 
-// Resource returns a resource, or ErrNotFound; so for one that is deleted.
+// Resource returns a resource, or ErrNotFound; so for one that is deleted. A change of its algorithm shows
+// while it is pending, here as in a list.
 func (r *Registry) Resource(ctx context.Context, id ResourceID) (Resource, error) {
 	res, err := r.config.Resources.Resource(ctx, id)
 	if err == nil && !res.DeletedAt.IsZero() {
 		return Resource{}, ErrNotFound
 	}
-	return res, err
+	return res.asOf(r.now()), err
 }
 
 // ResourceQuery says which resources to list.
@@ -164,12 +191,12 @@ const resourcePage = 1_000
 // them all.
 func (r *Registry) ListResources(ctx context.Context, q ResourceQuery) ([]Resource, error) {
 	if q.Text == "" {
-		return r.config.Resources.ListResources(ctx, q.After, q.Limit)
+		return r.resourcesAfter(ctx, q.After, q.Limit)
 	}
 	text := strings.ToLower(q.Text) // an identifier is ASCII, so nothing else can be found in it
 	var found []Resource
 	for after := q.After; ; {
-		page, err := r.config.Resources.ListResources(ctx, after, resourcePage)
+		page, err := r.resourcesAfter(ctx, after, resourcePage)
 		if err != nil {
 			return nil, err
 		}
@@ -186,4 +213,13 @@ func (r *Registry) ListResources(ctx context.Context, q ResourceQuery) ([]Resour
 		}
 		after = page[len(page)-1].ID
 	}
+}
+
+func (r *Registry) resourcesAfter(ctx context.Context, after ResourceID, limit int) ([]Resource, error) {
+	page, err := r.config.Resources.ListResources(ctx, after, limit)
+	now := r.now()
+	for i := range page {
+		page[i] = page[i].asOf(now)
+	}
+	return page, err
 }

@@ -348,9 +348,9 @@ func TestRegistry_KeysComeBeforeTheAcknowledgement(t *testing.T) {
 	w := newWorld(t, nil)
 	var asked []jose.Algorithm
 	fault := error(errDown)
-	w.registry.config.EnsureKeys = func(_ context.Context, alg jose.Algorithm, _ audit.Origin) error {
+	w.registry.config.EnsureKeys = func(_ context.Context, alg jose.Algorithm, _ audit.Origin) (time.Time, error) {
 		asked = append(asked, alg)
-		return fault
+		return time.Time{}, fault
 	}
 	spec := ResourceSpec{ID: api, Algorithm: "RS256"}
 	if _, _, err := w.registry.CreateResource(t.Context(), admin, spec); !errors.Is(err, errDown) {

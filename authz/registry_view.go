@@ -120,6 +120,8 @@ func resourceView(r Resource) audit.View {
 	}
 	v := audit.View{"token_lifetime": int64(r.TokenLifetime / time.Second), "algorithm": string(r.Algorithm), "token_type": r.TokenType}
 	setList(v, "scopes", r.Scopes.Tokens())
+	set(v, "previous_algorithm", string(r.PreviousAlgorithm))
+	setTime(v, "algorithm_from", r.AlgorithmFrom)
 	return v
 }
 

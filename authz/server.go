@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,7 @@ const (
 	DefaultFailures     = 30
 	DefaultUnknown      = 300
 	DefaultSigningQueue = 1_024
+	DefaultAlgorithm    = jose.ES256
 )
 
 // retryAfter is what a caller is told when nothing better is known.
@@ -41,6 +43,10 @@ type Config struct {
 	Clients   Clients
 	Resources Resources
 	Keys      Signers
+
+	// Algorithm is that of tokens for the management API, and of introspection answers for whoever has none
+	// of its own. Empty means DefaultAlgorithm.
+	Algorithm jose.Algorithm
 
 	// PublicKey returns the server's own published key of that identifier, without I/O. An error that
 	// wraps jose.ErrUnknownKey means that there is none; any other, that it cannot be said now.
@@ -75,6 +81,7 @@ func (c Config) validate() error {
 	need(c.Clients != nil, "Clients")
 	need(c.Resources != nil, "Resources")
 	need(c.Keys != nil, "Keys")
+	need(c.Algorithm == "" || canonical(c.Algorithm), "Algorithm")
 	need(c.PublicKey != nil, "PublicKey")
 	need(c.Revocations != nil, "Revocations")
 	need(c.Index != nil, "Index")
@@ -87,6 +94,12 @@ func (c Config) validate() error {
 	need(c.SigningQueue >= 0, "SigningQueue")
 	need(c.Now != nil, "Now")
 	return errors.Join(errs...)
+}
+
+// canonical reports whether a is the one name of an algorithm.
+func canonical(a jose.Algorithm) bool {
+	parsed, err := jose.ParseAlgorithm(string(a))
+	return err == nil && parsed == a
 }
 
 // common returns the clock that all servers of the store agree on.
@@ -141,6 +154,7 @@ func NewServer(c Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	builtIn := BuiltInResource(c.Issuer, cmp.Or(c.Algorithm, DefaultAlgorithm))
 	mint := &mint{
 		issuer: c.Issuer, keys: c.Keys, queue: newTurns(2*runtime.GOMAXPROCS(0), c.SigningQueue),
 		index: c.Index, revoker: c.Revoker, fresh: fresh, now: c.Now, clock: c.Clock,
@@ -153,7 +167,7 @@ func NewServer(c Config) (*Server, error) {
 			failures: failures,
 			now:      c.Now,
 		},
-		policy:  policy{resources: resources, admin: BuiltInResource(c.Issuer), now: c.Now},
+		policy:  policy{resources: resources, admin: builtIn, now: c.Now},
 		rate:    perClient,
 		unknown: unknown,
 		own:     own,

@@ -108,7 +108,7 @@ func newNode(t *testing.T, common *clock, records *memory, keys oneKey, ahead ti
 	n.registry, err = NewRegistry(RegistryConfig{
 		Issuer: testIssuer, Pepper: [32]byte{1}, Clients: records, Resources: records,
 		Revocations: records, Log: records, Revoker: n.revoker,
-		EnsureKeys: func(context.Context, jose.Algorithm, audit.Origin) error { return nil },
+		EnsureKeys: func(context.Context, jose.Algorithm, audit.Origin) (time.Time, error) { return time.Time{}, nil },
 		KnowsKey:   n.knowsKey, Applied: n.hear, Now: n.Now,
 	})
 	if err != nil {

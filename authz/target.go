@@ -3,6 +3,7 @@ package authz
 import (
 	"context"
 	"slices"
+	"time"
 )
 
 // maxTargets bounds how many resources one token may be for.
@@ -98,10 +99,11 @@ func (t target) meaningful(scope ScopeSet) ScopeSet {
 
 // covers checks that each scope means something at exactly one resource of t, that the resources agree
 // on how the token is made (RFC 9068, Section 5), and that the token says something to each of them:
-// where a resource has scopes and the client too, a token without any of them is refused.
-func (t target) covers(c Client, scope ScopeSet) Cause {
-	for _, r := range t[1:] {
-		if r.Algorithm != t[0].Algorithm || r.TokenType != t[0].TokenType {
+// where a resource has scopes and the client too, a token without any of them is refused. It is of a token
+// that is issued at an instant: resources that change their algorithms agree until the first one does.
+func (t target) covers(c Client, scope ScopeSet, at time.Time) Cause {
+	for i := 1; i < len(t); i++ {
+		if t[i].AlgorithmAt(at) != t[0].AlgorithmAt(at) || t[i].TokenType != t[0].TokenType {
 			return CauseResourceAmbiguous
 		}
 	}
