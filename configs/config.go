@@ -234,6 +234,12 @@ type KeysConfig struct {
 	// Default none.
 	Periods []string `yaml:"periods"`
 
+	// Algorithm is what signs tokens of resources that are registered without one, of the management
+	// API, and introspection answers for clients without one: ES256, RS256, PS256 or Ed25519. There are always
+	// keys for it; for another one, once a resource or a client has it. What is registered keeps what it
+	// was registered with. All servers of a store need the same. Default ES256.
+	Algorithm string `yaml:"algorithm"`
+
 	// Ed25519Name is how Ed25519 is announced, in tokens and the JWKS: EdDSA, which every library
 	// reads, or Ed25519 (RFC 9864). It counts for keys that are made from then on. Default EdDSA.
 	Ed25519Name string `yaml:"ed25519_name"`
@@ -311,6 +317,7 @@ func Defaults(dev bool) Config {
 			RefreshInterval: Duration(15 * time.Second),
 			PublishLead:     Duration(24 * time.Hour),
 			Period:          Duration(30 * 24 * time.Hour),
+			Algorithm:       "ES256",
 			Ed25519Name:     "EdDSA",
 		},
 		Leeway:   Duration(30 * time.Second),

@@ -226,6 +226,11 @@ func TestRefused(t *testing.T) {
 		{"driver", "store: {driver: etcd}\n", "", `m.yaml:1: store.driver: "etcd" is not bolt, redis`},
 		{"namespace", "store: {namespace: 'a/b'}\n", "", `m.yaml:1: store.namespace: "a/b" is not 1 to 64 of a-z, 0-9, _ and -`},
 		{"claims", "claims: {namespaces: [s]}\n", "", `m.yaml:1: claims.namespaces: "s" is not 3 to 128 visible ASCII characters that end in one of / : . _ # -`},
+		{"algorithm", "keys: {algorithm: es256}\n", "", `m.yaml:1: keys.algorithm: "es256" is not ES256, RS256, PS256, Ed25519`},
+		{"no algorithm", "keys: {algorithm: none}\n", "", `m.yaml:1: keys.algorithm: "none" is not ES256, RS256, PS256, Ed25519`},
+		{"empty algorithm", "keys: {algorithm: ''}\n", "", `m.yaml:1: keys.algorithm: "" is not ES256, RS256, PS256, Ed25519`},
+		{"symmetric algorithm", "", "MARQUE_KEYS_ALGORITHM=HS256", `MARQUE_KEYS_ALGORITHM: keys.algorithm: "HS256" is not ES256, RS256, PS256, Ed25519`},
+		{"EdDSA is a name, not an algorithm", "keys: {algorithm: EdDSA}\n", "", `m.yaml:1: keys.algorithm: "EdDSA" is not ES256, RS256, PS256, Ed25519`},
 		{"two keys", "keys: {kek_file: /k}\n", "MARQUE_KEYS_KEK=abc", "m.yaml:1: keys.kek_file: is given beside MARQUE_KEYS_KEK; give one of them"},
 		{"key without certificate", "tls: {key_file: /k}\n", "", "m.yaml:1: tls.key_file: needs tls.cert_file too"},
 		{"empty entry", "", "MARQUE_TRUSTED_PROXIES=10.0.0.1,,10.0.0.2", "MARQUE_TRUSTED_PROXIES: trusted_proxies: an entry of the list is empty"},
@@ -257,6 +262,11 @@ func TestAccepted(t *testing.T) {
 		}},
 		{"seconds", "keys: {jwks_max_age: 60, refresh_interval: 5, publish_lead: 3600}\nleeway: 0\n", "", func(l *Loaded) bool {
 			return l.Keys.JWKSMaxAge == Duration(time.Minute) && l.Keys.PublishLead == Duration(time.Hour) && l.Leeway == 0
+		}},
+		{"algorithm", "keys: {algorithm: RS256}\n", "", func(l *Loaded) bool { return l.Keys.Algorithm == "RS256" }},
+		{"algorithm by default", "", "", func(l *Loaded) bool { return l.Keys.Algorithm == "ES256" }},
+		{"algorithm in a variable", "", "MARQUE_KEYS_ALGORITHM=Ed25519", func(l *Loaded) bool {
+			return l.Keys.Algorithm == "Ed25519" && l.Source("keys.algorithm") == "MARQUE_KEYS_ALGORITHM"
 		}},
 		{"seconds in a variable", "", "MARQUE_LEEWAY=7", func(l *Loaded) bool { return l.Leeway == Duration(7*time.Second) }},
 		{"list in a variable", "", "MARQUE_TRUSTED_PROXIES=10.0.0.1, fd00::/8", func(l *Loaded) bool {

@@ -117,9 +117,11 @@ func (w *world) decide() {
 	w.registry, err = authz.NewRegistry(authz.RegistryConfig{
 		Issuer: issuer, Pepper: pepper, Clients: w.store, Resources: w.store, Revocations: w.store, Log: w.store, Revoker: revoker,
 		ClaimNamespaces: []string{"https://claims.example/"},
-		EnsureKeys: func(ctx context.Context, alg jose.Algorithm, by audit.Origin) error {
-			_, err := w.ring.Ensure(ctx, alg, by)
-			return err
+		EnsureKeys: func(ctx context.Context, alg jose.Algorithm, by audit.Origin) (time.Time, error) {
+			if _, err := w.ring.Ensure(ctx, alg, by); err != nil {
+				return time.Time{}, err
+			}
+			return w.ring.KnownFrom(alg)
 		},
 		KnowsKey: w.ring.Knows,
 		Applied:  applied,

@@ -188,9 +188,11 @@ func (s *stack) register(st store.Store) {
 	s.registry, err = authz.NewRegistry(authz.RegistryConfig{
 		Issuer: s.issuer, Pepper: s.pepper, Clients: st, Resources: st, Revocations: st, Log: st, Revoker: s.revoker,
 		Applied: s.follower.CatchUp, Now: s.clock.Now,
-		EnsureKeys: func(ctx context.Context, alg jose.Algorithm, by audit.Origin) error {
-			_, err := s.ring.Ensure(ctx, alg, by)
-			return err
+		EnsureKeys: func(ctx context.Context, alg jose.Algorithm, by audit.Origin) (time.Time, error) {
+			if _, err := s.ring.Ensure(ctx, alg, by); err != nil {
+				return time.Time{}, err
+			}
+			return s.ring.KnownFrom(alg)
 		},
 		KnowsKey: s.ring.Knows,
 	})

@@ -119,9 +119,11 @@ func newRigOn(tb testing.TB, clients int, db keys.Genesis, open func(*store.Enve
 	r.tokens.ConfirmedAt(time.Now())
 	r.registry, err = authz.NewRegistry(authz.RegistryConfig{
 		Issuer: rigIssuer, Pepper: secrets.Pepper, Clients: records, Resources: records, Revocations: records, Log: records, Revoker: revoker,
-		EnsureKeys: func(ctx context.Context, a jose.Algorithm, by audit.Origin) error {
-			_, err := r.ring.Ensure(ctx, a, by)
-			return err
+		EnsureKeys: func(ctx context.Context, a jose.Algorithm, by audit.Origin) (time.Time, error) {
+			if _, err := r.ring.Ensure(ctx, a, by); err != nil {
+				return time.Time{}, err
+			}
+			return r.ring.KnownFrom(a)
 		},
 		KnowsKey: r.ring.Knows,
 		Applied:  applied,

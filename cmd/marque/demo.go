@@ -163,7 +163,7 @@ func (d *demo) serve(ctx context.Context, kind, data string) error {
 // firstSignature is when the first key begins to sign.
 func (d *demo) firstSignature() (from time.Time) {
 	for _, k := range d.server.ring.List() {
-		if k.Algorithm == defaultAlgorithm && (from.IsZero() || k.SignFrom.Before(from)) && !k.SignFrom.IsZero() {
+		if k.Algorithm == d.server.algorithm() && (from.IsZero() || k.SignFrom.Before(from)) && !k.SignFrom.IsZero() {
 			from = k.SignFrom
 		}
 	}

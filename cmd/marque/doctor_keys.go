@@ -35,7 +35,7 @@ func (d *doctor) lookAtKeys(ctx context.Context) {
 		have[r.Algorithm] = true
 		d.lookAtRing(r)
 	}
-	used, err := algorithmsOf(ctx, d.store)
+	used, err := algorithmsOf(ctx, d.store, d.now())
 	if err != nil {
 		d.error(check, "", d.recordFix(err), "the resources cannot be read: %v", err)
 		return
@@ -44,8 +44,8 @@ func (d *doctor) lookAtKeys(ctx context.Context) {
 		d.ok(check, "", "no key yet; the first start makes them")
 		return
 	}
-	if !slices.Contains(used, defaultAlgorithm) {
-		used = append(used, defaultAlgorithm)
+	if alg := jose.Algorithm(d.config.Keys.Algorithm); !slices.Contains(used, alg) {
+		used = append(used, alg)
 	}
 	for _, alg := range used {
 		if !have[alg] {

@@ -186,7 +186,7 @@ func TestNodes_OneRotationForAll(t *testing.T) {
 	p := newPartner(t, nodes[0], "partner")
 	for range 3 {
 		old := activeKey(t, nodes[0])
-		if _, err := nodes[1].ring.Rotate(t.Context(), defaultAlgorithm, byTest); err != nil {
+		if _, err := nodes[1].ring.Rotate(t.Context(), nodes[1].algorithm(), byTest); err != nil {
 			t.Fatal(err)
 		}
 		took := until(t, func() bool {

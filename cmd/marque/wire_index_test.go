@@ -359,7 +359,7 @@ func TestEVT05_TheIndexKnowsBeforeTheAdminIsAnswered(t *testing.T) {
 func activeKey(t *testing.T, s *server) string {
 	t.Helper()
 	for _, k := range s.ring.List() {
-		if k.State == keys.StateActive && k.Algorithm == defaultAlgorithm {
+		if k.State == keys.StateActive && k.Algorithm == s.algorithm() {
 			return k.KeyID
 		}
 	}

@@ -16,8 +16,8 @@ import (
 	"github.com/marque-auth/marque/store"
 )
 
-// defaultAlgorithm is what every installation signs with, whatever its resources ask for.
-const defaultAlgorithm = jose.ES256
+// algorithm is what this server signs with where nobody chose: see configs.KeysConfig.
+func (s *server) algorithm() jose.Algorithm { return jose.Algorithm(s.config.Keys.Algorithm) }
 
 // openRing makes the signing keys' ring and lets it carry out what is due, so that there is a key
 // before anybody asks.
@@ -57,6 +57,7 @@ func timelineConfig(c configs.Config) keys.Config {
 		Period:          time.Duration(k.Period),
 		Periods:         byAlgorithm,
 		WireEd25519:     jose.Algorithm(k.Ed25519Name),
+		Default:         jose.Algorithm(k.Algorithm),
 	}
 }
 
@@ -64,6 +65,7 @@ func timelineConfig(c configs.Config) keys.Config {
 var settingOf = strings.NewReplacer(
 	"JWKSMaxAge", "keys.jwks_max_age", "RefreshInterval", "keys.refresh_interval", "PublishLead", "keys.publish_lead",
 	"StoreOutage", "store.outage", "Leeway", "leeway", "Periods", "keys.periods", "Period", "keys.period", "WireEd25519", "keys.ed25519_name",
+	"Default", "keys.algorithm",
 )
 
 // inSettings says what is wrong with a configuration of keys in the names of settings.
@@ -92,11 +94,12 @@ func checkTimeline(c configs.Config) error {
 }
 
 func (s *server) algorithmsInUse(ctx context.Context) ([]jose.Algorithm, error) {
-	return algorithmsOf(ctx, s.store)
+	return algorithmsOf(ctx, s.store, s.commonNow())
 }
 
-// algorithmsOf returns what the resources are signed with, each once.
-func algorithmsOf(ctx context.Context, records authz.ResourceRecords) ([]jose.Algorithm, error) {
+// algorithmsOf returns what tokens for the resources are signed with from now on, each once: also what one
+// will be signed with, and what it is until then.
+func algorithmsOf(ctx context.Context, records authz.ResourceRecords, now time.Time) ([]jose.Algorithm, error) {
 	const page = 256
 	var all []jose.Algorithm
 	var after authz.ResourceID
@@ -106,8 +109,10 @@ func algorithmsOf(ctx context.Context, records authz.ResourceRecords) ([]jose.Al
 			return nil, err
 		}
 		for _, r := range resources {
-			if !slices.Contains(all, r.Algorithm) {
-				all = append(all, r.Algorithm)
+			for _, alg := range []jose.Algorithm{r.AlgorithmAt(now), r.Algorithm} {
+				if !slices.Contains(all, alg) {
+					all = append(all, alg)
+				}
 			}
 			after = r.ID
 		}
@@ -117,9 +122,12 @@ func algorithmsOf(ctx context.Context, records authz.ResourceRecords) ([]jose.Al
 	}
 }
 
-func (s *server) ensureKeys(ctx context.Context, alg jose.Algorithm, by audit.Origin) error {
-	_, err := s.ring.Ensure(ctx, alg, by)
-	return err
+// ensureKeys makes a ring for an algorithm, and returns from when on verifiers know who signs there.
+func (s *server) ensureKeys(ctx context.Context, alg jose.Algorithm, by audit.Origin) (known time.Time, err error) {
+	if _, err := s.ring.Ensure(ctx, alg, by); err != nil {
+		return time.Time{}, err
+	}
+	return s.ring.KnownFrom(alg)
 }
 
 // apply hands changes on to what holds copies of records.

@@ -49,7 +49,7 @@ func (s *server) reasons() []reason {
 	if ahead, off := s.clockOffset(); off {
 		add(reasonClockSkew, true, "this server's clock is %s the store's, by more than %v; see to it that both follow a time server", apart(ahead), authz.MaxSkew)
 	}
-	if _, err := s.ring.Signer(defaultAlgorithm, s.now()); err != nil {
+	if _, err := s.ring.Signer(s.algorithm(), s.now()); err != nil {
 		add(reasonNoKey, true, "%v", err)
 	}
 	now, outage := s.commonNow(), time.Duration(s.config.Store.Outage)

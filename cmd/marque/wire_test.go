@@ -24,6 +24,7 @@ import (
 	"github.com/marque-auth/marque/authz/audit"
 	"github.com/marque-auth/marque/configs"
 	"github.com/marque-auth/marque/keys"
+	"github.com/marque-auth/marque/keys/jose"
 	"github.com/marque-auth/marque/store"
 )
 
@@ -95,6 +96,7 @@ func TestDefaultsAgree(t *testing.T) {
 		{"keys.refresh_interval", time.Duration(c.Keys.RefreshInterval), keys.DefaultRefreshInterval},
 		{"keys.publish_lead", time.Duration(c.Keys.PublishLead), keys.DefaultPublishLead},
 		{"leeway", time.Duration(c.Leeway), keys.DefaultLeeway},
+		{"keys.algorithm", jose.Algorithm(c.Keys.Algorithm), jose.Algorithm(authz.DefaultAlgorithm)},
 	} {
 		if r.got != r.want {
 			t.Errorf("%s is %v, its package says %v", r.name, r.got, r.want)
