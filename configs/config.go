@@ -235,7 +235,7 @@ type KeysConfig struct {
 	Periods []string `yaml:"periods"`
 
 	// Algorithm is what signs tokens of resources that are registered without one, of the management
-	// API, and introspection answers for clients without one: ES256, RS256, PS256 or Ed25519. There are always
+	// API, and introspection answers for clients without one: ES256, ES384, RS256, PS256 or Ed25519. There are always
 	// keys for it; for another one, once a resource or a client has it. What is registered keeps what it
 	// was registered with. All servers of a store need the same. Default ES256.
 	Algorithm string `yaml:"algorithm"`

@@ -124,7 +124,7 @@ func (l *loader) checkChoices() {
 		choices     []string
 	}{
 		{"store.driver", c.Store.Driver, []string{"bolt", "redis"}},
-		{"keys.algorithm", c.Keys.Algorithm, []string{"ES256", "RS256", "PS256", "Ed25519"}},
+		{"keys.algorithm", c.Keys.Algorithm, []string{"ES256", "ES384", "RS256", "PS256", "Ed25519"}},
 		{"keys.ed25519_name", c.Keys.Ed25519Name, []string{"EdDSA", "Ed25519"}},
 		{"log.level", c.Log.Level, []string{"debug", "info", "warn", "error"}},
 		{"log.format", c.Log.Format, []string{"text", "json"}},

@@ -124,6 +124,9 @@ func resourceOf(r authz.Resource) api.Resource {
 		Algorithm:     api.Algorithm(r.Algorithm),
 		TokenType:     api.TokenType(r.TokenType),
 		CreatedAt:     r.CreatedAt.UTC(),
+
+		PreviousAlgorithm: optional(api.Algorithm(r.PreviousAlgorithm)),
+		AlgorithmFrom:     optionalTime(r.AlgorithmFrom),
 	}
 }
 

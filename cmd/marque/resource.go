@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"strings"
 	"time"
@@ -44,7 +45,7 @@ func (a *app) resourceCreate() *cobra.Command {
 		}
 		return p.print(made, func(w io.Writer) { resourceCard(w, made) })
 	})
-	flags.lifetime, flags.algorithm, flags.tokenType = 10*time.Minute, "ES256", "at+jwt"
+	flags.lifetime, flags.tokenType = 10*time.Minute, "at+jwt"
 	flags.add(cmd)
 	p, conn = a.printing(cmd), a.changing(cmd)
 	return cmd
@@ -82,7 +83,7 @@ func (a *app) resourceList() *cobra.Command {
 		return p.print(all, func(w io.Writer) {
 			var rows [][]string
 			for _, r := range all {
-				rows = append(rows, []string{r.Resource, strings.Join(r.Scopes, " "), seconds(&r.TokenLifetime), string(r.Algorithm), string(r.TokenType)})
+				rows = append(rows, []string{r.Resource, strings.Join(r.Scopes, " "), seconds(&r.TokenLifetime), signedWith(&r), string(r.TokenType)})
 			}
 			table(w, []string{"resource", "scopes", "token_lifetime", "algorithm", "token_type"}, rows)
 		})
@@ -118,10 +119,18 @@ func resourceCard(w io.Writer, r *client.Resource) {
 		"resource", r.Resource,
 		"scopes", strings.Join(r.Scopes, " "),
 		"token_lifetime", seconds(&r.TokenLifetime),
-		"algorithm", string(r.Algorithm),
+		"algorithm", signedWith(r),
 		"token_type", string(r.TokenType),
 		"created_at", instant(&r.CreatedAt),
 	)
+}
+
+// signedWith says what signs tokens for a resource, in words while that is about to change.
+func signedWith(r *client.Resource) string {
+	if r.PreviousAlgorithm == nil || r.AlgorithmFrom == nil {
+		return string(r.Algorithm)
+	}
+	return fmt.Sprintf("%s (signs with %s until %s)", r.Algorithm, *r.PreviousAlgorithm, instant(r.AlgorithmFrom))
 }
 
 // wholeSeconds reads a duration flag that was given, for a field that counts seconds.

@@ -22,7 +22,7 @@ func (r *resourceFlags) add(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringArrayVar(&r.scopes, "scope", nil, "a scope that has a meaning here; repeats, and takes several with spaces between")
 	f.Var((*durationFlag)(&r.lifetime), "token-lifetime", "how long tokens live, 1s to 1h")
-	f.StringVar(&r.algorithm, "algorithm", r.algorithm, "what signs tokens: ES256, ES384, RS256, PS256 or Ed25519")
+	f.StringVar(&r.algorithm, "algorithm", r.algorithm, "what signs tokens: ES256, RS256, PS256 or Ed25519 (default the server's, keys.algorithm)")
 	f.StringVar(&r.tokenType, "token-type", r.tokenType, "typ of tokens: at+jwt, or JWT for validators that refuse it")
 }
 
@@ -94,9 +94,11 @@ func (a *app) resourceUpdate() *cobra.Command {
 		return p.print(r.JSON200, func(w io.Writer) { resourceCard(w, r.JSON200) })
 	})
 	cmd.Long = "Changes what an API is: the given flags only; --scope replaces the whole list. Tokens for it stay\n" +
-		"good for as long as they live; --revoke-tokens voids them. Nothing is changed if somebody else changed\n" +
-		"the resource meanwhile."
+		"good for as long as they live; --revoke-tokens voids them. Another --algorithm signs once everybody who\n" +
+		"keeps the JWKS knows its key; until then the present one does, and show says for how long. Nothing is\n" +
+		"changed if somebody else changed the resource meanwhile."
 	flags.add(cmd)
+	cmd.Flags().Lookup("algorithm").Usage = "what signs tokens from now on, or once its key is known: ES256, ES384, RS256, PS256 or Ed25519"
 	cmd.Flags().BoolVar(&revoke, "revoke-tokens", false, "void the tokens that were issued for it until now")
 	p, conn = a.printing(cmd), a.changing(cmd)
 	return cmd

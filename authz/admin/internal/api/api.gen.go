@@ -570,11 +570,18 @@ type RegisteredClient struct {
 
 // Resource defines model for Resource.
 type Resource struct {
-	// Algorithm A signature algorithm (RFC 7518, RFC 9864).
+	// Algorithm What signs tokens, from `algorithm_from` on if that is there.
 	Algorithm Algorithm `json:"algorithm"`
-	CreatedAt time.Time `json:"created_at"`
-	Resource  string    `json:"resource"`
-	Scopes    []string  `json:"scopes"`
+
+	// AlgorithmFrom When `algorithm` takes over from `previous_algorithm`: not before validators that keep the JWKS know
+	// its key.
+	AlgorithmFrom *time.Time `json:"algorithm_from,omitempty"`
+	CreatedAt     time.Time  `json:"created_at"`
+
+	// PreviousAlgorithm What signs tokens until `algorithm_from`; absent when no change is pending.
+	PreviousAlgorithm *Algorithm `json:"previous_algorithm,omitempty"`
+	Resource          string     `json:"resource"`
+	Scopes            []string   `json:"scopes"`
 
 	// TokenLifetime How long tokens live, in seconds.
 	TokenLifetime TokenLifetime `json:"token_lifetime"`
@@ -585,7 +592,9 @@ type Resource struct {
 
 // ResourceDefinition defines model for ResourceDefinition.
 type ResourceDefinition struct {
-	// Algorithm What signs tokens. ES256 when absent. `EdDSA` is another name of Ed25519.
+	// Algorithm What signs tokens. When absent, the server's default (`keys.algorithm`, ES256), or what the resource
+	// has if it exists. `EdDSA` is another name of Ed25519. A resource that takes the place of a deleted
+	// one changes its algorithm as by an update.
 	Algorithm *AlgorithmName `json:"algorithm,omitempty"`
 
 	// Resource The identifier: an absolute URI without fragment, and exactly what the `aud` of tokens says.
@@ -615,7 +624,10 @@ type ResourcePage struct {
 
 // ResourceUpdate A ResourceDefinition whose identifier is in the path; it may be repeated here.
 type ResourceUpdate struct {
-	// Algorithm What signs tokens. ES256 when absent. `EdDSA` is another name of Ed25519.
+	// Algorithm What signs tokens. When absent it stays what it is: the server's default may be another one by
+	// now. Another one signs once every validator that keeps the JWKS for its max-age knows its key:
+	// until `algorithm_from` of the answer, or at once when there is none. `EdDSA` is another name of
+	// Ed25519.
 	Algorithm *AlgorithmName `json:"algorithm,omitempty"`
 
 	// Resource The identifier, as in the path, when it is given at all.
