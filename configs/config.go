@@ -237,7 +237,7 @@ type KeysConfig struct {
 	// Algorithm is what signs tokens of resources that are registered without one, of the management
 	// API, and introspection answers for clients without one: ES256, ES384, RS256, PS256 or Ed25519. There are always
 	// keys for it; for another one, once a resource or a client has it. What is registered keeps what it
-	// was registered with. All servers of a store need the same. Default ES256.
+	// was registered with. All servers of a store should have the same. Default ES256.
 	Algorithm string `yaml:"algorithm"`
 
 	// Ed25519Name is how Ed25519 is announced, in tokens and the JWKS: EdDSA, which every library
