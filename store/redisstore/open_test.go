@@ -364,7 +364,11 @@ func TestNamespacesStandApart(t *testing.T) {
 // TestJudge: what servers say that cannot be started here.
 func TestJudge(t *testing.T) {
 	const good = "redis_version:7.2.4\r\nredis_mode:standalone\r\nrole:master\r\nloading:0\r\nmaxmemory_policy:noeviction\r\naof_enabled:1\r\naof_last_write_status:ok\r\nconnected_slaves:2\r\n"
-	always := map[string]string{"appendfsync": "always"}
+	always := map[string]string{"appendfsync": "always", "aof-load-truncated": "no"}
+	fsync := func(how string) map[string]string {
+		return map[string]string{"appendfsync": how, "aof-load-truncated": "no"}
+	}
+	torn := map[string]string{"appendfsync": "always", "aof-load-truncated": "yes"}
 	change := func(from, to string) string { return strings.ReplaceAll(good, from, to) }
 	for _, c := range []struct {
 		name     string
@@ -391,14 +395,18 @@ func TestJudge(t *testing.T) {
 		{name: "does not say whether it evicts", info: change("maxmemory_policy", "x"), setting: "redis.addrs"},
 		{name: "no AOF", info: change("aof_enabled:1", "aof_enabled:0"), warns: "keeps nothing on disk"},
 		{name: "snapshots", info: change("aof_enabled:1", "aof_enabled:0"), settings: map[string]string{"save": "3600 1"}, warns: "snapshots alone"},
-		{name: "no fsync", info: good, settings: map[string]string{"appendfsync": "no"}, warns: "leaves it to the system"},
-		{name: "fsync each second", info: good, settings: map[string]string{"appendfsync": "everysec"}, warns: "once a second"},
-		{name: "fsync each second, and replicas", info: good, settings: map[string]string{"appendfsync": "everysec"}, config: Config{Replicas: 1}},
-		{name: "fsync each second, and waiting for it", info: good, settings: map[string]string{"appendfsync": "everysec"}, config: Config{Fsync: true}},
-		{name: "fsync always", info: good, settings: map[string]string{"appendfsync": "always"}},
+		{name: "no fsync", info: good, settings: fsync("no"), warns: "leaves it to the system"},
+		{name: "fsync each second", info: good, settings: fsync("everysec"), warns: "once a second"},
+		{name: "fsync each second, and replicas", info: good, settings: fsync("everysec"), config: Config{Replicas: 1}},
+		{name: "fsync each second, and waiting for it", info: good, settings: fsync("everysec"), config: Config{Fsync: true}},
+		{name: "fsync always", info: good, settings: always},
 		{name: "does not say how", info: good, warns: "does not say how it writes its append-only file"},
 		{name: "does not say how, and replicas", info: good, config: Config{Replicas: 1}, warns: "does not say how it writes its append-only file"},
 		{name: "does not say how, and waiting for it", info: good, config: Config{Fsync: true}, warns: "does not say how it writes its append-only file"},
+		{name: "loads half a commit", info: good, settings: torn, warns: "aof-load-truncated yes"},
+		{name: "loads half a commit, and replicas", info: good, settings: torn, config: Config{Replicas: 1}, warns: "aof-load-truncated yes"},
+		{name: "has no file to load half a commit from", info: change("aof_enabled:1", "aof_enabled:0"), settings: torn, warns: "keeps nothing on disk"},
+		{name: "does not say whether it loads half a commit", info: good, settings: map[string]string{"appendfsync": "always"}, warns: "does not say whether it starts with a torn"},
 		{name: "disk is full", info: change("aof_last_write_status:ok", "aof_last_write_status:err"), settings: always, warns: "cannot write its append-only file"},
 		{name: "does not say", info: change("aof_enabled", "x"), warns: "does not say"},
 		{name: "replicas", info: good, settings: always, config: Config{Replicas: 2}},
@@ -427,6 +435,9 @@ func TestJudge(t *testing.T) {
 			case c.setting != "" && c.setting != "-":
 				wantSetting(t, failed, c.setting)
 			}
+			if strings.Contains(c.name, "no file") && strings.Contains(warned, "aof-load-truncated") {
+				t.Errorf("warned %q of a file that there is not", warned)
+			}
 			if c.setting == "" && (warned == "") != (c.warns == "") || !strings.Contains(warned, c.warns) {
 				t.Errorf("warned %q, want %q", warned, c.warns)
 			}
@@ -441,11 +452,15 @@ func TestOpenDB_Warns(t *testing.T) {
 		openTest(t, c)
 		return all
 	}
-	if got := told(Config{Addrs: []string{redistest.Start(t, redistest.Args("--appendfsync", "always")).Addr}}); len(got) != 0 {
+	whole, always := redistest.Args("--aof-load-truncated", "no"), redistest.Args("--appendfsync", "always")
+	if got := told(Config{Addrs: []string{redistest.Start(t, always, whole).Addr}}); len(got) != 0 {
 		t.Errorf("of a safe server: %q", got)
 	}
-	if got := told(Config{Addrs: []string{redistest.Start(t).Addr}}); len(got) != 1 || !strings.Contains(got[0], "appendfsync always") {
+	if got := told(Config{Addrs: []string{redistest.Start(t, whole).Addr}}); len(got) != 1 || !strings.Contains(got[0], "appendfsync always") {
 		t.Errorf("of one that writes once a second: %q", got)
+	}
+	if got := told(Config{Addrs: []string{redistest.Start(t, always).Addr}}); len(got) != 1 || !strings.Contains(got[0], "aof-load-truncated") {
+		t.Errorf("of one that starts with a torn file: %q", got)
 	}
 	if got := told(Config{Addrs: []string{redistest.Start(t, redistest.NoPersistence()).Addr}}); len(got) != 1 || !strings.Contains(got[0], "appendonly yes") {
 		t.Errorf("of one that forgets: %q", got)

@@ -98,7 +98,7 @@ func parseInfo(text string) map[string]string {
 // the command away; then they are unknown.
 func (db *DB) settings(ctx context.Context) (said map[string]string, err error) {
 	err = db.ask(ctx, func(ctx context.Context, node *redis.Client) (err error) {
-		config := redis.NewMapStringStringCmd(ctx, "config", "get", "appendfsync", "save")
+		config := redis.NewMapStringStringCmd(ctx, "config", "get", "appendfsync", "aof-load-truncated", "save")
 		_ = node.Process(ctx, config)
 		said, err = config.Result()
 		return err
@@ -111,6 +111,9 @@ func (db *DB) settings(ctx context.Context) (said map[string]string, err error) 
 
 func (db *DB) judge(info, settings map[string]string) []Finding {
 	all := []Finding{db.judgeVersion(info), db.judgeRole(info), judgeEviction(info), db.judgePersistence(info, settings)}
+	if info["aof_enabled"] == "1" && len(settings) > 0 { // without settings judgePersistence has said it
+		all = append(all, judgeTornFile(settings))
+	}
 	if db.config.durable() {
 		all = append(all, db.judgeDurability(info))
 	}
@@ -196,7 +199,7 @@ func (db *DB) judgePersistence(info, settings map[string]string) Finding {
 	case info["aof_enabled"] == "1" && !known:
 		// Redis' default is everysec, and a provider that keeps CONFIG to itself may have chosen any.
 		return warning("Redis does not say how it writes its append-only file: unless it is appendfsync always, what was acknowledged in the last two seconds is lost when it ends, or with the machine even more",
-			"let the user run CONFIG GET (+config|get), or else make sure of appendfsync always, or of replicas that writes wait for")
+			"let the user run CONFIG GET (+config|get), or else make sure of appendfsync always, or of replicas that writes wait for, and of aof-load-truncated no")
 	case info["aof_enabled"] == "1" && fsync == "no":
 		return warning("Redis leaves it to the system when its append-only file reaches the disk (appendfsync no): acknowledged writes are lost with the machine", "set appendfsync everysec, or always")
 	case info["aof_enabled"] == "1" && fsync == "everysec" && !db.config.durable():
@@ -211,6 +214,23 @@ func (db *DB) judgePersistence(info, settings map[string]string) Finding {
 		return warning("Redis keeps nothing on disk: when it ends, clients, keys and revocations are gone", fix)
 	}
 	return warning("Redis does not say whether it keeps anything on disk", "make sure that it does: appendonly yes")
+}
+
+// judgeTornFile says whether Redis starts with a file whose last commit it was killed in. It cuts off the last
+// command then and keeps the others: half a commit, with which whatever is written next comes to life or goes.
+func judgeTornFile(settings map[string]string) Finding {
+	const fix = "set aof-load-truncated no in the configuration of Redis, and mend such a file by redis-check-aof --fix"
+	switch whole := settings["aof-load-truncated"]; whole {
+	case "no":
+		return ok("Redis does not start with a torn append-only file (aof-load-truncated no)")
+	case "yes":
+		return Finding{
+			Level:   LevelWarning,
+			Message: "Redis starts with a torn append-only file (aof-load-truncated yes): killed in the middle of a change, it keeps half of it, and a later start may lose what was acknowledged after it",
+			Fix:     fix,
+		}
+	}
+	return Finding{Level: LevelWarning, Message: "Redis does not say whether it starts with a torn append-only file (aof-load-truncated)", Fix: fix}
 }
 
 // judgeDurability looks whether what is to be waited for can come.
