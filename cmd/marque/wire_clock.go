@@ -121,7 +121,11 @@ func (c *storeClock) Off() (ahead time.Duration, off bool) {
 	if r == nil {
 		return 0, false
 	}
-	now := c.now()
+	return c.judge(r, c.now())
+}
+
+// judge is Off by a reading, when this server's clock shows now.
+func (c *storeClock) judge(r *reading, now time.Time) (ahead time.Duration, off bool) {
 	ahead = now.Round(0).Sub(c.then(r, now))
 	switch far := ahead.Abs(); {
 	case far-r.within > authz.MaxSkew:
@@ -154,6 +158,30 @@ func (s *server) commonNow() time.Time {
 		return s.now()
 	}
 	return s.clock.Now()
+}
+
+// ForgetsAt is the time by which something may be forgotten for good: Now, or while this server's clock is off
+// the earlier of the two, because nobody knows which one is right. All of it is told by one reading.
+func (c *storeClock) ForgetsAt() time.Time {
+	now := c.now()
+	r := c.best.Load()
+	if r == nil {
+		return now
+	}
+	common := c.then(r, now)
+	if ahead, off := c.judge(r, now); off && ahead < 0 {
+		return now
+	}
+	return common
+}
+
+// forgetsAt is the time by which a revocation may be forgotten for good. A store whose clock is hours ahead for a
+// moment, as after a failover to a machine with a wrong one, must not revive what is revoked.
+func (s *server) forgetsAt() time.Time {
+	if s.clock == nil {
+		return s.now()
+	}
+	return s.clock.ForgetsAt()
 }
 
 // sharedClock is the store's clock, or nil.

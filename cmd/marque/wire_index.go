@@ -39,7 +39,7 @@ func (s *server) remember() authz.Revocations {
 	if !s.shared {
 		missed = func(token.Subject) {} // nothing is put back
 	}
-	return remembering{s.store, s.index, s.commonNow, missed}
+	return remembering{s.store, s.index, s.forgetsAt, missed}
 }
 
 // loadIndex reads every revocation, drops every copy of a client or resource, and puts what it read in
@@ -94,7 +94,7 @@ func (s *server) everyRevocation(ctx context.Context) ([]token.Indexed, error) {
 // compare reads all revocations. If the index knows of live ones that the store does not know, or of which it
 // says less, the error is errRevocationLost, and they are in lost if the index is listed.
 func (s *server) compare(ctx context.Context) (all, lost []token.Indexed, err error) {
-	s.index.Sweep(s.commonNow()) // what may be forgotten may be missing
+	s.index.Sweep(s.forgetsAt()) // what may be forgotten may be missing
 	known, after := 0, ""
 	for {
 		page, err := s.store.ListRevocations(ctx, after, indexPage)
@@ -174,7 +174,7 @@ func (s *server) readRevocations(ctx context.Context, subjects []token.Subject) 
 	if err != nil {
 		return nil, fmt.Errorf("read the revocations that changed: %w", err)
 	}
-	now := s.commonNow() // not before the store was asked: what it has dropped by then may be dropped
+	now := s.forgetsAt() // not before the store was asked: what it has dropped by then may be dropped
 	there := make(map[token.Subject]bool, len(found))
 	for _, r := range found {
 		there[r.Subject] = true
@@ -328,7 +328,7 @@ func (s *server) sweepIndex(ctx context.Context) {
 		}
 		if _, jumped := clock.look(time.Now()); !jumped && !s.clockOff() {
 			s.indexing.Lock()
-			s.index.Sweep(s.commonNow())
+			s.index.Sweep(s.forgetsAt())
 			s.indexing.Unlock()
 		}
 	}

@@ -411,6 +411,63 @@ func TestEVT13_TheEmbeddedStoreIsLeftAsItIs(t *testing.T) {
 	}
 }
 
+// EVT-13, ROT-09: the store's clock is hours ahead for a moment, and the store drops by it what is in force. No
+// server forgets that, whether it reads everything anew then or is told of a change.
+func TestEVT13_ROT09_AStoreClockFarAheadForgetsNothing(t *testing.T) {
+	for _, how := range []string{"reload", "change"} {
+		t.Run(how, func(t *testing.T) {
+			s, l, _ := startLossy(t, true)
+			single := getSample(t, s)
+			jti := token.Subject{Kind: token.RevokedJTI, Value: jtiOf(t, single)}
+			if _, err := s.tokens.RevokeToken(t.Context(), byTest, single); err != nil {
+				t.Fatal(err)
+			}
+			l.ahead.Store(int64(3 * time.Hour))
+			l.goBack(map[token.Subject]authz.Revocation{jti: {}})
+			if how == "change" {
+				l.cut.Store(false)
+				s.doubts.add(jti)
+			}
+			if err := s.applied(t.Context()); !errors.Is(err, errRevocationLost) || !s.clockOff() {
+				t.Errorf("while it is: %v, clock off %v", err, s.clockOff())
+			}
+			s.index.Sweep(s.forgetsAt())
+			if s.index.Len() != 1 {
+				t.Errorf("%d revocations are held", s.index.Len())
+			}
+			l.ahead.Store(0)
+			_ = s.applied(t.Context())
+			if _, body := asks(t, s, single); strings.Contains(body, "true") { // the least: it is not good again
+				t.Error(body)
+			}
+			if err := s.applied(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			wantActive(t, s, single, false)
+			if got := repaired(t, s); !slices.Equal(got, []string{jti.String()}) {
+				t.Errorf("put back %q", got)
+			}
+		})
+	}
+}
+
+// ROT-09: what is forgotten is so by the store's clock, and while that may be wrong by the earlier one.
+func TestROT09_StoreClock_ForgetsAt(t *testing.T) {
+	own := time.Unix(1_800_000_000, 0)
+	for _, r := range []struct{ ahead, want time.Duration }{
+		{0, 0}, {4 * time.Second, 4 * time.Second}, {-4 * time.Second, -4 * time.Second}, {3 * time.Hour, 0}, {-3 * time.Hour, -3 * time.Hour},
+	} {
+		c := newStoreClock(nil, func() time.Time { return own }, nil)
+		if got := c.ForgetsAt(); !got.Equal(own) {
+			t.Errorf("before it was read: %v", got)
+		}
+		c.take(own, own, own.Add(r.ahead))
+		if got := c.ForgetsAt().Sub(own); got != r.want {
+			t.Errorf("the store's is ahead by %v: got %v", r.ahead, got)
+		}
+	}
+}
+
 func TestSaysLess_Versions(t *testing.T) {
 	at := func(s int64) time.Time { return time.Unix(s, 0) }
 	open, early, late := token.Revocation{}, token.Revocation{Before: at(4), Until: at(9)}, token.Revocation{Before: at(5), Until: at(10)}
