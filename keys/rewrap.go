@@ -149,7 +149,14 @@ func (in Installation) rewrapped(keks []*jose.KEK, to *jose.KEK) (Installation, 
 		return Installation{}, err
 	}
 	in.KEKID = to.ID()
-	return in.seal(to, secrets)
+	if in, err = in.seal(to, secrets); err != nil {
+		return Installation{}, err
+	}
+	// A record that does not open is the end of the installation: it is tried before it is written.
+	if again, err := in.Open([]*jose.KEK{to}); err != nil || again != secrets {
+		return Installation{}, fmt.Errorf("%w: as it would be written", ErrDamaged)
+	}
+	return in, nil
 }
 
 // proveRewrapped opens everything that rests in the store with the first key-encryption key alone. If that
