@@ -85,6 +85,37 @@ func (l *load) run(ctx context.Context, requests [][]byte, most int, d time.Dura
 	return total, errors.Join(errs...)
 }
 
+// timed is run without a bound but d that returns how long each answer took.
+func (l *load) timed(ctx context.Context, requests [][]byte, d time.Duration) (times, error) {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	n := len(l.connections)
+	type result struct {
+		took times
+		err  error
+	}
+	results := make(chan result, n)
+	for i, c := range l.connections {
+		go func() {
+			var r result
+			for j := i * len(requests) / n; ctx.Err() == nil && r.err == nil; j++ {
+				began := time.Now()
+				_, r.err = c.exchange(requests[j%len(requests)], false)
+				r.took = append(r.took, time.Since(began))
+			}
+			results <- r
+		}()
+	}
+	var all times
+	var errs []error
+	for range n {
+		r := <-results
+		all = append(all, r.took...)
+		errs = append(errs, r.err)
+	}
+	return all, errors.Join(errs...)
+}
+
 // loop sends at most most requests, beginning with requests[from], until ctx ends.
 func (c *connection) loop(ctx context.Context, requests [][]byte, from, most int) (int, error) {
 	for i := range most {
@@ -98,13 +129,13 @@ func (c *connection) loop(ctx context.Context, requests [][]byte, from, most int
 	return most, nil
 }
 
-// statusError says that the answer was not 200.
+// statusError says that the answer was neither 200 nor 304.
 type statusError struct{ line string }
 
 func (e *statusError) Error() string { return "the answer was " + strconv.Quote(e.line) }
 
 // exchange sends one request and reads its answer to the end. It returns the body only if it is
-// wanted; an answer other than 200 is a *statusError.
+// wanted; an answer other than 200 and 304 is a *statusError.
 func (c *connection) exchange(request []byte, wanted bool) ([]byte, error) {
 	if err := c.SetDeadline(time.Now().Add(requestTimeout)); err != nil {
 		return nil, err
@@ -129,16 +160,20 @@ func (c *connection) exchange(request []byte, wanted bool) ([]byte, error) {
 	return body, err
 }
 
-// head reads to the end of the header fields. status is empty for 200, else the status line.
+// head reads to the end of the header fields. status is empty for 200 and 304, else the status line.
 func (c *connection) head() (status string, length int, err error) {
 	line, err := c.in.ReadSlice('\n')
 	if err != nil {
 		return "", 0, err
 	}
-	if !bytes.HasPrefix(line, []byte("HTTP/1.1 200 ")) {
+	length = -1
+	switch {
+	case bytes.HasPrefix(line, []byte("HTTP/1.1 200 ")):
+	case bytes.HasPrefix(line, []byte("HTTP/1.1 304 ")):
+		length = 0 // it has no body, whatever else it says (RFC 9112, Section 6.3)
+	default:
 		status = string(bytes.TrimSpace(line))
 	}
-	length = -1
 	for {
 		line, err := c.in.ReadSlice('\n')
 		if err != nil {
@@ -148,7 +183,7 @@ func (c *connection) head() (status string, length int, err error) {
 		if len(line) == 0 {
 			break
 		}
-		if value, ok := cutFold(line, "content-length:"); ok {
+		if value, ok := cutFold(line, "content-length:"); ok && length < 0 {
 			if length, err = strconv.Atoi(string(bytes.TrimSpace(value))); err != nil {
 				return "", 0, err
 			}

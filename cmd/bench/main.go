@@ -138,6 +138,9 @@ func (l *lab) measure(ctx context.Context, r *report) error {
 	if err := l.measureWithdrawal(ctx, server, r); err != nil {
 		return err
 	}
+	if err := l.measureJWKS(ctx, server, r); err != nil {
+		return err
+	}
 	used, err := server.memory()
 	if err != nil {
 		return err
@@ -154,7 +157,17 @@ func (l *lab) measure(ctx context.Context, r *report) error {
 	if err := l.measureMemory(ctx, server, used, r); err != nil {
 		return err
 	}
+	server.stop()
+	if err := l.measureRotation(ctx, r); err != nil {
+		return err
+	}
+	if err := l.measureSigning(ctx, r); err != nil {
+		return err
+	}
 	if err := l.measureDecision(ctx, r); err != nil {
+		return err
+	}
+	if server, err = l.serve(ctx); err != nil {
 		return err
 	}
 	return l.measureLists(ctx, r)
