@@ -2,6 +2,8 @@ package jose
 
 import (
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"reflect"
@@ -193,6 +195,56 @@ func unwrap(s *Signer) crypto.Signer {
 		return ec.Signer
 	}
 	return s.key
+}
+
+// FuzzParsePrivateKeyFile: what is read signs, and is the same when it is printed and read again; what
+// is refused is refused for a reason that holds nothing of the file.
+func FuzzParsePrivateKeyFile(f *testing.F) {
+	for _, s := range fuzzSigners(f) {
+		key := unwrap(s)
+		jwk := string(must(MarshalPrivateJWK(key)))
+		text := block("PRIVATE KEY", must(x509.MarshalPKCS8PrivateKey(key)))
+		for _, seed := range []string{
+			jwk, text, text + text, jwk + jwk, "x" + text, text + "x", string(setOf(jwk)), string(s.PublicKey().PEM()), string(s.PublicKey().BareJWK()),
+			strings.Replace(jwk, "{", `{"kid":"k","use":"sig","key_ops":["sign"],"alg":"`+string(s.Algorithm())+`",`, 1),
+			strings.Replace(jwk, "{", `{"alg":"ES384","oth":[],`, 1), strings.Replace(text, "END", "ENT", 1), text[:len(text)/2],
+		} {
+			f.Add([]byte(seed))
+		}
+		if ec, ok := key.(*ecdsa.PrivateKey); ok {
+			der := must(x509.MarshalECPrivateKey(ec))
+			f.Add([]byte(block("EC PARAMETERS", curveName(f, der)) + block("EC PRIVATE KEY", der)))
+		}
+	}
+	for _, text := range []string{"", "{}", "[]", "null", "-----BEGIN ", "-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----", "0\x82", "eyJ"} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		file, err := ParsePrivateKeyFile(b)
+		if err != nil {
+			if file != (PrivateKeyFile{}) || !errors.Is(err, ErrMalformed) && !errors.Is(err, ErrKey) || len(err.Error()) > 300 {
+				t.Fatalf("got %v, %v", file, err)
+			}
+			leaks(t, b, err)
+			return
+		}
+		alg := file.Algorithm
+		if alg == "" {
+			alg = RS256
+		}
+		s, err := NewSigner(file.Key, file.KeyID, alg, alg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		accepted(t, sign(t, s), accepting(s.PublicKey()))
+		for _, again := range []string{
+			string(must(MarshalPrivateJWK(file.Key))), block("PRIVATE KEY", must(x509.MarshalPKCS8PrivateKey(file.Key))),
+		} {
+			if same, err := ParsePrivateKeyFile([]byte(again)); err != nil || !file.Key.(equaler).Equal(same.Key) {
+				t.Fatalf("printed and read again: %v, %v", same, err)
+			}
+		}
+	})
 }
 
 // FuzzOpen: nothing opens but what was sealed, character for character.

@@ -107,9 +107,12 @@ func (w *wireKey) publicKey(kid string, alg Algorithm) (*PublicKey, error) {
 // checkUse refuses keys that are not for verifying signatures: RFC 7517, Sections 4.2 and 4.3.
 func (w *wireKey) checkUse() error {
 	// JWK-03. A private key in a public document is burnt; using its public half would hide that.
-	for _, v := range []jsontext.Value{w.D, w.P, w.Q, w.DP, w.DQ, w.QI, w.Oth, w.K, w.Priv} {
+	if w.K != nil {
+		return fmt.Errorf("%w: a symmetric key (member k): a public key is needed", ErrKey)
+	}
+	for _, v := range []jsontext.Value{w.D, w.P, w.Q, w.DP, w.DQ, w.QI, w.Oth, w.Priv} {
 		if v != nil {
-			return fmt.Errorf("%w: private or symmetric members", ErrKey)
+			return fmt.Errorf("%w: a private key: a public one is needed, and this one is no secret any more", ErrKey)
 		}
 	}
 	if w.Use != nil && *w.Use != "sig" {
@@ -132,26 +135,38 @@ func (w *wireKey) checkUse() error {
 // material decodes the key itself, which NewPublicKey goes on to judge. Lengths are exact, so that
 // one key has one JWK and one thumbprint (JWK-06).
 func (w *wireKey) material() (crypto.PublicKey, error) {
-	switch {
-	case w.Kty == "EC" && w.Y != nil:
-		if c, ok := curveNamed(w.Crv); ok {
-			return w.ec(c)
-		}
-	case w.Kty == "RSA":
+	switch w.Kty {
+	case "EC":
+		return w.ec()
+	case "RSA":
 		return w.rsa()
-	case w.Kty == "OKP" && w.Crv == "Ed25519" && w.Y == nil:
-		x, err := decodeSized(w.X, ed25519.PublicKeySize)
-		return ed25519.PublicKey(x), err
+	case "OKP":
+		return w.ed25519()
 	}
-	return nil, fmt.Errorf("%w: type of key unknown, or members missing", ErrKey)
+	return nil, fmt.Errorf("%w: the member kty is not EC, RSA or OKP", ErrKey)
 }
 
-func (w *wireKey) ec(c ecCurve) (*ecdsa.PublicKey, error) {
-	x, err := decodeSized(w.X, c.size)
+func (w *wireKey) ed25519() (ed25519.PublicKey, error) {
+	if w.Crv != "Ed25519" || w.Y != nil {
+		return nil, fmt.Errorf("%w: the member crv is not Ed25519, the one OKP key for signatures that is taken, or there is a y", ErrKey)
+	}
+	x, err := decodeSized("x", w.X, ed25519.PublicKeySize)
+	return ed25519.PublicKey(x), err
+}
+
+func (w *wireKey) ec() (*ecdsa.PublicKey, error) {
+	c, ok := curveNamed(w.Crv)
+	if !ok {
+		return nil, errCurve()
+	}
+	if w.Y == nil {
+		return nil, fmt.Errorf("%w: the member y is missing", ErrKey)
+	}
+	x, err := decodeSized("x", w.X, c.size)
 	if err != nil {
 		return nil, err
 	}
-	y, err := decodeSized(*w.Y, c.size)
+	y, err := decodeSized("y", *w.Y, c.size)
 	if err != nil {
 		return nil, err
 	}
@@ -166,7 +181,7 @@ func (w *wireKey) rsa() (*rsa.PublicKey, error) {
 	if w.E != "AQAB" {
 		return nil, fmt.Errorf("%w: an RSA exponent is %d", ErrKey, rsaExponent)
 	}
-	n, err := decodeSegment(w.N)
+	n, err := decodeMember("n", w.N)
 	if err != nil {
 		return nil, err
 	}
@@ -176,10 +191,19 @@ func (w *wireKey) rsa() (*rsa.PublicKey, error) {
 	return &rsa.PublicKey{N: new(big.Int).SetBytes(n), E: rsaExponent}, nil
 }
 
-// decodeSized decodes exactly size octets.
-func decodeSized(s string, size int) ([]byte, error) {
+// decodeSized decodes the member of this name, which has exactly size octets.
+func decodeSized(name, s string, size int) ([]byte, error) {
 	if len(s) != strictBase64.EncodedLen(size) {
-		return nil, fmt.Errorf("%w: a member of the wrong length", ErrKey)
+		return nil, fmt.Errorf("%w: the member %s does not have the %d octets of such a key, in base64url", ErrKey, name, size)
 	}
-	return decodeSegment(s)
+	return decodeMember(name, s)
+}
+
+// decodeMember decodes the member of this name, of any length.
+func decodeMember(name, s string) ([]byte, error) {
+	b, err := decodeSegment(s)
+	if err != nil {
+		return nil, fmt.Errorf("%w, in the member %s", err, name)
+	}
+	return b, nil
 }

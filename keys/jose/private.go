@@ -77,6 +77,11 @@ func ParsePrivateJWK(b []byte) (crypto.Signer, error) {
 	if err := StrictUnmarshal(b, &w, true); err != nil {
 		return nil, err
 	}
+	return w.signer()
+}
+
+// signer returns the key, once it is known to be whole and within bounds.
+func (w *wirePrivateKey) signer() (crypto.Signer, error) {
 	public := wireKey{Kty: w.Kty, Crv: w.Crv, X: w.X, Y: w.Y, N: w.N, E: w.E}
 	pub, err := public.material()
 	if err != nil {
@@ -90,12 +95,12 @@ func ParsePrivateJWK(b []byte) (crypto.Signer, error) {
 	case ed25519.PublicKey:
 		return w.ed25519(pub)
 	}
-	return nil, fmt.Errorf("%w: type of key unknown", ErrKey)
+	return nil, errKeyType()
 }
 
 func (w *wirePrivateKey) ec(pub *ecdsa.PublicKey) (crypto.Signer, error) {
 	c, _ := curveNamed(w.Crv) // whose point pub is
-	d, err := decodeSized(w.D, c.size)
+	d, err := decodeSized("d", w.D, c.size)
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +112,7 @@ func (w *wirePrivateKey) ec(pub *ecdsa.PublicKey) (crypto.Signer, error) {
 }
 
 func (w *wirePrivateKey) ed25519(pub ed25519.PublicKey) (crypto.Signer, error) {
-	seed, err := decodeSized(w.D, ed25519.SeedSize)
+	seed, err := decodeSized("d", w.D, ed25519.SeedSize)
 	if err != nil {
 		return nil, err
 	}
@@ -123,13 +128,14 @@ func (w *wirePrivateKey) rsa(pub *rsa.PublicKey) (crypto.Signer, error) {
 		return nil, err
 	}
 	var numbers [6]*big.Int
+	names := [...]string{"d", "p", "q", "dp", "dq", "qi"}
 	for i, s := range []string{w.D, w.P, w.Q, w.DP, w.DQ, w.QI} {
-		b, err := decodeSegment(s)
+		b, err := decodeMember(names[i], s)
 		if err != nil {
 			return nil, err
 		}
 		if len(b) == 0 || len(b) > maxRSABits/8 {
-			return nil, fmt.Errorf("%w: a member of the wrong length", ErrKey)
+			return nil, fmt.Errorf("%w: the member %s is missing or too long: an RSA key has d, p, q, dp, dq and qi", ErrKey, names[i])
 		}
 		numbers[i] = new(big.Int).SetBytes(b)
 	}

@@ -6,7 +6,9 @@ import (
 	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/binary"
+	"encoding/pem"
 	"fmt"
 	"math/big"
 	"slices"
@@ -117,6 +119,16 @@ func (k *PublicKey) JWK(wireAlg Algorithm) ([]byte, error) {
 	b = append(b, `","kid":"`...)
 	b = append(b, k.keyID...) // plain text: nothing to escape
 	return append(b, `"}`...), nil
+}
+
+// PEM returns the key as SubjectPublicKeyInfo in a PEM block PUBLIC KEY (RFC 7468, Section 13), for
+// validators that read no JWK. It says neither kid nor algorithm.
+func (k *PublicKey) PEM() []byte {
+	der, err := x509.MarshalPKIXPublicKey(k.raw)
+	if err != nil {
+		return nil // it was valid when it came in
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
 }
 
 // setEC takes a key on the curve that the algorithm names: RFC 7518, Section 3.4 (ALG-04).
