@@ -25,7 +25,7 @@ type Registry interface {
 	Checks
 }
 
-// Config is what a handler needs. Every field is required.
+// Config is what a handler needs. Every field is required but Passes.
 type Config struct {
 	Registry Registry
 	Tokens   Tokens
@@ -39,6 +39,10 @@ type Config struct {
 	// Doctor looks for what is wrong with the installation, and changes nothing. An error means that
 	// it could not look.
 	Doctor func(ctx context.Context) ([]Finding, error)
+
+	// Passes reports whether a fault of the domain may be over when the request is said again, such as one
+	// of a store that is away: 503 with Retry-After, where others are 500. Nil means none is. It does no I/O.
+	Passes func(err error) bool
 }
 
 // New returns the handler of the management API for callers on the unix socket. The server that runs
@@ -59,7 +63,10 @@ func newHandler(c Config) (*handler, error) {
 	}
 	h := &handler{
 		registry: c.Registry, tokens: c.Tokens, keys: c.Keys, refusals: c.Refusals, status: c.Status, doctor: c.Doctor,
-		log: c.Log, operations: operations(),
+		log: c.Log, operations: operations(), passes: c.Passes,
+	}
+	if h.passes == nil {
+		h.passes = func(error) bool { return false }
 	}
 	h.mux = h.serve(h.unreadable, h.fail)
 	h.judges = judging(h.registry)
@@ -105,6 +112,7 @@ type handler struct {
 	refusals   Refusals
 	status     func() Status
 	doctor     func(ctx context.Context) ([]Finding, error)
+	passes     func(err error) bool
 	log        *slog.Logger
 	mux        *http.ServeMux
 	judges     *http.ServeMux       // the same routes, to a domain that does nothing

@@ -79,6 +79,9 @@ func (b broken) Client(context.Context, authz.ClientID) (authz.Client, error) {
 	return authz.Client{}, b.err
 }
 
+// errPassing is a fault that passes by itself.
+var errPassing = errors.New("the store is away")
+
 func TestFail_Statuses(t *testing.T) {
 	secret := "mrq_abcdefghijklmnop_AAAAAAAA"
 	for name, c := range map[string]struct {
@@ -97,10 +100,14 @@ func TestFail_Statuses(t *testing.T) {
 		"throttled":   {&authz.ThrottledError{Cause: authz.CauseRateLimited, RetryAfter: time.Second}, 429, "1", false},
 		"fault":       {errors.New("disk on fire: " + secret), 500, "", true},
 		"deadline":    {context.DeadlineExceeded, 500, "", true},
+		"passes":      {fmt.Errorf("read: %s: %w", secret, errPassing), 503, "1", true},
+		"of both":     {fmt.Errorf("%w, %w", errPassing, authz.ErrConflict), 409, "", false},
 		"panic":       {nil, 500, "", true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := start(t, func(cfg *Config) { cfg.Registry = broken{cfg.Registry, c.err} })
+			s := start(t, func(cfg *Config) {
+				cfg.Registry, cfg.Passes = broken{cfg.Registry, c.err}, func(err error) bool { return errors.Is(err, errPassing) }
+			})
 			a := s.do("GET", "/admin/v1/clients/x", nil).want(c.status)
 			if got := a.Header.Get("Retry-After"); got != c.retryAfter {
 				t.Errorf("Retry-After = %q, want %q", got, c.retryAfter)

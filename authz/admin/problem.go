@@ -118,13 +118,20 @@ func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 		w.Header().Set("Retry-After", retryAfter(throttled.RetryAfter))
 		problem(w, http.StatusTooManyRequests, "this was asked too often; try again later")
 	case errors.As(err, &unavailable):
-		h.fault(w, r, err)
-		w.Header().Set("Retry-After", retryAfter(unavailable.RetryAfter))
-		problem(w, http.StatusServiceUnavailable, "the server cannot answer now; a change may have happened and can be repeated")
+		h.unavailable(w, r, err, unavailable.RetryAfter)
+	case h.passes(err):
+		h.unavailable(w, r, err, time.Second)
 	default:
 		h.fault(w, r, err)
 		problem(w, http.StatusInternalServerError, "")
 	}
+}
+
+// unavailable answers for what could not be done now: nothing is acknowledged, and it can be said again.
+func (h *handler) unavailable(w http.ResponseWriter, r *http.Request, err error, after time.Duration) {
+	h.fault(w, r, err)
+	w.Header().Set("Retry-After", retryAfter(after))
+	problem(w, http.StatusServiceUnavailable, "the server cannot answer now; a change may have happened and can be repeated")
 }
 
 // inUseDetail names the clients that keep a resource from being deleted: their identifiers are ours.

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/marque-auth/marque/configs"
 	"github.com/marque-auth/marque/store"
@@ -72,6 +73,11 @@ func (b *boltBackend) open(_ context.Context, o opening) (database, error) {
 
 // away is never so: a file that cannot be had now was not left by whoever has it.
 func (b *boltBackend) away(error) bool { return false }
+
+// passes holds of a disk that is full, or of a quota. One that fails, or may not be written to, stays so.
+func (b *boltBackend) passes(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}
 
 // boltDatabase is the file, open.
 type boltDatabase struct {

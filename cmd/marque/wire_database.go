@@ -35,6 +35,10 @@ type backend interface {
 	// away reports whether an error, of opening or of a call, passes by itself once the store is back.
 	away(err error) bool
 
+	// passes reports whether an error of a call may be over when the call is made again, though somebody may
+	// have to see to the store meanwhile: nothing here needs to be started anew.
+	passes(err error) bool
+
 	// lookAtFiles and lookAtLock add to doctor's findings what is this driver's in the data folder.
 	lookAtFiles(d *doctor)
 	lookAtLock(d *doctor)

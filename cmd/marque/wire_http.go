@@ -16,6 +16,8 @@ import (
 	"github.com/marque-auth/marque/authz/admin"
 	"github.com/marque-auth/marque/authz/endpoint"
 	"github.com/marque-auth/marque/configs"
+	"github.com/marque-auth/marque/keys"
+	"github.com/marque-auth/marque/store"
 )
 
 // What is served, as closers are named.
@@ -123,7 +125,7 @@ func (s *server) serveLocal(h http.Handler) {
 func (s *server) adminConfig() admin.Config {
 	return admin.Config{
 		Registry: s.registry, Tokens: s.tokens, Keys: indexedRing{s.ring, s.indexKeys}, Refusals: s.refusals, Log: s.log,
-		Status: s.status,
+		Status: s.status, Passes: s.passes,
 		Doctor: func(ctx context.Context) ([]admin.Finding, error) {
 			var all []admin.Finding
 			for _, f := range s.examine(ctx) {
@@ -132,6 +134,22 @@ func (s *server) adminConfig() admin.Config {
 			return all, nil
 		},
 	}
+}
+
+// passes reports whether a fault may be over when the request is said again: the store is away, or full, or went
+// back in time, or has not confirmed what was written. What somebody has to mend, as a damaged record, does not.
+func (s *server) passes(err error) bool {
+	for _, damage := range []error{store.ErrDamaged, authz.ErrDamaged, keys.ErrDamaged, store.ErrNewerFormat, keys.ErrNewerFormat} {
+		if errors.Is(err, damage) {
+			return false
+		}
+	}
+	for _, unknown := range []error{errRevocationLost, keys.ErrRegressed, keys.ErrNotReady, keys.ErrStale, context.DeadlineExceeded} {
+		if errors.Is(err, unknown) {
+			return true
+		}
+	}
+	return s.backend.passes(err)
 }
 
 // serveAdminTCP answers on the admin address, unless there is none.

@@ -186,6 +186,11 @@ func (b *redisBackend) away(err error) bool {
 	return errors.As(err, new(*net.OpError)) || errors.As(err, new(*net.DNSError)) || errors.As(err, &slow) && slow.Timeout()
 }
 
+// passes holds of one that was emptied, too: it can be restored under a running server.
+func (b *redisBackend) passes(err error) bool {
+	return b.away(err) || errors.Is(err, redisstore.ErrEmptied)
+}
+
 // redisDatabase is an open namespace.
 type redisDatabase struct {
 	*redisstore.DB

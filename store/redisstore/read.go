@@ -66,6 +66,8 @@ func (db *DB) fault(ctx context.Context, err error) error {
 		return ended(ctx)
 	case errors.Is(err, ErrEmptied), errors.As(err, &record):
 		return err
+	case errors.Is(err, redis.ErrPoolTimeout): // every connection waits for an answer
+		return fmt.Errorf("redisstore: %w: %w", ErrUnreachable, err)
 	}
 	return fmt.Errorf("redisstore: %w", err)
 }
