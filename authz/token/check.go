@@ -105,6 +105,8 @@ type Verified struct {
 	Claims
 	KeyID string // kid of the key that verified it
 	Type  string // typ: TypeAccessToken or TypeJWT
+
+	Key *jose.PublicKey // that key
 }
 
 // Verify returns a token that passes every check. An error that is ErrToken is an
@@ -114,6 +116,7 @@ type Verified struct {
 func (c *Checker) Verify(ctx context.Context, compact string) (Verified, error) {
 	now := c.check.Now()
 	var kid string
+	var by *jose.PublicKey
 	var fault error
 	h, payload, err := jose.Verify(compact, jose.VerifyOptions{
 		Types:      c.types,
@@ -124,6 +127,7 @@ func (c *Checker) Verify(ctx context.Context, compact string) (Verified, error) 
 			if err != nil && !errors.Is(err, jose.ErrUnknownKey) {
 				fault = err
 			}
+			by = key
 			return key, err
 		},
 	})
@@ -142,7 +146,13 @@ func (c *Checker) Verify(ctx context.Context, compact string) (Verified, error) 
 	if reason := c.judge(&p, now); reason != "" {
 		return Verified{}, &Error{Reason: reason, KeyID: kid, JTI: p.JTI, ClientID: p.ClientID}
 	}
-	return Verified{Claims: p.Claims, KeyID: kid, Type: typeOf(h.Type)}, nil
+	return Verified{Claims: p.Claims, KeyID: kid, Type: typeOf(h.Type), Key: by}, nil
+}
+
+// Live reports whether a token that passed every check at an earlier time passes those that look at the
+// clock at now, too: a token does not become younger.
+func (c *Checker) Live(v *Verified, now time.Time) bool {
+	return now.Before(v.Expiry.Add(c.check.Leeway))
 }
 
 // typeOf names the type of a token that was taken: it may be written in any case, and as a whole media

@@ -14,7 +14,8 @@ type Index struct {
 	table   atomic.Pointer[table]               // never nil
 	revoked atomic.Pointer[map[string]struct{}] // kids that are, by SetKeys; never nil, the map is immutable
 	loaded  atomic.Bool
-	listed  bool // see NewListedIndex
+	changed atomic.Uint64 // see Generation
+	listed  bool          // see NewListedIndex
 
 	mu sync.Mutex // held by whoever changes table
 }
@@ -47,6 +48,7 @@ func (x *Index) Set(r Indexed) {
 	}
 	t.set(r)
 	x.table.Store(t)
+	x.changed.Add(1)
 }
 
 // Remove forgets the revocation of a subject.
@@ -64,6 +66,7 @@ func (x *Index) SetKeys(kids []string) {
 		revoked[kid] = struct{}{}
 	}
 	x.revoked.Store(&revoked)
+	x.changed.Add(1)
 }
 
 // Replace puts all in place of everything that Set had put there, at once, and marks the Index as
@@ -80,8 +83,13 @@ func (x *Index) Replace(all []Indexed) {
 		fresh.set(all[i])
 	}
 	x.table.Store(fresh)
+	x.changed.Add(1)
 	x.loaded.Store(true)
 }
+
+// Generation counts what may have made a token void: what Void said of a token, after Generation was
+// asked, holds as long as that answers the same. A change counts before the method that made it returns.
+func (x *Index) Generation() uint64 { return x.changed.Load() }
 
 // Loaded reports whether the Index ever held everything. Until then it knows nothing, and nothing may
 // be concluded from its silence.

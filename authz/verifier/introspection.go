@@ -70,7 +70,7 @@ type introspector struct {
 	timeout   time.Duration
 	cacheFor  time.Duration
 	now       func() time.Time
-	active    recent
+	active    recent[time.Time] // until when the issuer is not asked again
 
 	mu       sync.Mutex
 	endpoint string // empty: to be discovered; guarded by mu
@@ -92,7 +92,7 @@ func newIntrospector(ctx context.Context, c Config) (*introspector, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("in Introspect: %w", err)
 	}
-	in := &introspector{timeout: i.Timeout, cacheFor: i.CacheFor, now: c.Now}
+	in := &introspector{timeout: i.Timeout, cacheFor: i.CacheFor, now: c.Now, active: recent[time.Time]{most: maxRecent}}
 	if in.timeout == 0 {
 		in.timeout = DefaultIntrospectionTimeout
 	}
@@ -159,8 +159,10 @@ func (in *introspector) forget() {
 func (in *introspector) activeNow(ctx context.Context, compact string, c *token.Claims) (bool, error) {
 	asked := in.now()
 	unexpired := asked.Before(c.Expiry) // it may be inside the leeway, where only the issuer can say
-	if in.cacheFor > 0 && unexpired && in.active.has(compact, asked) {
-		return true, nil
+	if in.cacheFor > 0 && unexpired {
+		if until, ok := in.active.get(fingerprintOf(compact)); ok && asked.Before(until) {
+			return true, nil
+		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, in.timeout)
 	defer cancel()
@@ -174,7 +176,7 @@ func (in *introspector) activeNow(ctx context.Context, compact string, c *token.
 	}
 	active, err := readAnswer(body, c)
 	if err == nil && active && in.cacheFor > 0 && unexpired {
-		in.active.add(compact, asked.Add(in.cacheFor))
+		in.active.put(fingerprintOf(compact), asked.Add(in.cacheFor))
 	}
 	return active, err
 }

@@ -3,44 +3,52 @@ package verifier
 import (
 	"crypto/sha256"
 	"sync"
-	"time"
 )
 
-// maxRecent bounds what is remembered: about 1 MiB. Who has more callers at a time asks again.
+// maxRecent bounds how many tokens are remembered that the issuer called active: about 1 MiB. Who has more
+// callers at a time asks again.
 const maxRecent = 10_000
 
-// recent remembers tokens, each until a time of its own, and forgets the oldest for a new one. They
-// are known by a hash of all their bytes: nothing that merely looks like one of them is found. The zero
-// value is empty. It is safe for concurrent use.
-type recent struct {
+// fingerprint is a hash of all the bytes of a token: nothing that merely looks like it has the same.
+type fingerprint = [sha256.Size]byte
+
+// fingerprintOf allocates nothing for a token of ordinary length.
+func fingerprintOf(compact string) fingerprint {
+	var room [1 << 10]byte
+	return sha256.Sum256(append(room[:0], compact...))
+}
+
+// recent remembers something of tokens, and forgets the oldest for a new one. It is safe for concurrent use.
+type recent[V any] struct {
+	most int // tokens; at least 1
+
 	mu    sync.Mutex // guards what follows
-	until map[[sha256.Size]byte]time.Time
-	order [][sha256.Size]byte // the keys of until; full, it is a ring that begins at next
+	known map[fingerprint]V
+	order []fingerprint // the keys of known; full, it is a ring that begins at next
 	next  int
 }
 
-func (r *recent) has(compact string, now time.Time) bool {
-	key := sha256.Sum256([]byte(compact))
+func (r *recent[V]) get(key fingerprint) (v V, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return now.Before(r.until[key])
+	v, ok = r.known[key]
+	return v, ok
 }
 
-func (r *recent) add(compact string, until time.Time) {
-	key := sha256.Sum256([]byte(compact))
+func (r *recent[V]) put(key fingerprint, v V) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.until == nil {
-		r.until = map[[sha256.Size]byte]time.Time{}
+	if r.known == nil {
+		r.known = map[fingerprint]V{}
 	}
-	if _, known := r.until[key]; !known {
-		if len(r.order) < maxRecent {
+	if _, known := r.known[key]; !known {
+		if len(r.order) < r.most {
 			r.order = append(r.order, key)
 		} else {
-			delete(r.until, r.order[r.next])
+			delete(r.known, r.order[r.next])
 			r.order[r.next] = key
-			r.next = (r.next + 1) % maxRecent
+			r.next = (r.next + 1) % r.most
 		}
 	}
-	r.until[key] = until
+	r.known[key] = v
 }

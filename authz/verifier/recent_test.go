@@ -3,36 +3,33 @@ package verifier
 import (
 	"fmt"
 	"testing"
-	"time"
 )
 
 // What is remembered is bounded, and the oldest goes first.
 func TestRecent_Bounded(t *testing.T) {
-	var r recent
-	now := time.Unix(1_800_000_000, 0)
-	if r.has("x", now) {
-		t.Error("the zero value knows something")
+	const most = 100
+	r := recent[int]{most: most}
+	name := func(i int) fingerprint { return fingerprintOf(fmt.Sprint("x", i)) }
+	if _, ok := r.get(name(0)); ok {
+		t.Error("it knows something from the beginning")
 	}
-	r.add("0", now.Add(time.Second))
-	r.add("0", now.Add(time.Minute)) // the same one: takes no second place
-	for i := 1; i < maxRecent; i++ {
-		r.add(fmt.Sprint(i), now.Add(time.Minute))
+	r.put(name(0), 1)
+	r.put(name(0), 2) // the same one: takes no second place
+	for i := 1; i < most; i++ {
+		r.put(name(i), i)
 	}
-	if !r.has("0", now.Add(time.Minute-1)) || r.has("0", now.Add(time.Minute)) {
-		t.Error("not until its time")
+	if v, ok := r.get(name(0)); !ok || v != 2 {
+		t.Errorf("%d, %t: want what was said last", v, ok)
 	}
-	for i := range 2*maxRecent + 3 {
-		r.add(fmt.Sprint("x", i), now.Add(time.Minute))
+	for i := most; i < 3*most+3; i++ {
+		r.put(name(i), i)
 	}
-	if len(r.until) != maxRecent || len(r.order) != maxRecent {
-		t.Errorf("%d remembered, in a ring of %d", len(r.until), len(r.order))
+	if len(r.known) != most || len(r.order) != most {
+		t.Errorf("%d remembered, in a ring of %d", len(r.known), len(r.order))
 	}
-	for i := range 2*maxRecent + 3 {
-		if got, want := r.has(fmt.Sprint("x", i), now), i >= maxRecent+3; got != want {
-			t.Fatalf("the %d-th: %v, want %v", i, got, want)
+	for i := range 3*most + 3 {
+		if _, got := r.get(name(i)); got != (i >= 2*most+3) {
+			t.Fatalf("the %d-th: %v", i, got)
 		}
-	}
-	if r.has("0", now) {
-		t.Error("the oldest is still there")
 	}
 }

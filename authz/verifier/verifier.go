@@ -1,6 +1,7 @@
 package verifier
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -62,6 +63,11 @@ type Config struct {
 	// is not active is refused; without an answer the token is not judged: ErrUnavailable.
 	Introspect *Introspection
 
+	// Remember is how many verified tokens are remembered, so that the same one costs about a microsecond
+	// the next time; 0 means DefaultRemember, NoMemory none. Whether it has expired, whether its key is still
+	// published, Revoked and Introspect are asked each time all the same.
+	Remember int
+
 	// HTTPClient fetches metadata and keys, and carries introspection; nil means clients of the
 	// Verifier's own. Of one that is given, redirects and cookies are not used.
 	HTTPClient *http.Client
@@ -86,6 +92,9 @@ type Config struct {
 type Verifier struct {
 	issuer     string
 	checker    *token.Checker
+	key        func(context.Context, jose.Header) (*jose.PublicKey, error)
+	now        func() time.Time
+	memory     *memory       // nil for none
 	keys       *remote.Keys  // nil if they were given
 	revoked    token.Known   // may be nil
 	introspect *introspector // may be nil
@@ -104,6 +113,16 @@ func New(ctx context.Context, c Config) (*Verifier, error) {
 	}
 	if v.log == nil {
 		v.log = slog.Default()
+	}
+	if v.now = c.Now; v.now == nil {
+		v.now = time.Now
+	}
+	if c.Remember >= 0 {
+		v.memory = newMemory(cmp.Or(c.Remember, DefaultRemember))
+	}
+	v.key = func(ctx context.Context, h jose.Header) (*jose.PublicKey, error) { return v.keys.Key(ctx, h) }
+	if c.Keys != nil {
+		v.key = func(_ context.Context, h jose.Header) (*jose.PublicKey, error) { return c.Keys.Find(h) }
 	}
 	var err error
 	if v.checker, err = token.NewChecker(v.check(c)); err != nil {
@@ -145,11 +164,7 @@ func New(ctx context.Context, c Config) (*Verifier, error) {
 func (v *Verifier) check(c Config) token.Check {
 	check := token.Check{
 		Issuer: c.Issuer, Audience: c.Audience, Algorithms: c.Algorithms, Leeway: c.Leeway,
-		InsecureTypJWT: c.InsecureTypJWT, Now: c.Now,
-		Key: func(ctx context.Context, h jose.Header) (*jose.PublicKey, error) { return v.keys.Key(ctx, h) },
-	}
-	if c.Keys != nil {
-		check.Key = func(_ context.Context, h jose.Header) (*jose.PublicKey, error) { return c.Keys.Find(h) }
+		InsecureTypJWT: c.InsecureTypJWT, Now: c.Now, Key: v.key,
 	}
 	if check.Algorithms == nil {
 		check.Algorithms = []jose.Algorithm{jose.ES256, jose.ES384, jose.Ed25519, jose.PS256, jose.RS256}
@@ -181,14 +196,35 @@ func (v *Verifier) Status() remote.Status {
 // token and may be shown to its bearer; any other, ErrUnavailable as a rule, means that the token
 // could not be judged: answer 503, never 401. ctx ends a wait for keys, and a question to the issuer.
 func (v *Verifier) Verify(ctx context.Context, accessToken string) (Token, error) {
+	if v.memory == nil {
+		t, _, err := v.verify(ctx, accessToken)
+		return t, err
+	}
+	f := fingerprintOf(accessToken)
+	if r, ok := v.recall(ctx, f); ok {
+		if err := v.withdrawnSince(ctx, accessToken, r); err != nil {
+			return Token{}, err
+		}
+		return r.token, nil
+	}
+	at, generation := v.now(), v.generation()
+	t, verified, err := v.verify(ctx, accessToken)
+	if err == nil {
+		v.remember(f, t, &verified, at, generation)
+	}
+	return t, err
+}
+
+// verify is Verify from the beginning.
+func (v *Verifier) verify(ctx context.Context, accessToken string) (Token, token.Verified, error) {
 	verified, err := v.checker.Verify(ctx, accessToken)
+	if err == nil {
+		err = v.withdrawn(ctx, accessToken, &verified)
+	}
 	if err != nil {
-		return Token{}, err
+		return Token{}, token.Verified{}, err
 	}
-	if err := v.withdrawn(ctx, accessToken, &verified); err != nil {
-		return Token{}, err
-	}
-	return Token{claims: verified.Claims, scopes: v.counting(verified.Claims)}, nil
+	return Token{claims: verified.Claims, scopes: v.counting(verified.Claims)}, verified, nil
 }
 
 // counting returns the scopes of c that count here: RFC 9068, Section 5.
