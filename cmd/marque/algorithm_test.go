@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/marque-auth/marque/authz"
 	"github.com/marque-auth/marque/configs"
+	"github.com/marque-auth/marque/keys"
 	"github.com/marque-auth/marque/keys/jose"
 )
 
@@ -234,5 +236,22 @@ func TestALG01_TheSettingTakesEveryAlgorithm(t *testing.T) {
 		if err != nil {
 			t.Errorf("%s: %v", alg, err)
 		}
+	}
+}
+
+// A store that was away for long is asked again, rather than that a change fails which it would take.
+func TestROT13_AfterAnOutageTheRingIsReadFirst(t *testing.T) {
+	clock := newVirtual()
+	c := devConfig(t)
+	c.Cache.MaxAge, c.Keys.RefreshInterval = configs.Duration(time.Minute), configs.Duration(time.Minute) // nobody looks meanwhile
+	c.Keys.PublishLead = configs.Duration(time.Hour)
+	s := startTest(t, c, options{now: clock.now})
+	clock.nanos.Add(int64(c.Store.Outage) + int64(time.Second))
+	if _, err := s.ring.KnownFrom(s.algorithm()); !errors.Is(err, keys.ErrStale) {
+		t.Fatalf("error %v, want ErrStale", err)
+	}
+	r, _, err := s.registry.CreateResource(t.Context(), byTest, authz.ResourceSpec{ID: "https://late.example"})
+	if err != nil || r.Algorithm != s.algorithm() {
+		t.Errorf("%+v, %v", r, err)
 	}
 }

@@ -127,7 +127,14 @@ func (s *server) ensureKeys(ctx context.Context, alg jose.Algorithm, by audit.Or
 	if _, err := s.ring.Ensure(ctx, alg, by); err != nil {
 		return time.Time{}, err
 	}
-	return s.ring.KnownFrom(alg)
+	known, err = s.ring.KnownFrom(alg)
+	if errors.Is(err, keys.ErrStale) { // the store is back, and the follower has not looked yet
+		if err := s.reloadRing(ctx); err != nil {
+			return time.Time{}, err
+		}
+		return s.ring.KnownFrom(alg)
+	}
+	return known, err
 }
 
 // apply hands changes on to what holds copies of records.
