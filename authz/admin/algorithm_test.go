@@ -55,6 +55,7 @@ func algorithmOf(t *testing.T, compact string) (alg string) {
 // A verifier that fetched the JWKS just before the change accepts every token through all of it.
 func TestROT13_AVerifierWithTheOldJWKSMissesNothing(t *testing.T) {
 	s, secret := withTokens(t)
+	s.stop()
 	s.sleep(time.Minute) // its own ring has been known for long
 	kept := &keptJWKS{s: s}
 	check := func() string {
@@ -87,6 +88,7 @@ func TestROT13_AVerifierWithTheOldJWKSMissesNothing(t *testing.T) {
 // What is pending shows, a repeat does not move it, and once it is over nothing of it is left.
 func TestROT13_APendingAlgorithmShows(t *testing.T) {
 	s := startWithBoth(t)
+	s.stop()
 	s.sleep(time.Minute)
 	body := map[string]any{"scopes": []string{"orders:read"}, "algorithm": "RS256"}
 	a := s.do("PUT", fulfilmentPath, body, ifMatch("*")).want(200)
@@ -136,6 +138,7 @@ func equalJSON(a, b any) bool {
 // A definition without an algorithm leaves the one that is stored.
 func TestALG01_NoAlgorithmIsNoChange(t *testing.T) {
 	s := startWithBoth(t)
+	s.stop()
 	s.do("PUT", fulfilmentPath, map[string]any{"algorithm": "Ed25519"}, ifMatch("*")).want(200)
 	got := s.do("PUT", fulfilmentPath, map[string]any{"token_lifetime": 60}, ifMatch("*")).want(200).object()
 	if got["algorithm"] != string(jose.Ed25519) || got["previous_algorithm"] != "ES256" {

@@ -23,6 +23,7 @@ const issuer = "https://issuer.example"
 type world struct {
 	t        *testing.T
 	offset   atomic.Int64 // of the clock
+	stopped  atomic.Int64 // Unix nanoseconds at which it stands, but for the offset; 0: it runs
 	db       *boltstore.DB
 	store    *boltstore.Store
 	ring     *keys.Ring
@@ -37,7 +38,16 @@ type world struct {
 	config   Config
 }
 
-func (w *world) now() time.Time { return time.Now().Add(time.Duration(w.offset.Load())) }
+func (w *world) now() time.Time {
+	now := time.Now()
+	if at := w.stopped.Load(); at != 0 {
+		now = time.Unix(0, at)
+	}
+	return now.Add(time.Duration(w.offset.Load()))
+}
+
+// stop lets the clock move by sleep alone.
+func (w *world) stop() { w.stopped.Store(time.Now().UnixNano()) }
 
 // sleep moves the clock, and lets happen what is due.
 func (w *world) sleep(d time.Duration) {
