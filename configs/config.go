@@ -173,8 +173,10 @@ type RedisTLSConfig struct {
 type DurabilityConfig struct {
 	// Replicas is how many replicas must have a change before it is acknowledged, 0 to 10. What fewer
 	// have is answered 503, although it may last. Safe over a failover is every replica that may be
-	// promoted: with fewer, one that lacks the change can be. Needs store.driver redis. Default 0: what
-	// the primary has is acknowledged, and lost if another one is promoted before it got it.
+	// promoted: with fewer, one that lacks the change can be. A primary that has lost more than half of
+	// them may have been replaced, and counts as a Redis that is away. Needs store.driver redis. Default
+	// 0: what the primary has is acknowledged, and lost if another one is promoted before it got it; and
+	// a primary that was replaced is believed until it learns of it.
 	Replicas int `yaml:"replicas"`
 
 	// Fsync wants a change on the disk of the primary, and of as many replicas, before it is

@@ -352,9 +352,10 @@ func TestOutage_ARestoredRedisGetsItsRevocationsBack(t *testing.T) {
 // again and found to be there, and is one as soon as a replica has it.
 func TestOutage_ARepeatIsNotMoreThanTheFirstAttempt(t *testing.T) {
 	redis := redistest.Start(t)
+	redistest.StartReplica(t, redis) // that one stays: a primary without replicas is not believed
 	replica := redistest.StartReplica(t, redis)
 	c := nodeConfig(t, redis.Addr)
-	c.Durability.Replicas = 1
+	c.Durability.Replicas = 2
 	s := startTest(t, c, options{})
 	defer http.DefaultClient.CloseIdleConnections()
 	subject := token.Subject{Kind: token.RevokedJTI, Value: "unconfirmed"}

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -438,4 +439,62 @@ func TestRedis_Cluster(t *testing.T) {
 	refusedStart{"not told of it", func(*configs.Config) {}, []string{"redis.cluster: "}}.run(t, c)
 	c.Redis.Addrs, c.Redis.Cluster = cluster.Addrs(), true
 	waitReady(t, startTest(t, c, options{withoutSample: true}))
+}
+
+// TestRedis_AnIsolatedPrimary: a server that has only a primary left which was replaced issues tokens to known clients
+// until store.outage, and no longer: what was disabled meanwhile by a server on the other side ends there, too. That
+// it is not confirmed is said, and introspection does not answer by what it is told.
+func TestRedis_AnIsolatedPrimary(t *testing.T) {
+	old := redistest.Start(t)
+	between := redistest.StartProxy(t, old.Addr)
+	replica := redistest.StartReplicaThrough(t, old, between)
+	kek := filepath.Join(t.TempDir(), "kek")
+	if _, err := keys.WriteKEKFile(kek); err != nil {
+		t.Fatal(err)
+	}
+	c := nodeConfig(t, old.Addr)
+	c.Keys.KEKFile, c.Durability.Replicas, c.Durability.Timeout = kek, 1, configs.Duration(5*time.Second)
+	c.Store.Outage = 2 * c.Keys.RefreshInterval
+	here := startTest(t, c, options{})
+	defer http.DefaultClient.CloseIdleConnections()
+	waitReady(t, here)
+	known, unknown := newPartner(t, here, "known"), newPartner(t, here, "unknown")
+	status, compact := known.asksFor(t, here)
+	if status != http.StatusOK {
+		t.Fatalf("status %d", status)
+	}
+
+	between.Cut()
+	if err := replica.Client().Do(t.Context(), "REPLICAOF", "NO", "ONE").Err(); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, func() bool {
+		time.Sleep(time.Millisecond)
+		status, _ := known.hears(t, here, compact)
+		return status == http.StatusServiceUnavailable
+	})
+	away(t, here, known, unknown, compact)
+
+	c = nodeConfig(t, replica.Addr)
+	c.Keys.KEKFile = kek
+	there := startTest(t, c, options{withoutSample: true})
+	waitReady(t, there)
+	if _, err := there.registry.SetClientDisabled(t.Context(), byTest, authz.ClientID(known.id), true); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, func() bool {
+		time.Sleep(time.Millisecond)
+		status, _ := known.asksFor(t, here)
+		return status == http.StatusServiceUnavailable
+	})
+	waitFor(t, func() bool {
+		time.Sleep(time.Millisecond)
+		said := here.status()
+		return said.State == admin.StateUnavailable && slices.ContainsFunc(said.Reasons, func(r admin.StatusReason) bool {
+			return r.Code == reasonUnconfirmed && strings.Contains(r.Message, "the primary has lost its replicas")
+		})
+	})
+	if err := here.ready(t.Context()); err == nil {
+		t.Error("it says that it is ready")
+	}
 }

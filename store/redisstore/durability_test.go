@@ -37,19 +37,16 @@ func within(t *testing.T, c Config, f func()) {
 func TestReplicas(t *testing.T) {
 	t.Parallel()
 	primary := redistest.Start(t)
-	var warned []string
+	replica := redistest.StartReplica(t, primary)
 	c := Config{Addrs: []string{primary.Addr}, Timeout: testTimeout, CallTimeout: testCallTimeout}
 	in := keys.Installation{Format: keys.InstallationFormat, ID: "i"}
-	db := openTest(t, c)
-	_, err := db.PutInstallation(t.Context(), in, testEntry("i"))
+	reader := newStore(t, openTest(t, c)) // believes a primary without replicas
+	_, err := reader.db.PutInstallation(t.Context(), in, testEntry("i"))
 	must(t, err)
-	c.Replicas, c.Warn = 1, func(text string) { warned = append(warned, text) }
+	c.Replicas = 1
 	s, peer := newStore(t, openTest(t, c)), newStore(t, openTest(t, c))
-	if len(warned) != 2 || !strings.Contains(warned[0], "durability.replicas") {
-		t.Errorf("warned %q", warned)
-	}
 	long := c // what is confirmed is so however busy the machine is
-	long.Timeout, long.Warn = patient, nil
+	long.Timeout = patient
 	sure, sureToo := newStore(t, openTest(t, long)), newStore(t, openTest(t, long))
 	version := uint64(0)
 	write := func(s *Store) error {
@@ -64,7 +61,7 @@ func TestReplicas(t *testing.T) {
 				t.Errorf("%s: got error %v, want ErrUnconfirmed", what, err)
 			}
 		})
-		if got, err := peer.Client(t.Context(), "a"); err != nil || got.Version != version+1 || got.Name != fmt.Sprint(version+1) {
+		if got, err := reader.Client(t.Context(), "a"); err != nil || got.Version != version+1 || got.Name != fmt.Sprint(version+1) {
 			t.Errorf("%s: the write is not there: %+v, %v", what, got, err)
 		}
 		within(t, short, func() { // for another server, too, and for one that writes nothing
@@ -99,8 +96,6 @@ func TestReplicas(t *testing.T) {
 		}
 		version++
 	}
-	unconfirmed("no replica")
-	replica := redistest.StartReplica(t, primary)
 	confirmed("one replica")
 	replica.Pause()
 	unconfirmed("one that hangs")
@@ -108,8 +103,12 @@ func TestReplicas(t *testing.T) {
 	confirmed("one that goes on")
 	replica.Kill()
 	unconfirmed("one that died")
+	waitFor(t, "it to be missed", func() bool { return isAlone(s) })
+	unconfirmed("no replica")
+	replica.Restart()
+	confirmed("one that came back")
 
-	entries, _, err := s.Entries(t.Context(), "", 100)
+	entries, _, err := reader.Entries(t.Context(), "", 100)
 	if err != nil || uint64(len(entries)) != version+1 {
 		t.Errorf("%d audit entries, of %d writes, and an installation: %v", len(entries), version, err)
 	}
@@ -120,6 +119,7 @@ func TestReplicas(t *testing.T) {
 func TestReplicas_ReplaceInstallation(t *testing.T) {
 	t.Parallel()
 	primary := redistest.Start(t)
+	replica := redistest.StartReplica(t, primary)
 	c := Config{Addrs: []string{primary.Addr}, CallTimeout: testCallTimeout}
 	db := openTest(t, c)
 	first := filledInstallation()
@@ -141,6 +141,7 @@ func TestReplicas_ReplaceInstallation(t *testing.T) {
 	mine, peer := openTest(t, c), openTest(t, c)
 	c.Timeout = patient
 	sure, sureToo := openTest(t, c), openTest(t, c)
+	replica.Kill()
 	for what, db := range map[string]*DB{"the first attempt": mine, "another": peer, "and another": mine} {
 		within(t, mine.config, func() {
 			if err := replace(db, "mine"); !errors.Is(err, ErrUnconfirmed) || isAbsence(err) || errors.Is(err, keys.ErrConflict) {
@@ -152,7 +153,7 @@ func TestReplicas_ReplaceInstallation(t *testing.T) {
 	if err := replace(peer, "theirs"); !errors.Is(err, keys.ErrConflict) || errors.Is(err, ErrUnconfirmed) {
 		t.Errorf("another record: got error %v, want ErrConflict", err)
 	}
-	redistest.StartReplica(t, primary)
+	replica.Restart()
 	if err := replace(sure, "mine"); err != nil {
 		t.Errorf("with a replica: %v", err)
 	}
@@ -166,10 +167,12 @@ func TestReplicas_ReplaceInstallation(t *testing.T) {
 func TestReplicas_Conflict(t *testing.T) {
 	t.Parallel()
 	primary := redistest.Start(t)
+	replica := redistest.StartReplica(t, primary)
 	w := newWire(t, primary.Addr)
 	slow := newStore(t, openTest(t, Config{Addrs: []string{w.addr}, Replicas: 1, Timeout: testTimeout, CallTimeout: testCallTimeout}))
 	s := newStore(t, openTest(t, Config{Addrs: []string{primary.Addr}}))
 	fill(t, s)
+	replica.Kill()
 	scripts := 0
 	w.on("evalsha", func([]string) step {
 		if scripts++; scripts == 2 {
@@ -192,8 +195,10 @@ func TestReplicas_Conflict(t *testing.T) {
 func TestReplicas_ManyWait(t *testing.T) {
 	t.Parallel()
 	primary := redistest.Start(t)
+	replica := redistest.StartReplica(t, primary)
 	c := Config{Addrs: []string{primary.Addr}, Timeout: time.Second, CallTimeout: testCallTimeout, Replicas: 1}
 	s := newStore(t, openTest(t, c))
+	replica.Pause()
 	done := make(chan error, 8)
 	for i := range cap(done) {
 		go func() {
@@ -228,6 +233,9 @@ func TestFsync(t *testing.T) {
 			return step{does: cuts}
 		}
 		info["redis_version"] = "7.2.0"
+		for i := range 2 {
+			info[fmt.Sprint("slave", i)] = "ip=127.0.0.1,port=1,state=online,offset=1,lag=0"
+		}
 		text := ""
 		for name, value := range info {
 			text += name + ":" + value + "\r\n"
@@ -297,7 +305,9 @@ func lower(all []string) (out []string) {
 func TestTimeout_TooShort(t *testing.T) {
 	t.Parallel()
 	primary := redistest.Start(t)
+	replica := redistest.StartReplica(t, primary)
 	s := newStore(t, openTest(t, Config{Addrs: []string{primary.Addr}, Timeout: time.Microsecond, CallTimeout: testCallTimeout, Replicas: 1}))
+	replica.Kill()
 	if _, err := s.PutRevocation(t.Context(), revocation("x", inTwoHours()), testEntry("x")); !errors.Is(err, ErrUnconfirmed) {
 		t.Errorf("got error %v, want ErrUnconfirmed", err)
 	}

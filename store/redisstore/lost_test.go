@@ -21,6 +21,7 @@ import (
 func TestLostReply(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
+	redistest.StartReplica(t, server)
 	cluster := redistest.StartCluster(t)
 	for name, c := range map[string]struct {
 		config Config

@@ -18,7 +18,7 @@ func Commands() []string {
 	return []string{
 		"dial", "hello", "auth", "info", "config", "time",
 		"mget", "get", "exists", "zrangebylex", "zmscore", "xrange", "xrevrange", "xread", "scan", "type", "zrem",
-		"evalsha", "eval", "role",
+		"evalsha", "eval",
 	}
 }
 

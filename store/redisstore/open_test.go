@@ -245,7 +245,7 @@ func TestOpenDB_Away(t *testing.T) {
 func TestOpenDB_StallsHalfWay(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
-	for _, command := range []string{"info", "config", "auth", "eval", "role", "exists"} {
+	for _, command := range []string{"info", "config", "auth", "eval", "exists"} {
 		t.Run(command, func(t *testing.T) {
 			p := newWire(t, s.Addr)
 			p.on(command, always(swallows))

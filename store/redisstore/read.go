@@ -53,7 +53,7 @@ func answered(err error) bool {
 	var said redis.Error
 	var record *store.RecordError
 	return errors.As(err, &said) || errors.As(err, &record) ||
-		errors.Is(err, ErrEmptied) || errors.Is(err, ErrUnconfirmed) || errors.Is(err, redis.ErrClosed)
+		errors.Is(err, ErrEmptied) || errors.Is(err, ErrUnconfirmed) || errors.Is(err, errAlone) || errors.Is(err, redis.ErrClosed)
 }
 
 // fault says where an error comes from. When the caller's own context has ended, that is the error.
@@ -145,8 +145,8 @@ func (db *DB) one(ctx context.Context, key string) ([]byte, error) {
 }
 
 // look runs commands that read, in one round trip, and then looks whether what answered still is the store that
-// was opened: what an emptied one does not have is unknown, and no absence. They are no transaction: in a full
-// Redis those do not even read. So what must be of one instant is one command.
+// was opened, and a primary that can be believed: what an emptied one does not have is unknown, and no absence. They
+// are no transaction: in a full Redis those do not even read. So what must be of one instant is one command.
 func (db *DB) look(ctx context.Context, fn func(p redis.Pipeliner)) error {
 	return db.read(ctx, func(ctx context.Context) error { return db.lookAt(ctx, db.client, fn) })
 }
@@ -154,23 +154,26 @@ func (db *DB) look(ctx context.Context, fn func(p redis.Pipeliner)) error {
 func (db *DB) lookAt(ctx context.Context, at redis.Cmdable, fn func(p redis.Pipeliner)) error {
 	_, cluster := db.client.(*redis.ClusterClient)
 	var mark *redis.StringCmd
-	var role *redis.Cmd
+	var replication *redis.StringCmd
 	cmds, err := at.Pipelined(ctx, func(p redis.Pipeliner) error {
 		fn(p)
 		mark = p.Get(ctx, db.names.of(nameEpoch))
-		if !cluster { // there, a replica answers nothing by itself
-			role = p.Do(ctx, "role")
+		if !cluster { // there, neither a replica nor a primary that lost sight of most others answers by itself
+			replication = p.Info(ctx, "replication")
 		}
 		return nil
 	})
 	err = answerError(cmds, err)
+	if err == nil && replication != nil {
+		err = db.config.judgePrimary(replication.Val())
+	}
 	switch {
 	case isWrongType(err):
 		return db.named(ctx, err, db.keysOf(cmds))
+	case errors.Is(err, errReplica):
+		return db.leave(ctx)
 	case err != nil:
 		return err
-	case role != nil && isReplica(role):
-		return db.leave(ctx)
 	case mark.Val() != db.mark:
 		return ErrEmptied
 	}
@@ -189,16 +192,6 @@ func answerError(cmds []redis.Cmder, err error) error {
 		}
 	}
 	return nil
-}
-
-// errReplica says that a server answers which has become a replica. It may lack what was acknowledged by the
-// primary, such as a revocation.
-var errReplica = fmt.Errorf("the server has become a replica: %w", ErrUnreachable)
-
-// isReplica reads what ROLE says.
-func isReplica(said *redis.Cmd) bool {
-	role, _ := said.Slice()
-	return len(role) > 0 && role[0] != "master"
 }
 
 // leave ends a connection to a server that has become a replica, by asking it for a write, which changes nothing

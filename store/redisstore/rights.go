@@ -44,9 +44,6 @@ func (db *DB) mayAll(ctx context.Context) error {
 // direct are commands that no script runs, in a form that does nothing.
 func (db *DB) direct(nothing string) [][]any {
 	all := [][]any{{"evalsha", rightsScript.Hash(), 1, nothing}}
-	if !db.config.Cluster {
-		all = append(all, []any{"role"})
-	}
 	switch {
 	case db.config.Fsync:
 		all = append(all, []any{"waitaof", 0, 0, 1})

@@ -51,6 +51,9 @@ func (db *DB) Examine(ctx context.Context) ([]Finding, error) {
 		return nil, err
 	}
 	findings := db.judge(parseInfo(text), settings)
+	if err := db.config.judgePrimary(text); errors.Is(err, errAlone) && !db.config.Cluster {
+		findings = append(findings, Finding{LevelError, err.Error(), "connect replicas, or lower durability.replicas", err})
+	}
 	if open {
 		findings = append(findings, refusal("redis.password_file", "set requirepass in the configuration of Redis, or give no password",
 			"a password is given, and Redis lets everybody in without one"))

@@ -36,3 +36,26 @@ func TestStartReplica_CatchesUp(t *testing.T) {
 		return replica.Client().Get(context.Background(), "k").Val() == "v"
 	})
 }
+
+// TestStartReplicaThrough: what cuts the proxy cuts the replica off, and nobody else.
+func TestStartReplicaThrough(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	p := redistest.StartProxy(t, s.Addr)
+	r := redistest.StartReplicaThrough(t, s, p)
+	link := func(want string) {
+		t.Helper()
+		soon(t, "the link to be "+want, func() bool {
+			info, err := r.Info()
+			return err == nil && info["master_link_status"] == want
+		})
+	}
+	link("up")
+	p.Cut()
+	link("down")
+	if err := s.Client().Set(t.Context(), "a", "b", 0).Err(); err != nil {
+		t.Errorf("the primary does not answer: %v", err)
+	}
+	p.Restore()
+	link("up")
+}
