@@ -71,7 +71,7 @@ func (s *Server) Introspect(ctx context.Context, r IntrospectRequest) (Introspec
 	if err != nil {
 		return Introspection{}, err
 	}
-	v, err := s.core.load(ctx, r.Token, who.permits)
+	v, err := s.look(ctx, who.id, r.Token, who.permits)
 	out := Introspection{Caller: who.id, Body: []byte(inactive)}
 	if err == nil {
 		err = s.describe(ctx, &out, &who, &v)
@@ -137,7 +137,7 @@ func (s *Server) explain(out *Introspection, err error) error {
 		return nil
 	case !errors.As(err, &bad):
 		return err
-	case !signed(bad.Reason):
+	case !signed(bad.Reason) && !s.mayBecomeKnown(err): // those were counted before they were looked into
 		if after, ok := s.unknown.take(out.Caller); !ok {
 			return &ThrottledError{Cause: CauseUnknownLimited, Client: out.Caller, RetryAfter: after}
 		}

@@ -48,7 +48,7 @@ func (s *Server) Revoke(ctx context.Context, r RevokeRequest) (Revoked, error) {
 		return Revoked{}, err
 	}
 	id := who.client.ID
-	v, err := s.core.load(ctx, r.Token, func(v *token.Verified) error {
+	v, err := s.look(ctx, id, r.Token, func(v *token.Verified) error {
 		if v.ClientID != string(id) {
 			return &judgedError{cause: CauseTokenOfAnotherClient, token: *v}
 		}
@@ -88,7 +88,7 @@ func (s *Server) Revoke(ctx context.Context, r RevokeRequest) (Revoked, error) {
 // returns what withdraws it then. A string that is no such token, or one that has expired, is
 // ErrNotFound. The error is else an *UnavailableError, or what ctx ended with.
 func (s *Server) RevokeToken(ctx context.Context, by audit.Origin, compact string) (Revocation, error) {
-	v, err := s.core.load(ctx, compact, func(*token.Verified) error { return nil })
+	v, err := s.look(ctx, "", compact, func(*token.Verified) error { return nil })
 	var judged *judgedError
 	var bad *token.Error
 	switch {

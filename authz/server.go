@@ -59,10 +59,14 @@ type Config struct {
 	StoreOutage  time.Duration // how long cached records serve without contact with the store
 	ClientRate   float64       // tokens per second and client; 0 = no limit
 	Failures     float64       // failed authentications per minute, client and address, before 429; 0 = no limit
-	Unknown      float64       // tokens without our signature per minute and caller that introspection answers, before 429; 0 = no limit
+	Unknown      float64       // tokens without our signature per minute and caller that are looked into, before 429; 0 = no limit
 	SigningQueue int           // how many requests may wait for a signature before 503
 
 	Now func() time.Time
+
+	// CaughtUp returns once everything is known here that was committed before the call. It is asked before a
+	// key counts as unknown; nil when nobody else uses the store. It bounds its own time.
+	CaughtUp func(ctx context.Context) error
 
 	// Clock is that of a store which other servers use, too; nil when nobody else does. Tokens are dated by
 	// Now, and judged by Clock, so that all servers agree. While Now is off from it there are no tokens.
@@ -118,6 +122,7 @@ type Server struct {
 	rate          *limiters[ClientID]
 	unknown       *limiters[ClientID]
 	own           *ownTokens
+	uptodate      *uptodate
 	revoking      *turns // what clients revoke
 	mint          *mint
 	core          core
@@ -175,6 +180,7 @@ func NewServer(c Config) (*Server, error) {
 		core:    newCore(mint, own, c.Revoker),
 		fresh:   fresh,
 
+		uptodate: newUptodate(c.CaughtUp),
 		revoking: newTurns(parallelRevocations, queuedRevocations),
 	}, nil
 }

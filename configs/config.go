@@ -263,7 +263,8 @@ type LimitsConfig struct {
 	Failures int `yaml:"failures"`
 
 	// UnknownTokens is how many tokens that do not carry our signature one caller may have
-	// introspected in a minute, then 429; 0 is no limit. Our own tokens never count. Default 300.
+	// introspected in a minute, then 429; 0 is no limit. Our own tokens never count. On a shared store
+	// those count as well that name an unknown key and are to be revoked. Default 300.
 	UnknownTokens int `yaml:"unknown_tokens"`
 
 	// TokenRevocations is how many single tokens of one client can be revoked at a time, 1 to 100000;

@@ -218,3 +218,57 @@ func TestNodes_OneRotationForAll(t *testing.T) {
 		t.Logf("a rotation took %v until all servers signed with the new key", took.Round(time.Millisecond))
 	}
 }
+
+// RVK-13: a server that is cut off does not know by which key another one signs by now. What it cannot revoke it
+// does not call done, what it cannot judge it does not call inactive, and both work once it is connected.
+func TestRVK13_INT13_AKeyThatIsNotKnownHere(t *testing.T) {
+	redis := redistest.Start(t)
+	proxy := redistest.StartProxy(t, redis.Addr)
+	a := startNodes(t, 1, redis.Addr)[0]
+	defer http.DefaultClient.CloseIdleConnections()
+	c := nodeConfig(t, proxy.Addr())
+	c.Keys.KEKFile = a.config.Keys.KEKFile
+	b := startTest(t, c, options{withoutSample: true})
+	waitReady(t, b)
+	p := newPartner(t, a, "partner")
+	if status, _ := p.asksFor(t, b); status != http.StatusOK {
+		t.Fatal(status)
+	}
+	proxy.Cut()
+	for range 3 { // so that not even the next key is one that was published before
+		if _, err := a.adminConfig().Keys.Revoke(t.Context(), activeKey(t, a), byTest); err != nil {
+			t.Fatal(err)
+		}
+		waitReady(t, a)
+	}
+	var compact string
+	waitFor(t, func() bool {
+		time.Sleep(10 * time.Millisecond)
+		_, compact = p.asksFor(t, a)
+		return compact != ""
+	})
+	if status, body := post(t, "http://"+b.Address()+"/oauth2/revoke", p.form("token", compact)); status != http.StatusServiceUnavailable {
+		t.Errorf("revocation at a server that is cut off: %d, %s", status, body)
+	}
+	if status, _ := p.hears(t, b, compact); status != http.StatusServiceUnavailable {
+		t.Errorf("introspection there: %d", status)
+	}
+	if _, active := p.hears(t, a, compact); !active {
+		t.Error("revoked by nobody")
+	}
+	proxy.Restore()
+	waitFor(t, func() bool {
+		time.Sleep(10 * time.Millisecond)
+		status, active := p.hears(t, b, compact)
+		if status == http.StatusOK && !active {
+			t.Fatal("a good token is inactive")
+		}
+		return status == http.StatusOK
+	})
+	if status, body := post(t, "http://"+b.Address()+"/oauth2/revoke", p.form("token", compact)); status != http.StatusOK {
+		t.Errorf("revocation: %d, %s", status, body)
+	}
+	if status, active := p.hears(t, a, compact); status != http.StatusOK || active {
+		t.Errorf("%d, active %v after its revocation", status, active)
+	}
+}

@@ -211,6 +211,7 @@ func (s *server) decide(context.Context) error {
 		Unknown:      float64(s.config.Limits.UnknownTokens),
 		SigningQueue: s.config.Limits.SigningQueue,
 		Now:          s.now,
+		CaughtUp:     s.caughtUp(),
 		Clock:        s.sharedClock(),
 	})
 	if err != nil {
@@ -246,6 +247,19 @@ func (s *server) applied(ctx context.Context) error {
 		return err
 	}
 	return s.lasting(ctx)
+}
+
+// caughtUp returns what applies every change that was committed before it is called; nil when nobody else
+// changes anything.
+func (s *server) caughtUp() func(context.Context) error {
+	if !s.shared {
+		return nil
+	}
+	return func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, applyTimeout)
+		defer cancel()
+		return s.follower.CatchUp(ctx)
+	}
 }
 
 // lasting returns once what was committed before is as durable as was asked for. A repeat writes nothing when
