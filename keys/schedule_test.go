@@ -115,6 +115,19 @@ func TestROT06_OtherMissedStepsAreAlarmsToo(t *testing.T) {
 	}
 }
 
+// A turn that somebody with a wrong clock stamped for a time far ahead is no turn.
+func TestROT06_ATurnFarAheadIsAnAlarm(t *testing.T) {
+	w := newWorld(t, monthly)
+	wrong := w.node(monthly, func(c *Config) { c.Now = func() time.Time { return w.clock.Now().Add(400 * day) } })
+	if err := wrong.Step(bg, w.clock.Now().Add(400*day)); err != nil {
+		t.Fatal(err)
+	}
+	w.after(DefaultPeriod + time.Hour)
+	if late := w.Overdue(); len(late) != 1 || late[0].State != StateActive || !late[0].At.Equal(start.Add(DefaultPeriod)) {
+		t.Errorf("overdue: %+v, want the turn that does not take place: %+v", late, w.List())
+	}
+}
+
 func TestROT06_APeriodOfItsOwn(t *testing.T) {
 	w := newWorld(t, monthly, func(c *Config) {
 		c.Algorithms = uses(jose.Ed25519, jose.PS256)
