@@ -43,7 +43,7 @@ func isNumber(s string) bool {
 // Head implements store.Changes.
 func (s *Store) Head(ctx context.Context) (store.Cursor, error) {
 	var last *redis.XMessageSliceCmd
-	err := s.db.look(ctx, func(p redis.Pipeliner) {
+	err := s.db.feed.look(ctx, func(p redis.Pipeliner) {
 		last = p.XRevRangeN(ctx, s.db.names.of(nameChanges), "+", "-", 1)
 	})
 	if err != nil {
@@ -71,7 +71,7 @@ func (s *Store) Changes(ctx context.Context, after store.Cursor, limit int) ([]s
 		return nil, "", err
 	}
 	var entries *redis.XMessageSliceCmd
-	err = s.db.look(ctx, func(p redis.Pipeliner) {
+	err = s.db.feed.look(ctx, func(p redis.Pipeliner) {
 		entries = p.XRangeN(ctx, s.db.names.of(nameChanges), id, "+", int64(limit)+1)
 	})
 	if err != nil {
@@ -120,7 +120,7 @@ func (s *Store) Wait(ctx context.Context, after store.Cursor) error {
 		switch silent := err != nil && !answered(err); {
 		case silent && !lost: // somebody ended the connection; another one may do
 			lost = true
-			s.db.searches(ctx, err)
+			s.db.feed.searches(ctx, err)
 		case err != nil || more:
 			return err
 		default:
@@ -137,7 +137,7 @@ func (s *Store) wait(ctx context.Context, id string) (more bool, err error) {
 	var come *redis.XStreamSliceCmd
 	var place *redis.XMessageSliceCmd
 	var mark *redis.StringCmd
-	cmds, err := s.db.client.Pipelined(bounded, func(p redis.Pipeliner) error {
+	cmds, err := s.db.feed.client.Pipelined(bounded, func(p redis.Pipeliner) error {
 		come = p.XRead(bounded, &redis.XReadArgs{Streams: []string{s.db.names.of(nameChanges), id}, Count: 1, Block: waitStep})
 		place = p.XRangeN(bounded, s.db.names.of(nameChanges), id, id, 1)
 		mark = p.Get(bounded, s.db.names.of(nameEpoch))

@@ -20,7 +20,7 @@ func (silent) Printf(context.Context, string, ...any) {}
 
 // newClient returns a client that never repeats a command by itself: after a lost answer a write that
 // was made would be made again, and find that it exists.
-func newClient(c Config) redis.UniversalClient {
+func newClient(c Config, connections int) redis.UniversalClient {
 	silence()
 	client := redis.NewUniversalClient(&redis.UniversalOptions{
 		Addrs: c.Addrs, MasterName: c.MasterName, IsClusterMode: c.Cluster,
@@ -37,8 +37,8 @@ func newClient(c Config) redis.UniversalClient {
 		ReadTimeout:           c.writeTimeout() + waitStep, // WAIT and XREAD answer late; contexts bound them all
 		WriteTimeout:          c.CallTimeout,
 		PoolTimeout:           c.CallTimeout,
-		PoolSize:              poolSize,
-		PipelinePoolSize:      -1, // one pool: what a node holds open is poolSize
+		PoolSize:              connections,
+		PipelinePoolSize:      -1, // one pool: what a node holds open is that
 		ReadBufferSize:        bufferSize,
 		WriteBufferSize:       bufferSize,
 
@@ -57,6 +57,7 @@ func newClient(c Config) redis.UniversalClient {
 
 const (
 	poolSize   = 32
+	feedSize   = 4       // who waits for a change holds one, the follower one, a look at the clock one
 	bufferSize = 8 << 10 // a record has some hundred octets
 )
 

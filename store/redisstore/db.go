@@ -94,6 +94,10 @@ type DB struct {
 	epoch  string
 
 	config Config
+
+	// feed is the same over a few connections of its own, for what confirms the caches and tells of revocations:
+	// strangers who make up identifiers, each of which is read, are not to keep it from its turn.
+	feed *DB
 }
 
 var _ keys.Genesis = (*DB)(nil)
@@ -105,10 +109,13 @@ func OpenDB(ctx context.Context, c Config) (*DB, error) {
 	if err := c.complete(); err != nil {
 		return nil, err
 	}
-	db := &DB{client: newClient(c), names: newNames(c.Namespace), ns: c.Namespace, config: c}
+	db := &DB{client: newClient(c, poolSize), names: newNames(c.Namespace), ns: c.Namespace, config: c}
 	if err := db.open(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("redisstore: %w", c.explain(ctx, err)), db.client.Close())
 	}
+	feed := *db
+	feed.client = newClient(c, feedSize)
+	db.feed = &feed
 	return db, nil
 }
 
@@ -156,7 +163,7 @@ func (db *DB) open(ctx context.Context) error {
 }
 
 // Close ends the connections.
-func (db *DB) Close() error { return db.client.Close() }
+func (db *DB) Close() error { return errors.Join(db.client.Close(), db.feed.client.Close()) }
 
 // Epoch is the random name of this namespace that its cursors carry.
 func (db *DB) Epoch() string { return db.epoch }
@@ -165,8 +172,8 @@ func (db *DB) Epoch() string { return db.epoch }
 // readings all servers share.
 func (db *DB) Clock(ctx context.Context) (time.Time, error) {
 	var at *redis.TimeCmd
-	err := db.ask(ctx, func(ctx context.Context, node *redis.Client) error {
-		return db.lookAt(ctx, node, func(p redis.Pipeliner) { at = p.Time(ctx) })
+	err := db.feed.ask(ctx, func(ctx context.Context, node *redis.Client) error {
+		return db.feed.lookAt(ctx, node, func(p redis.Pipeliner) { at = p.Time(ctx) })
 	})
 	if err != nil {
 		return time.Time{}, err
