@@ -48,6 +48,9 @@ func (s *Server) Revoke(ctx context.Context, r RevokeRequest) (Revoked, error) {
 		return Revoked{}, err
 	}
 	id := who.client.ID
+	if after, ok := s.rate.take(id); !ok { // each that is stored leaves an audit entry, for ever
+		return Revoked{}, &ThrottledError{Cause: CauseRateLimited, Client: id, RetryAfter: after}
+	}
 	v, err := s.look(ctx, id, r.Token, func(v *token.Verified) error {
 		if v.ClientID != string(id) {
 			return &judgedError{cause: CauseTokenOfAnotherClient, token: *v}

@@ -137,6 +137,34 @@ func TestRVK07_OnlyTheClientThatItWasIssuedTo(t *testing.T) {
 	}
 }
 
+// TKE-64: a client has one rate, for the tokens that it asks for and those that it revokes: of each that is
+// revoked something stays.
+func TestTKE64_RevocationsTakeFromTheClientsRate(t *testing.T) {
+	s := newScene(t, func(c *Config) { c.ClientRate = 3 })
+	var compact []string
+	for range 2 {
+		compact = append(compact, s.issue(t, s.partner, "").AccessToken)
+	}
+	s.withdraw(t, s.partner, compact[0])
+	acts := len(s.journal())
+	for _, token := range []string{compact[1], encode("random")} {
+		_, err := s.server.Revoke(t.Context(), RevokeRequest{Token: token, Client: presented(s.partner.id, s.partner.secret)})
+		var throttled *ThrottledError
+		if !errors.As(err, &throttled) || throttled.Cause != CauseRateLimited || throttled.Client != s.partner.id || throttled.RetryAfter <= 0 {
+			t.Errorf("%v", err)
+		}
+	}
+	if s.live() != 1 || len(s.journal()) != acts {
+		t.Error("something was withdrawn")
+	}
+	s.withdraw(t, s.rival, encode("random")) // somebody else
+	if _, err := s.server.RevokeToken(t.Context(), admin, compact[1]); err != nil {
+		t.Errorf("an administrator: %v", err)
+	}
+	s.advance(time.Second)
+	s.withdraw(t, s.partner, compact[1])
+}
+
 func TestRVK08_RVK09_ForgedAndForeignTokensChangeNothing(t *testing.T) {
 	s := newScene(t, nil)
 	compact := s.issue(t, s.partner, "").AccessToken

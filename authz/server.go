@@ -57,7 +57,7 @@ type Config struct {
 
 	ClientCache  int           // clients kept in memory; as many resources
 	StoreOutage  time.Duration // how long cached records serve without contact with the store
-	ClientRate   float64       // tokens per second and client; 0 = no limit
+	ClientRate   float64       // tokens and revocations per second and client; 0 = no limit
 	Failures     float64       // failed authentications per minute, client and address, before 429; 0 = no limit
 	Unknown      float64       // tokens without our signature per minute and caller that are looked into, before 429; 0 = no limit
 	SigningQueue int           // how many requests may wait for a signature before 503

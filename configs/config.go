@@ -249,7 +249,7 @@ type KeysConfig struct {
 
 // LimitsConfig keeps one caller from starving the rest. All of it is counted in memory.
 type LimitsConfig struct {
-	// ClientRate is how many requests a second one client may make, then 429; 0 is no limit.
+	// ClientRate is how many tokens a second one client may ask for or revoke, then 429; 0 is no limit.
 	// Default 10000.
 	ClientRate int `yaml:"client_rate"`
 
