@@ -498,3 +498,26 @@ func TestRedis_AnIsolatedPrimary(t *testing.T) {
 		t.Error("it says that it is ready")
 	}
 }
+
+// TestRedis_BeginsToEvict: a Redis that may remove records, which nobody saw at the start, confirms nothing, and status
+// says why.
+func TestRedis_BeginsToEvict(t *testing.T) {
+	redis := redistest.Start(t)
+	s := startTest(t, nodeConfig(t, redis.Addr), options{})
+	waitReady(t, s)
+	set := func(policy string) {
+		t.Helper()
+		if err := redis.Client().ConfigSet(t.Context(), "maxmemory-policy", policy).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set("allkeys-lru")
+	waitFor(t, func() bool {
+		time.Sleep(time.Millisecond)
+		said := s.status()
+		return said.State == admin.StateDegraded && len(said.Reasons) == 1 && said.Reasons[0].Code == reasonUnconfirmed &&
+			strings.Contains(said.Reasons[0].Message, `maxmemory-policy "allkeys-lru"`)
+	})
+	set("noeviction")
+	waitFor(t, func() bool { time.Sleep(time.Millisecond); return s.status().State == admin.StateOK })
+}

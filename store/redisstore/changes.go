@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -40,10 +41,29 @@ func isNumber(s string) bool {
 	return err == nil && strconv.FormatUint(n, 10) == s
 }
 
+// follow is look for what confirms the caches. It also looks whether the server may remove records to make room, in
+// the same round trip: what OpenDB saw was another server's setting, if this one has become the primary since, and
+// anybody may change it. Such a server confirms nothing; the error is then a *ConfigError.
+func (db *DB) follow(ctx context.Context, fn func(p redis.Pipeliner)) error {
+	var memory *redis.StringCmd
+	if err := db.ask(ctx, func(ctx context.Context, node *redis.Client) error {
+		return db.lookAt(ctx, node, func(p redis.Pipeliner) {
+			fn(p)
+			memory = p.Info(ctx, "memory")
+		})
+	}); err != nil {
+		return err
+	}
+	if err := judgeEviction(parseInfo(memory.Val())).Err; err != nil {
+		return fmt.Errorf("redisstore: %w", err)
+	}
+	return nil
+}
+
 // Head implements store.Changes.
 func (s *Store) Head(ctx context.Context) (store.Cursor, error) {
 	var last *redis.XMessageSliceCmd
-	err := s.db.feed.look(ctx, func(p redis.Pipeliner) {
+	err := s.db.feed.follow(ctx, func(p redis.Pipeliner) {
 		last = p.XRevRangeN(ctx, s.db.names.of(nameChanges), "+", "-", 1)
 	})
 	if err != nil {
@@ -71,7 +91,7 @@ func (s *Store) Changes(ctx context.Context, after store.Cursor, limit int) ([]s
 		return nil, "", err
 	}
 	var entries *redis.XMessageSliceCmd
-	err = s.db.feed.look(ctx, func(p redis.Pipeliner) {
+	err = s.db.feed.follow(ctx, func(p redis.Pipeliner) {
 		entries = p.XRangeN(ctx, s.db.names.of(nameChanges), id, "+", int64(limit)+1)
 	})
 	if err != nil {

@@ -186,3 +186,60 @@ func TestConfig_JudgePrimary(t *testing.T) {
 		}
 	}
 }
+
+// TestEviction_WhileOpen: the server that is confirmed by may begin to remove records, by CONFIG SET or because another
+// one with other settings is the primary now. It is noticed with the next look at the feed, and so is its end.
+func TestEviction_WhileOpen(t *testing.T) {
+	t.Parallel()
+	alone, cluster := redistest.Start(t), redistest.StartCluster(t)
+	for name, c := range map[string]struct {
+		config Config
+		server *redistest.Server
+	}{
+		"standalone": {Config{Addrs: []string{alone.Addr}}, alone},
+		"cluster":    {Config{Addrs: cluster.Addrs(), Cluster: true}, cluster.Owner(newNames("test").of(nameEpoch))},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStore(t, openTest(t, c.config))
+			fill(t, s)
+			head := mustHead(t, s)
+			evict := func(policy string) {
+				t.Helper()
+				must(t, c.server.Client().ConfigSet(t.Context(), "maxmemory-policy", policy).Err())
+			}
+			for _, policy := range []string{"allkeys-lru", "volatile-ttl"} {
+				evict(policy)
+				for _, name := range []string{"Head", "Changes"} {
+					err := calls[name].does(t.Context(), s, head)
+					var wrong *ConfigError
+					if !errors.As(err, &wrong) || !strings.Contains(err.Error(), policy) || errors.Is(err, store.ErrCursor) {
+						t.Errorf("%s, %s: got error %v, want one that names the policy", policy, name, err)
+					}
+				}
+			}
+			evict("noeviction")
+			wantBelieved(t, "mended", s, head)
+		})
+	}
+}
+
+// TestEviction_AfterFailover: nobody looked at the new primary's settings when the servers started.
+func TestEviction_AfterFailover(t *testing.T) {
+	t.Parallel()
+	g := redistest.StartSentinel(t)
+	s := newStore(t, openTest(t, Config{Addrs: g.Addrs(), MasterName: g.MasterName}))
+	fill(t, s)
+	head := mustHead(t, s)
+	for _, replica := range g.Replicas() {
+		must(t, replica.Client().ConfigSet(t.Context(), "maxmemory-policy", "allkeys-random").Err())
+	}
+	wantBelieved(t, "before", s, head)
+	old := g.Master()
+	old.Kill()
+	g.AwaitFailover(old)
+	waitFor(t, "the new primary to be found to remove records", func() bool {
+		var wrong *ConfigError
+		_, _, err := s.Changes(t.Context(), head, 10)
+		return errors.As(err, &wrong) && strings.Contains(err.Error(), "allkeys-random")
+	})
+}
