@@ -160,7 +160,11 @@ func (a *authenticator) match(presented ClientID, secret string, c Client) *Cred
 func (a *authenticator) explain(ctx context.Context, p Presented, cause Cause) Cause {
 	kind, named := shapeOf(string(p.Secret))
 	if kind == shapeOurs { // whatever the cause: all answers must take equally long
-		owner, err := a.store.ClientOf(ctx, named)
+		var owner ClientID
+		err := a.clients.turns.do(ctx, func() (err error) {
+			owner, err = a.store.ClientOf(ctx, named)
+			return err
+		})
 		if err == nil && owner != p.ID && cause == CauseWrongSecret { // a fault only leaves the cause less precise
 			return CauseSecretOfAnotherClient
 		}

@@ -16,6 +16,14 @@ import (
 // loadTimeout bounds one read of the store for the cache, whoever waits for it.
 const loadTimeout = 5 * time.Second
 
+// How many records of one kind are read at a time, and how many wait for that. Each of two kinds takes so many of the
+// connections to a store that has 32, and leaves the rest to introspection and to what is written: whoever makes up
+// client identifiers has each of them read.
+const (
+	parallelLoads = 12
+	queuedLoads   = 128
+)
+
 // errStale says that nothing confirmed the cache for too long and that the store did not answer.
 var errStale = errors.New("no contact with the store")
 
@@ -27,11 +35,13 @@ var errStale = errors.New("no contact with the store")
 // exception to "nothing becomes more permissive by failing".
 //
 // Absences are not cached: they cost one read of the store, shared by concurrent callers, and so
-// cannot evict what is present. It is safe for concurrent use.
+// cannot evict what is present. So many go on at a time; when too many wait for that, the error is
+// errQueueFull, which means "unknown". It is safe for concurrent use.
 type cache[K ~string, V any] struct {
 	load    func(context.Context, K) (V, error)
 	entries *otter.Cache[K, V]
 	flight  singleflight.Group
+	turns   *turns // of what is asked of the store
 	fresh   *freshness
 
 	mu    sync.Mutex // held while entries change, so that no load slips in behind a drop; not by readers
@@ -69,7 +79,7 @@ func newCache[K ~string, V any](size int, fresh *freshness, load func(context.Co
 	if err != nil {
 		return nil, fmt.Errorf("authz: cache: %w", err)
 	}
-	return &cache[K, V]{load: load, entries: entries, fresh: fresh}, nil
+	return &cache[K, V]{load: load, entries: entries, fresh: fresh, turns: newTurns(parallelLoads, queuedLoads)}, nil
 }
 
 // cached returns the record if it is held and may be served.
@@ -119,7 +129,12 @@ func fly[K ~string, V, T any](ctx context.Context, c *cache[K, V], drops uint64,
 		// The first caller's deadline is not everyone's.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTimeout)
 		defer cancel()
-		return safely(ctx, ask)
+		var answer T
+		err := c.turns.do(ctx, func() (err error) {
+			answer, err = safely(ctx, ask)
+			return err
+		})
+		return answer, err
 	})
 	select {
 	case <-ctx.Done():

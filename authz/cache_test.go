@@ -3,6 +3,7 @@ package authz
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -237,4 +238,64 @@ func TestCache_ADropSaysWhatWasHeld(t *testing.T) {
 	if !c.drop("a") || c.drop("a") {
 		t.Error("a record that was loaded was not held, or still is after the drop")
 	}
+}
+
+// TestTOK36_ManyUncached: strangers who make up identifiers take a bounded number of the store's connections, and what
+// is cached is served meanwhile.
+func TestTOK36_ManyUncached(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var loading, most atomic.Int64
+		release := make(chan struct{})
+		c := newTestCache(t, newClock(), func(_ context.Context, id ClientID) (int, error) {
+			if id == "known" {
+				return 1, nil
+			}
+			if n := loading.Add(1); n > most.Load() {
+				most.Store(n)
+			}
+			defer loading.Add(-1)
+			<-release
+			return 0, ErrNotFound
+		})
+		if _, err := c.get(t.Context(), "known"); err != nil {
+			t.Fatal(err)
+		}
+		const turnedAway = 50
+		var full, absent atomic.Int64
+		var strangers sync.WaitGroup
+		for i := range parallelLoads + queuedLoads + turnedAway {
+			strangers.Go(func() {
+				id := ClientID(fmt.Sprint("stranger-", i))
+				var err error
+				if i%2 == 0 {
+					_, err = c.get(t.Context(), id)
+				} else { // who fails in a known one's name takes the same way
+					_, err = c.version(t.Context(), id, func(ctx context.Context, id ClientID) (uint64, error) {
+						_, err := c.load(ctx, id)
+						return 0, err
+					})
+				}
+				switch {
+				case errors.Is(err, errQueueFull):
+					full.Add(1)
+				case errors.Is(err, ErrNotFound):
+					absent.Add(1)
+				default:
+					t.Errorf("got error %v", err)
+				}
+			})
+		}
+		synctest.Wait()
+		if loading.Load() != parallelLoads || full.Load() != turnedAway {
+			t.Errorf("%d are read and %d were turned away, want %d and %d", loading.Load(), full.Load(), parallelLoads, turnedAway)
+		}
+		if v, err := c.get(t.Context(), "known"); v != 1 || err != nil {
+			t.Errorf("a known one: %d, %v", v, err)
+		}
+		close(release)
+		strangers.Wait()
+		if most.Load() != parallelLoads || absent.Load() != parallelLoads+queuedLoads {
+			t.Errorf("%d at a time, %d in all; want %d and %d", most.Load(), absent.Load(), parallelLoads, parallelLoads+queuedLoads)
+		}
+	})
 }

@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -520,4 +522,70 @@ func TestRedis_BeginsToEvict(t *testing.T) {
 	})
 	set("noeviction")
 	waitFor(t, func() bool { time.Sleep(time.Millisecond); return s.status().State == admin.StateOK })
+}
+
+// TestRedis_StrangersTakeNobodysPlace: hundreds of strangers ask at the same time with identifiers that they make up, at
+// a Redis that is far away. Meanwhile the caches are confirmed, known clients get tokens, and introspection answers;
+// the strangers are told that they are unknown, or to come back.
+func TestRedis_StrangersTakeNobodysPlace(t *testing.T) {
+	proxy := redistest.StartProxy(t, redistest.Start(t).Addr)
+	s := startTest(t, nodeConfig(t, proxy.Addr()), options{})
+	defer http.DefaultClient.CloseIdleConnections()
+	waitReady(t, s)
+	known := newPartner(t, s, "known")
+	_, compact := known.asksFor(t, s)
+	if status, active := known.hears(t, s, compact); status != http.StatusOK || !active {
+		t.Fatalf("introspection: %d, %t", status, active)
+	}
+
+	const strangers = 300
+	proxy.Delay(60 * time.Millisecond)
+	transport := &http.Transport{MaxIdleConnsPerHost: strangers}
+	defer transport.CloseIdleConnections()
+	ctx, stop := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer stop()
+	var unknown, later atomic.Int64
+	for i := range strangers {
+		running.Go(func() {
+			for n := 0; ctx.Err() == nil; n++ {
+				form := partner{fmt.Sprintf("stranger-%d-%d", i, n), "x"}.form("grant_type", "client_credentials").Encode()
+				r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+s.Address()+"/oauth2/token", strings.NewReader(form))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+				resp, err := transport.RoundTrip(r)
+				if err != nil {
+					return // stopped
+				}
+				resp.Body.Close()
+				switch {
+				case resp.StatusCode == http.StatusUnauthorized:
+					unknown.Add(1)
+				case resp.StatusCode == http.StatusServiceUnavailable && resp.Header.Get("Retry-After") != "":
+					later.Add(1)
+					time.Sleep(50 * time.Millisecond) // so that the flood is Redis' and not this machine's
+				default:
+					t.Errorf("a stranger: %d, Retry-After %q", resp.StatusCode, resp.Header.Get("Retry-After"))
+				}
+			}
+		})
+	}
+	waitFor(t, func() bool { time.Sleep(time.Millisecond); return later.Load() > strangers && unknown.Load() > 0 })
+	for range 3 {
+		before := s.confirmedAt()
+		waitFor(t, func() bool { time.Sleep(time.Millisecond); return s.confirmedAt().After(before) })
+		for range 5 {
+			if status, active := known.hears(t, s, compact); status != http.StatusOK || !active {
+				t.Errorf("introspection: %d, %t", status, active)
+			}
+			if status, _ := known.asksFor(t, s); status != http.StatusOK {
+				t.Errorf("a known client: %d", status)
+			}
+		}
+	}
+	t.Logf("%d strangers were told that they are unknown, %d to come back", unknown.Load(), later.Load())
 }
