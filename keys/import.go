@@ -43,7 +43,7 @@ type ImportedKey struct {
 // that have known it for the publish lead need not learn it first. A ring that does not exist is made, of
 // this key and no other, and signs with it as soon as another first key would.
 //
-// ErrUnfit and ErrDuplicate are for who asked. Importing the same key under the same identifier again
+// ErrUnfit, ErrDuplicate and ErrTooManyKeys are for who asked. Importing the same key under the same identifier again
 // changes nothing. One key serves one algorithm, and a revoked one never comes back, under whatever name.
 func (r *Ring) Import(ctx context.Context, in ImportedKey, by audit.Origin) (View, error) {
 	if err := r.enter(ctx); err != nil {
@@ -117,6 +117,9 @@ func (r *Ring) known(rec RingRecord, public *jose.PublicKey) (bool, error) {
 
 // importation seals the key and publishes it.
 func (r *Ring) importation(ctx context.Context, rec RingRecord, k Key, private crypto.Signer, now time.Time) (*step, error) {
+	if err := r.room(maxImporting, now); err != nil {
+		return nil, err
+	}
 	kek, err := r.kek(rec)
 	if err != nil {
 		return nil, err

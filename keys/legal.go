@@ -32,6 +32,8 @@ func legal(from, to RingRecord, now time.Time) error {
 		case to.index(k.KeyID) >= 0:
 		case k.revoked():
 			return illegal(k, "was revoked, and would be forgotten")
+		case k.Imported:
+			return illegal(k, "was imported, and its name would be free for another key")
 		case k.Sealed != "":
 			return illegal(k, "dropped before it was withdrawn")
 		}

@@ -21,7 +21,8 @@ const (
 
 // keptWithdrawn is how many withdrawn keys a ring remembers, for those who ask what signed an old
 // token. A withdrawn key cannot come back: identifiers are thumbprints of fresh keys. Revoked keys
-// are not among them: somebody else may have one, so they are remembered for ever.
+// are not among them: somebody else may have one, so they are remembered for ever. Nor are imported ones:
+// somebody could import another key under the same name (JWK-04).
 const keptWithdrawn = 32
 
 // step is one commit to come: the record as it will be, and what the audit entry says.
@@ -160,7 +161,7 @@ func (k *Key) lengthen(w Windows) {
 
 // pruned returns r without the oldest of the buried keys that are too many.
 func (r RingRecord) pruned() RingRecord {
-	buried := func(k Key) bool { return k.Sealed == "" && !k.revoked() }
+	buried := func(k Key) bool { return k.Sealed == "" && !k.revoked() && !k.Imported }
 	excess := -keptWithdrawn
 	for _, k := range r.Keys {
 		if buried(k) {

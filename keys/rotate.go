@@ -13,12 +13,16 @@ import (
 )
 
 // maxPublished bounds the JWKS: verifiers may refuse a set of more than jose.MaxSetKeys keys. The
-// difference is room for what several nodes do at once, each before it sees the others' keys.
-const maxPublished = jose.MaxSetKeys - 16
+// difference is room for what several nodes do at once, each before it sees the others' keys. Imports leave
+// as much again to rotations.
+const (
+	maxPublished = jose.MaxSetKeys - 16
+	maxImporting = maxPublished - 16
+)
 
-// ErrTooManyKeys says that rotations followed each other so fast that the JWKS is full of retiring
-// keys. They leave by themselves.
-var ErrTooManyKeys = errors.New("keys: too many retiring keys")
+// ErrTooManyKeys says that the JWKS is full: of retiring keys, because rotations followed each other fast,
+// which leave by themselves, or of next keys that were imported, which can be withdrawn.
+var ErrTooManyKeys = errors.New("keys: too many published keys")
 
 // Rotated says which key signs for an algorithm from when on.
 type Rotated struct {
@@ -95,7 +99,7 @@ func (r *Ring) rotate(ctx context.Context, alg jose.Algorithm, intended string, 
 			chosen = rec.Keys[i]
 			return nil, nil
 		}
-		if err := r.room(now); err != nil {
+		if err := r.room(maxPublished, now); err != nil {
 			return nil, err
 		}
 		return rec.promote(i, floor(now), now, r.windows), nil
@@ -112,14 +116,17 @@ func (r *Ring) rotate(ctx context.Context, alg jose.Algorithm, intended string, 
 	return rotated, nil
 }
 
-// room is ErrTooManyKeys if the JWKS has none for one more key that retires.
-func (r *Ring) room(now time.Time) error {
+// room is ErrTooManyKeys if as many keys are published as may be, or more.
+func (r *Ring) room(most int, now time.Time) error {
 	n := r.current.Load().publishedKeys(now)
-	if n < maxPublished {
+	if n < most {
 		return nil
 	}
-	return fmt.Errorf("%w: %d keys are published; the next one leaves at %s",
-		ErrTooManyKeys, n, r.nextWithdrawal(now).Format(time.RFC3339))
+	first := r.nextWithdrawal(now)
+	if first.IsZero() {
+		return fmt.Errorf("%w: %d, and none leaves by itself", ErrTooManyKeys, n)
+	}
+	return fmt.Errorf("%w: %d; the next one leaves at %s", ErrTooManyKeys, n, first.Format(time.RFC3339))
 }
 
 // nextWithdrawal returns when the JWKS gets smaller.
@@ -188,7 +195,10 @@ func (r *Ring) Withdraw(ctx context.Context, kid string, by audit.Origin) error 
 		if err != nil {
 			return fmt.Errorf("keys: withdraw: %w", err)
 		}
-		return r.settle(ctx, alg, now, followUp(by))
+		if err := r.settle(ctx, alg, now, followUp(by)); err != nil { // as in rotate: what was asked for is stored
+			r.config.Log.WarnContext(ctx, "no next key published yet", "alg", string(alg), "err", err)
+		}
+		return nil
 	}
 	return fmt.Errorf("keys: withdraw %q: %w", kid, ErrNotFound)
 }

@@ -74,7 +74,7 @@ func (r *Ring) rotation(rec RingRecord, now time.Time) (*step, error) {
 	if !ok || now.Before(at.Add(-r.ahead())) {
 		return nil, nil
 	}
-	if err := r.room(now); err != nil {
+	if err := r.room(maxPublished, now); err != nil {
 		return nil, fmt.Errorf("keys: ring %s: scheduled rotation: %w", rec.Algorithm, err)
 	}
 	s := rec.promote(rec.next(now), at, now, r.windows)

@@ -113,7 +113,7 @@ func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.Is(err, authz.ErrTooManySecrets):
 		problem(w, http.StatusConflict, "the client has as many live secrets as it may have; revoke one first")
 	case errors.Is(err, keys.ErrTooManyKeys):
-		problem(w, http.StatusConflict, "too many retiring keys are still published; they leave by themselves, so rotate later")
+		problem(w, http.StatusConflict, "too many keys are published; retiring ones leave by themselves, and next ones can be withdrawn")
 	case errors.As(err, &throttled):
 		w.Header().Set("Retry-After", retryAfter(throttled.RetryAfter))
 		problem(w, http.StatusTooManyRequests, "this was asked too often; try again later")
