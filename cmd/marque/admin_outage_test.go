@@ -147,8 +147,9 @@ func TestOutage_TheManagementAPI(t *testing.T) {
 			c := nodeConfig(t, redis.Addr)
 			var replica *redistest.Server
 			if name == "unconfirmed" {
+				redistest.StartReplica(t, redis) // that one stays: a primary without replicas is not believed
 				replica = redistest.StartReplica(t, redis)
-				c.Durability.Replicas, c.Durability.Timeout = 1, configs.Duration(200*time.Millisecond)
+				c.Durability.Replicas, c.Durability.Timeout = 2, configs.Duration(200*time.Millisecond)
 			}
 			s := startTest(t, c, options{})
 			defer http.DefaultClient.CloseIdleConnections()

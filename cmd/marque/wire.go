@@ -53,6 +53,7 @@ type server struct {
 	installation keys.Installation
 	secrets      keys.Secrets
 	store        store.Store
+	plain        store.Store // below it: what the driver can do beside that
 	storeAs      func(store.Store) store.Store
 	ring         *keys.Ring
 	tokens       *authz.Server

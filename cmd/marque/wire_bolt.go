@@ -79,6 +79,9 @@ func (b *boltBackend) passes(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
+// refuses holds of whatever the system says of the file.
+func (b *boltBackend) refuses(err error) bool { return errors.As(err, new(syscall.Errno)) }
+
 // boltDatabase is the file, open.
 type boltDatabase struct {
 	*boltstore.DB

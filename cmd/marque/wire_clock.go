@@ -141,7 +141,7 @@ func (c *storeClock) judge(r *reading, now time.Time) (ahead time.Duration, off 
 
 // findClock finds out whether the store has a clock that other servers go by, too.
 func (s *server) findClock(ctx context.Context) error {
-	source, ok := s.store.(store.Clock)
+	source, ok := s.plain.(store.Clock)
 	if !ok {
 		return nil
 	}

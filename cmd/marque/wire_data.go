@@ -111,7 +111,15 @@ func (s *server) unseal(ctx context.Context) error {
 	if s.store, err = s.db.records(envelope); err == nil && s.storeAs != nil {
 		s.store = s.storeAs(s.store)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	s.plain = s.store
+	s.store = &noted{
+		Store: s.plain, refused: &s.refusedWrite, refuses: s.backend.refuses, now: s.commonNow,
+		durable: s.config.Durability.Replicas > 0 || s.config.Durability.Fsync,
+	}
+	return nil
 }
 
 // foundDev returns the installation of a --dev server, which it makes if there is none.

@@ -39,6 +39,9 @@ type backend interface {
 	// have to see to the store meanwhile: nothing here needs to be started anew.
 	passes(err error) bool
 
+	// refuses reports whether an error of a write says that the store takes none now, though it answers.
+	refuses(err error) bool
+
 	// lookAtFiles and lookAtLock add to doctor's findings what is this driver's in the data folder.
 	lookAtFiles(d *doctor)
 	lookAtLock(d *doctor)

@@ -17,6 +17,8 @@ type neighbours struct {
 	back       wentBack               // whether the store went back in time
 	doubts     doubts                 // revocations that somebody missed in the store
 	unfollowed atomic.Pointer[string] // why the change feed could not be followed; nil: it could
+
+	refusedWrite atomic.Pointer[refusedWrite] // the last write, if the store did not take it
 }
 
 // follow reads everything once, and starts what keeps it current.
@@ -34,7 +36,7 @@ func (s *server) follow(ctx context.Context) error {
 		Now: s.commonNow,
 		Log: s.log,
 	}
-	if w, ok := s.store.(store.Waiter); ok {
+	if w, ok := s.plain.(store.Waiter); ok {
 		config.Wait = w.Wait
 	}
 	var err error

@@ -173,13 +173,8 @@ func (b *redisBackend) away(err error) bool {
 			return true
 		}
 	}
-	var said interface { // as go-redis marks what Redis answered
-		error
-		RedisError()
-	}
-	if errors.As(err, &said) {
-		first, _, _ := strings.Cut(said.Error(), " ")
-		return slices.Contains(passing, first)
+	if said := answerOf(err); said != "" {
+		return slices.Contains(passing, said)
 	}
 	// Not any net.Error: by its methods an error number of the system is one, and comes of files too.
 	var slow net.Error
@@ -189,6 +184,28 @@ func (b *redisBackend) away(err error) bool {
 // passes holds of one that was emptied, too: it can be restored under a running server.
 func (b *redisBackend) passes(err error) bool {
 	return b.away(err) || errors.Is(err, redisstore.ErrEmptied)
+}
+
+// refusing are the answers of a Redis that takes no write: it has no memory or disk for one, lacks replicas, is
+// one, or this user may not.
+var refusing = []string{"OOM", "MISCONF", "NOREPLICAS", "READONLY", "NOPERM"}
+
+// refuses holds of what was written and not confirmed, too: no change is acknowledged.
+func (b *redisBackend) refuses(err error) bool {
+	return errors.Is(err, redisstore.ErrUnconfirmed) || slices.Contains(refusing, answerOf(err))
+}
+
+// answerOf is the first word of an error that Redis answered, which says what kind it is; else empty.
+func answerOf(err error) string {
+	var said interface { // as go-redis marks it
+		error
+		RedisError()
+	}
+	if !errors.As(err, &said) {
+		return ""
+	}
+	first, _, _ := strings.Cut(said.Error(), " ")
+	return first
 }
 
 // redisDatabase is an open namespace.

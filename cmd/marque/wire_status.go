@@ -18,11 +18,12 @@ const (
 	reasonNoKey       = "no_signing_key"
 	reasonUnconfirmed = "store_unconfirmed"
 	reasonWentBack    = "store_went_back"
+	reasonNoWrites    = "store_refuses_writes"
 	reasonKeyOverdue  = "key_step_overdue"
 )
 
 // reasonCodes lists all of them.
-var reasonCodes = [...]string{reasonNotServing, reasonClockSkew, reasonNoKey, reasonUnconfirmed, reasonWentBack, reasonKeyOverdue}
+var reasonCodes = [...]string{reasonNotServing, reasonClockSkew, reasonNoKey, reasonUnconfirmed, reasonWentBack, reasonNoWrites, reasonKeyOverdue}
 
 const (
 	unconfirmedTicks   = 3           // so many intervals of cache.max_age without the store are more than bad luck
@@ -65,6 +66,9 @@ func (s *server) reasons() []reason {
 		add(reasonWentBack, false, "the store went back in time %v ago, and says less than is known here", ago.Round(time.Second))
 	case !last.IsZero() && ago < wentBackShown:
 		add(reasonWentBack, false, "the store went back in time %v ago; what was revoked is so again, but clients and resources may be older than they were", ago.Round(time.Second))
+	}
+	if w := s.refusedWrite.Load(); w != nil {
+		add(reasonNoWrites, false, "the last change, %v ago, was not acknowledged: %s", now.Sub(w.at).Round(time.Second), authz.Redact(w.why))
 	}
 	if missed := s.ring.Overdue(); len(missed) > 0 {
 		add(reasonKeyOverdue, false, "%s; the log says why it was not done", overdueText(missed[0]))

@@ -173,6 +173,7 @@ func TestMetrics_Status(t *testing.T) {
 		marque_degraded{reason="key_step_overdue"} 0
 		marque_degraded{reason="no_signing_key"} 0
 		marque_degraded{reason="not_serving"} 0
+		marque_degraded{reason="store_refuses_writes"} 0
 		marque_degraded{reason="store_unconfirmed"} 0
 		marque_degraded{reason="store_went_back"} 1
 		# HELP marque_store_went_back_total How often the store turned out to have lost something that this process knew.
@@ -196,6 +197,7 @@ func TestMetrics_StatusOfAServer(t *testing.T) {
 		marque_degraded{reason="key_step_overdue"} 0
 		marque_degraded{reason="no_signing_key"} 0
 		marque_degraded{reason="not_serving"} 0
+		marque_degraded{reason="store_refuses_writes"} 0
 		marque_degraded{reason="store_unconfirmed"} 0
 		marque_degraded{reason="store_went_back"} 0
 	`, "marque_degraded", "marque_clock_offset_seconds")

@@ -208,12 +208,13 @@ func (e StatusState) Valid() bool {
 
 // Defines values for StatusReasonCode.
 const (
-	StatusReasonCodeClockSkew        StatusReasonCode = "clock_skew"
-	StatusReasonCodeKeyStepOverdue   StatusReasonCode = "key_step_overdue"
-	StatusReasonCodeNoSigningKey     StatusReasonCode = "no_signing_key"
-	StatusReasonCodeNotServing       StatusReasonCode = "not_serving"
-	StatusReasonCodeStoreUnconfirmed StatusReasonCode = "store_unconfirmed"
-	StatusReasonCodeStoreWentBack    StatusReasonCode = "store_went_back"
+	StatusReasonCodeClockSkew          StatusReasonCode = "clock_skew"
+	StatusReasonCodeKeyStepOverdue     StatusReasonCode = "key_step_overdue"
+	StatusReasonCodeNoSigningKey       StatusReasonCode = "no_signing_key"
+	StatusReasonCodeNotServing         StatusReasonCode = "not_serving"
+	StatusReasonCodeStoreRefusesWrites StatusReasonCode = "store_refuses_writes"
+	StatusReasonCodeStoreUnconfirmed   StatusReasonCode = "store_unconfirmed"
+	StatusReasonCodeStoreWentBack      StatusReasonCode = "store_went_back"
 )
 
 // Valid indicates whether the value is a known member of the StatusReasonCode enum.
@@ -226,6 +227,8 @@ func (e StatusReasonCode) Valid() bool {
 	case StatusReasonCodeNoSigningKey:
 		return true
 	case StatusReasonCodeNotServing:
+		return true
+	case StatusReasonCodeStoreRefusesWrites:
 		return true
 	case StatusReasonCodeStoreUnconfirmed:
 		return true
@@ -805,8 +808,10 @@ type StatusReason struct {
 	// shares with other servers, by more than 5 seconds. `no_signing_key`: no key signs. `store_unconfirmed`:
 	// the store has been silent, or was not understood, for longer than three times `cache.max_age`; while
 	// that is less than `store.outage` tokens are issued from memory. `store_went_back`: the store lost
-	// something that this server knew, in the last hour or still. `key_step_overdue`: a step of the timeline
-	// of signing keys, such as a scheduled rotation, was due for a while and is not done.
+	// something that this server knew, in the last hour or still. `store_refuses_writes`: the store answers,
+	// and did not take or confirm the last change that was asked of this server: it is full, lacks a
+	// replica, or is one; tokens are issued. `key_step_overdue`: a step of the timeline of signing keys,
+	// such as a scheduled rotation, was due for a while and is not done.
 	Code StatusReasonCode `json:"code"`
 
 	// Message What is wrong, in a sentence, and the error if there was one.
@@ -817,8 +822,10 @@ type StatusReason struct {
 // shares with other servers, by more than 5 seconds. `no_signing_key`: no key signs. `store_unconfirmed`:
 // the store has been silent, or was not understood, for longer than three times `cache.max_age`; while
 // that is less than `store.outage` tokens are issued from memory. `store_went_back`: the store lost
-// something that this server knew, in the last hour or still. `key_step_overdue`: a step of the timeline
-// of signing keys, such as a scheduled rotation, was due for a while and is not done.
+// something that this server knew, in the last hour or still. `store_refuses_writes`: the store answers,
+// and did not take or confirm the last change that was asked of this server: it is full, lacks a
+// replica, or is one; tokens are issued. `key_step_overdue`: a step of the timeline of signing keys,
+// such as a scheduled rotation, was due for a while and is not done.
 type StatusReasonCode string
 
 // StoreStatus defines model for StoreStatus.
