@@ -334,6 +334,6 @@ func TestWait_Away(t *testing.T) {
 			t.Fatalf("%s: it still waits", name)
 		}
 		p.Restore()
-		waitFor(t, "somebody to answer", func() bool { _, err := s.Head(t.Context()); return err == nil })
+		waitFor(t, "somebody to answer", func() bool { return connected(t, s) })
 	}
 }

@@ -137,6 +137,14 @@ func waitFor(t testing.TB, what string, ok func() bool) {
 	}
 }
 
+// connected reports whether Redis answers, over the connections of the feed and over the others: after an outage the
+// library tries either anew when a second is over.
+func connected(t testing.TB, s *Store) bool {
+	_, err1 := s.Head(t.Context())
+	_, err2 := s.db.Installation(t.Context())
+	return err1 == nil && (err2 == nil || isAbsence(err2))
+}
+
 func split(addr string) (host, port string) {
 	host, port, _ = strings.Cut(addr, ":")
 	return host, port

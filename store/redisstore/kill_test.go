@@ -125,7 +125,7 @@ func TestKill9(t *testing.T) {
 				k.writeAndKill(s, server, round, 1+round*37%97)
 				server.Restart()
 				rewrite(t, server)
-				waitFor(t, "the connection", func() bool { _, err := s.Head(t.Context()); return err == nil })
+				waitFor(t, "the connection", func() bool { return connected(t, s) })
 				found, gone := k.count(s)
 				for _, id := range gone {
 					if fsync == "always" {
@@ -187,11 +187,11 @@ func TestTornFile(t *testing.T) {
 				must(t, err)
 				must(t, os.Truncate(file, before.Size()+(after.Size()-before.Size())*int64(2*cut+1)/10))
 				mend(t, server)
-				waitFor(t, "the connection", func() bool { _, err := s.Head(t.Context()); return err == nil })
+				waitFor(t, "the connection", func() bool { return connected(t, s) })
 				must(t, killActs[0].act(t.Context(), s, 0, kept))
 				server.Kill()
 				server.Restart()
-				waitFor(t, "the connection", func() bool { _, err := s.Head(t.Context()); return err == nil })
+				waitFor(t, "the connection", func() bool { return connected(t, s) })
 				if _, err := s.Client(t.Context(), authz.ClientID(torn)); !isAbsence(err) {
 					t.Errorf("%s: %v", torn, err)
 				}
