@@ -65,6 +65,7 @@ const (
 	CauseStart      Cause = "start"
 	CauseRefresh    Cause = "refresh"
 	CauseUnknownKey Cause = "unknown_key"
+	CauseNamedKey   Cause = "named_key" // unknown as well, and named by the issuer: Keys.NamedKey
 )
 
 // withDefaults returns c with its defaults, or everything that is wrong with it.

@@ -19,6 +19,7 @@ type source struct {
 	client     *http.Client
 	jwksURI    string        // empty before the first discovery
 	rediscover bool          // the last fetch failed: the keys may have moved
+	anew       bool          // the next fetch is for a key that a cache on the way may not have yet
 	timeout    time.Duration // of one request, to its last byte: fetchTimeout
 }
 
@@ -100,6 +101,9 @@ func (s *source) get(ctx context.Context, url, accept string) ([]byte, http.Head
 		return nil, nil, err
 	}
 	req.Header.Set("Accept", accept)
+	if s.anew {
+		req.Header.Set("Cache-Control", "no-cache") // RFC 9111, Section 5.2.1.4
+	}
 	resp, err := s.client.Do(req)
 	if err != nil {
 		return nil, nil, err

@@ -43,7 +43,8 @@ type state struct {
 	lastErr     error   // of the last fetch; nil if it succeeded
 	failures    int     // in a row
 	nextRefresh time.Time
-	nextUnknown time.Time // when an unknown kid may cause a fetch again
+	nextUnknown time.Time // when a stranger's unknown kid may cause a fetch again
+	nextNamed   time.Time // when one that the issuer named may
 	missing     missing
 	closed      bool
 }
@@ -137,6 +138,19 @@ func (k *Keys) Status() Status {
 // issuer has no such key; one that wraps ErrUnavailable, that this cannot be said. In steady state
 // it takes no lock and waits for nothing; ctx ends a wait, never a fetch.
 func (k *Keys) Key(ctx context.Context, h jose.Header) (*jose.PublicKey, error) {
+	return k.key(ctx, h, CauseUnknownKey)
+}
+
+// NamedKey is Key for a header that the issuer itself sent, on a connection on which it is known to be the
+// issuer. Its kid is no stranger's: it is looked for although strangers have used up their fetches, and
+// although it was looked for in vain before it was published. After an emergency revocation, that is what
+// tells a new key half a minute earlier. Such kids have a limit of their own, of one fetch in a second.
+func (k *Keys) NamedKey(ctx context.Context, h jose.Header) (*jose.PublicKey, error) {
+	return k.key(ctx, h, CauseNamedKey)
+}
+
+// key is Key; cause is that of a fetch for a kid that is not known.
+func (k *Keys) key(ctx context.Context, h jose.Header, cause Cause) (*jose.PublicKey, error) {
 	now := k.now()
 	s := k.current.Load()
 	if !now.Before(s.refreshAt) {
@@ -147,7 +161,7 @@ func (k *Keys) Key(ctx context.Context, h jose.Header) (*jose.PublicKey, error) 
 	}
 	key, err := s.set.Find(h)
 	if errors.Is(err, jose.ErrUnknownKey) {
-		return k.unknown(ctx, h, now)
+		return k.unknown(ctx, h, now, cause)
 	}
 	return key, err
 }
@@ -186,7 +200,7 @@ func (k *Keys) refreshed(ctx context.Context, now time.Time) (*snapshot, error) 
 
 // unknown looks for a key that is not in the set: it may have been published since. Strangers choose
 // what they name, so all of them together cause one fetch in unknownInterval (RKY-04).
-func (k *Keys) unknown(ctx context.Context, h jose.Header, now time.Time) (*jose.PublicKey, error) {
+func (k *Keys) unknown(ctx context.Context, h jose.Header, now time.Time, cause Cause) (*jose.PublicKey, error) {
 	// The first round may join a fetch that somebody else began before the key was published.
 	for range 2 {
 		k.mu.Lock()
@@ -194,13 +208,13 @@ func (k *Keys) unknown(ctx context.Context, h jose.Header, now time.Time) (*jose
 			k.mu.Unlock()
 			return key, err
 		}
-		if k.missing.has(h.KeyID, now) {
+		if cause != CauseNamedKey && k.missing.has(h.KeyID, now) {
 			k.mu.Unlock()
 			return nil, jose.ErrUnknownKey
 		}
 		f := k.flight
 		ours := f == nil
-		if ours && now.Before(k.nextUnknown) {
+		if ours && !k.mayLook(cause, now) {
 			err := k.lastErr
 			k.mu.Unlock()
 			if err != nil {
@@ -209,8 +223,7 @@ func (k *Keys) unknown(ctx context.Context, h jose.Header, now time.Time) (*jose
 			return nil, jose.ErrUnknownKey
 		}
 		if ours {
-			k.nextUnknown = now.Add(unknownInterval)
-			f = k.start(CauseUnknownKey)
+			f = k.start(cause)
 		}
 		k.mu.Unlock()
 
@@ -222,13 +235,28 @@ func (k *Keys) unknown(ctx context.Context, h jose.Header, now time.Time) (*jose
 			return nil, unavailable(err)
 		}
 		if ours {
-			k.mu.Lock()
-			k.missing.add(h.KeyID, now)
-			k.mu.Unlock()
+			if cause != CauseNamedKey {
+				k.mu.Lock()
+				k.missing.add(h.KeyID, now)
+				k.mu.Unlock()
+			}
 			return nil, jose.ErrUnknownKey
 		}
 	}
 	return nil, jose.ErrUnknownKey
+}
+
+// mayLook reports whether a fetch for an unknown kid is due, and takes it. The caller holds mu.
+func (k *Keys) mayLook(cause Cause, now time.Time) bool {
+	next, interval := &k.nextUnknown, unknownInterval
+	if cause == CauseNamedKey {
+		next, interval = &k.nextNamed, namedInterval
+	}
+	if now.Before(*next) {
+		return false
+	}
+	*next = now.Add(interval)
+	return true
 }
 
 func (s *snapshot) find(h jose.Header) (*jose.PublicKey, error) {

@@ -5,6 +5,7 @@ import "time"
 // Limits of what strangers can cause by naming keys that do not exist.
 const (
 	unknownInterval = 30 * time.Second // between fetches for unknown kids, per issuer
+	namedInterval   = time.Second      // likewise, for those that the issuer named: see NamedKey
 	missingTTL      = 2 * time.Minute  // how long a kid that was looked for stays missing
 	maxMissing      = 64
 )

@@ -80,6 +80,7 @@ func (k *Keys) run(ctx context.Context) {
 // fetch makes one attempt, installs what it brought, and lands the flight.
 func (k *Keys) fetch(ctx context.Context, cause Cause) Fetch {
 	began := k.now() // the keys are at least as old as the question
+	k.source.anew = cause == CauseUnknownKey || cause == CauseNamedKey
 	set, fresh, err := k.source.keys(ctx)
 	ended := k.now()
 	report := Fetch{Cause: cause, Err: err, Duration: ended.Sub(began)}
