@@ -11,9 +11,10 @@
 //
 // Verification is local: no request leaves the service for a token, and keys are fetched off the
 // path of requests. A token that was revoked therefore works until it expires, unless the service
-// knows better (Config.Revoked) or has the issuer asked about every token ([Introspection]).
+// follows the issuer's revocations ([Feed]), knows of them otherwise (Config.Revoked), or has the issuer asked
+// about every token ([Introspection]).
 //
 // Three outcomes are kept apart: the token is good; it is refused for good, which is [ErrToken] and
-// 401; it could not be judged, because the issuer's keys or its word cannot be had, which is any other
+// 401; it could not be judged, because the issuer's keys, or what it revoked, cannot be had, which is any other
 // error and 503. Callers learn nothing of why a token was refused; the log does.
 package verifier

@@ -28,6 +28,46 @@ func Example() {
 	log.Print(http.ListenAndServe("127.0.0.1:8090", nil))
 }
 
+// A service that knows of revocations within a second, and asks nobody about a token: it follows the issuer's
+// feed, as a client of its own that serves the audience. When the issuer is not heard any more it answers 503.
+func ExampleFeed() {
+	secret, err := os.ReadFile("/run/secrets/fulfilment")
+	if err != nil {
+		log.Fatal(err)
+	}
+	v, err := verifier.New(context.Background(), verifier.Config{
+		Issuer: "https://as.example", Audience: "https://fulfilment.example",
+		Follow: &verifier.Feed{
+			ClientID:   "fulfilment",
+			Secret:     verifier.Secret(strings.TrimSpace(string(secret))),
+			WhenSilent: verifier.SilentClosed,
+		},
+		OnFeed: func(r verifier.FeedReport) {
+			if r.What == verifier.FeedDropped {
+				log.Print("revocations: ", r.Cause) // count it
+			}
+		},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer v.Close()
+	http.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if !v.Status().Ready {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	})
+	http.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
+		st := v.FeedStatus()
+		fmt.Fprintf(w, "revocations_age_seconds{mode=%q} %f\n", string(st.Mode), st.Age.Seconds())
+	})
+	http.Handle("GET /orders", v.Require("orders:read")(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		caller, _ := verifier.FromContext(r.Context())
+		fmt.Fprintln(w, "orders of", caller.ClientID())
+	})))
+	log.Print(http.ListenAndServe("127.0.0.1:8090", nil))
+}
+
 // A service that refuses revoked tokens at once: it asks the issuer about each, as a client of its own
 // that serves the audience.
 func ExampleIntrospection() {

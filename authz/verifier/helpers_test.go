@@ -39,6 +39,7 @@ type issuer struct {
 	signers    []*jose.Signer   // the first signs; all are published
 	metadata   string           // in place of the right document, where it is not empty
 	introspect http.HandlerFunc // nil: there is no such endpoint
+	feed       *feed            // nil: there is none
 }
 
 func newIssuer(t testing.TB, algs ...jose.Algorithm) *issuer {
@@ -88,6 +89,11 @@ func (is *issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		introspect(w, r)
 		return
 	}
+	if r.URL.Path == "/feed" && is.feed != nil && !is.down.Load() {
+		is.mu.Unlock()
+		is.feed.ServeHTTP(w, r)
+		return
+	}
 	defer is.mu.Unlock()
 	switch {
 	case is.down.Load():
@@ -96,10 +102,15 @@ func (is *issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case is.metadata != "":
 			io.WriteString(w, is.metadata)
-		case introspect != nil:
-			io.WriteString(w, `{"issuer":"`+is.URL+`","jwks_uri":"`+is.URL+`/jwks","introspection_endpoint":"`+is.URL+`/introspect"}`)
 		default:
-			io.WriteString(w, `{"issuer":"`+is.URL+`","jwks_uri":"`+is.URL+`/jwks"}`)
+			more := ""
+			if introspect != nil {
+				more += `,"introspection_endpoint":"` + is.URL + `/introspect"`
+			}
+			if is.feed != nil {
+				more += `,"revocation_feed_endpoint":"` + is.URL + `/feed"`
+			}
+			io.WriteString(w, `{"issuer":"`+is.URL+`","jwks_uri":"`+is.URL+`/jwks"`+more+`}`)
 		}
 	default:
 		w.Header().Set("Cache-Control", "max-age=300")

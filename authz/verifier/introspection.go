@@ -99,10 +99,8 @@ func newIntrospector(ctx context.Context, c Config) (*introspector, error) {
 	if in.now == nil {
 		in.now = time.Now
 	}
-	// RFC 6749, Section 2.3.1: encoded as a form is, before Basic joins them by a colon.
-	id, secret := url.QueryEscape(i.ClientID), url.QueryEscape(string(i.Secret))
-	in.authorize = func(r *http.Request) { r.SetBasicAuth(id, secret) }
-	in.client, in.release = introspectionClient(c.HTTPClient)
+	in.authorize = basic(i.ClientID, i.Secret)
+	in.client, in.release = directClient(c.HTTPClient)
 	in.discover = func(ctx context.Context) (string, error) {
 		return remote.Endpoint(ctx, remote.Config{Issuer: c.Issuer, InsecureHTTP: c.InsecureHTTP, Client: c.HTTPClient}, "introspection_endpoint")
 	}
@@ -113,10 +111,10 @@ func newIntrospector(ctx context.Context, c Config) (*introspector, error) {
 	return in, nil
 }
 
-// introspectionClient returns a client with the transport of the given one, or one of its own, and
-// what releases its connections. It follows no redirect: the secret and the token are for nobody but
+// directClient returns a client with the transport of the given one, or one of its own, and
+// what releases its connections. It follows no redirect: the secret, and a token, are for nobody but
 // the endpoint. It keeps no cookies.
-func introspectionClient(given *http.Client) (*http.Client, func()) {
+func directClient(given *http.Client) (*http.Client, func()) {
 	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	if given != nil {
 		client.Transport = given.Transport

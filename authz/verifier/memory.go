@@ -34,14 +34,14 @@ func newMemory(tokens int) *memory {
 	return m
 }
 
-// remembered is a token that passed every check. It is immutable but for generation.
+// remembered is a token that passed every check. It is immutable but for generations.
 type remembered struct {
 	token    Token
 	verified token.Verified
 	at       time.Time // by the verifier's clock
 
-	// generation is that of the revocations which were last asked, and did not withdraw it.
-	generation atomic.Uint64
+	// generations are those of the revocations which were last asked, and did not withdraw it.
+	generations [maxSources]atomic.Uint64
 }
 
 // recall returns what is remembered of a token if everything still holds that may have changed, but for what
@@ -63,9 +63,11 @@ func (v *Verifier) recall(ctx context.Context, f fingerprint) (*remembered, bool
 	return r, true
 }
 
-// remember keeps a token that was not withdrawn, as of a generation of the revocations.
-func (v *Verifier) remember(f fingerprint, t Token, verified *token.Verified, at time.Time, generation uint64) {
+// remember keeps a token that was not withdrawn, as of these generations of the revocations.
+func (v *Verifier) remember(f fingerprint, t Token, verified *token.Verified, at time.Time, asOf generations) {
 	r := &remembered{token: t, verified: *verified, at: at}
-	r.generation.Store(generation)
+	for i, g := range asOf {
+		r.generations[i].Store(g)
+	}
 	v.memory[f[0]%shards].put(f, r)
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // reasonOf returns why a token is refused; "" for a good one, and "unavailable" for one that is not judged.
-func reasonOf(t *testing.T, err error) token.Reason {
+func reasonOf(t testing.TB, err error) token.Reason {
 	t.Helper()
 	var refusal *token.Error
 	switch {

@@ -59,24 +59,29 @@ type Config struct {
 	// as a token.Index has, and that is false, the token is not judged: ErrUnavailable.
 	Revoked token.Known
 
+	// Follow, if set, has the issuer's revocations followed, and what they withdraw is refused. It goes
+	// together with Revoked.
+	Follow *Feed
+
 	// Introspect, if set, has the issuer asked about every token that passed all other checks. What
-	// is not active is refused; without an answer the token is not judged: ErrUnavailable.
+	// is not active is refused; without an answer the token is not judged: ErrUnavailable. Beside Follow it is
+	// for SilentIntrospect alone, and then the issuer is asked only while its feed is silent.
 	Introspect *Introspection
 
 	// Remember is how many verified tokens are remembered, so that the same one costs about a microsecond
 	// the next time; 0 means DefaultRemember, NoMemory none. Whether it has expired, whether its key is still
-	// published, Revoked and Introspect are asked each time all the same.
+	// published, and what was revoked, are asked each time all the same.
 	Remember int
 
-	// HTTPClient fetches metadata and keys, and carries introspection; nil means clients of the
-	// Verifier's own. Of one that is given, redirects and cookies are not used.
+	// HTTPClient fetches metadata and keys, and carries introspection and the feed; nil means clients of the
+	// Verifier's own. Of one that is given, redirects, cookies and Timeout are not used for the latter two.
 	HTTPClient *http.Client
 
 	// KeepKeysFor is how long the last keys are good while the issuer cannot be reached; 0 means 24 h.
 	KeepKeysFor time.Duration
 
-	// StartUnready lets New return although the issuer cannot be reached. Until it can, Status is
-	// not ready, and every call is answered 503.
+	// StartUnready lets New return although the issuer cannot be reached, and does not let it wait for what was
+	// revoked. Until all that is needed is there, Status is not ready, and every call is answered 503.
 	StartUnready bool
 
 	InsecureHTTP   bool // allows an issuer that is plain http: for development on one machine
@@ -85,6 +90,10 @@ type Config struct {
 	Now     func() time.Time   // nil means time.Now
 	Log     *slog.Logger       // of refused tokens and failed fetches; nil means slog.Default()
 	OnFetch func(remote.Fetch) // for metrics; may be nil
+
+	// OnFeed is told each step of Follow, for metrics; one call at a time, and the feed waits for it; it must
+	// not call Close. May be nil.
+	OnFeed func(FeedReport)
 }
 
 // Verifier verifies the tokens of one issuer for one audience; a service with several issuers has
@@ -96,18 +105,19 @@ type Verifier struct {
 	now        func() time.Time
 	memory     *memory       // nil for none
 	keys       *remote.Keys  // nil if they were given
-	revoked    token.Known   // may be nil
+	sources    []source      // of revocations, at most maxSources
+	follow     *follower     // may be nil
 	introspect *introspector // may be nil
 	scopes     []string
 	realm      string
 	log        *slog.Logger
 }
 
-// New returns a Verifier after it has fetched the issuer's keys, and found where to introspect if that is
-// wanted; ctx bounds that and nothing later.
+// New returns a Verifier after it has fetched the issuer's keys, found where to introspect if that is
+// wanted, and learned what is revoked if that is to be followed; ctx bounds that and nothing later.
 // Close it when it is no longer needed.
 func New(ctx context.Context, c Config) (*Verifier, error) {
-	v := &Verifier{issuer: c.Issuer, scopes: slices.Clone(c.Scopes), realm: c.Realm, log: c.Log, revoked: c.Revoked}
+	v := &Verifier{issuer: c.Issuer, scopes: slices.Clone(c.Scopes), realm: c.Realm, log: c.Log}
 	if v.realm == "" {
 		v.realm = c.Audience
 	}
@@ -140,6 +150,15 @@ func New(ctx context.Context, c Config) (*Verifier, error) {
 	if c.Keys != nil && c.Keys.Len() == 0 {
 		return nil, errors.New("verifier: Keys is empty")
 	}
+	if c.Revoked != nil {
+		v.sources = append(v.sources, given(c.Revoked))
+	}
+	var feed Feed
+	if c.Follow != nil {
+		if feed, err = c.Follow.withDefaults(c); err != nil {
+			return nil, fmt.Errorf("verifier: %w", err)
+		}
+	}
 	if c.Introspect != nil {
 		if v.introspect, err = newIntrospector(ctx, c); err != nil {
 			return nil, fmt.Errorf("verifier: %w", err)
@@ -154,6 +173,15 @@ func New(ctx context.Context, c Config) (*Verifier, error) {
 		Now: c.Now, Log: c.Log, OnFetch: c.OnFetch,
 	})
 	if err != nil {
+		v.Close()
+		return nil, fmt.Errorf("verifier: %w", err)
+	}
+	if c.Follow == nil {
+		return v, nil
+	}
+	v.follow = newFollower(c, feed, v.keys, v.now, v.log)
+	v.sources = append(v.sources, v.follow.source())
+	if err := v.follow.start(ctx, c.StartUnready); err != nil {
 		v.Close()
 		return nil, fmt.Errorf("verifier: %w", err)
 	}
@@ -172,9 +200,12 @@ func (v *Verifier) check(c Config) token.Check {
 	return check
 }
 
-// Close stops fetching keys, and waits until that is so. The Verifier still answers from the keys it
-// has.
+// Close stops fetching keys and following revocations, and waits until that is so. The Verifier still answers
+// from the keys it has; what it knows to be revoked grows old, and then it is as silent as Follow says.
 func (v *Verifier) Close() {
+	if v.follow != nil {
+		v.follow.close()
+	}
 	if v.keys != nil {
 		v.keys.Close()
 	}
@@ -184,12 +215,17 @@ func (v *Verifier) Close() {
 }
 
 // Status says whether there are keys to verify with, for a readiness check. Keys that were given are
-// always ready.
+// always ready. A Verifier that follows revocations, and answers 503 because they are not known, is not.
 func (v *Verifier) Status() remote.Status {
 	if v.keys == nil {
 		return remote.Status{Ready: true}
 	}
-	return v.keys.Status()
+	st := v.keys.Status()
+	if v.follow != nil {
+		mode, _ := v.follow.mode(v.now())
+		st.Ready = st.Ready && mode != ModeClosed
+	}
+	return st
 }
 
 // Verify checks an access token and returns what it says. An error that is ErrToken refuses the
@@ -207,10 +243,10 @@ func (v *Verifier) Verify(ctx context.Context, accessToken string) (Token, error
 		}
 		return r.token, nil
 	}
-	at, generation := v.now(), v.generation()
+	at, asOf := v.now(), v.generations()
 	t, verified, err := v.verify(ctx, accessToken)
 	if err == nil {
-		v.remember(f, t, &verified, at, generation)
+		v.remember(f, t, &verified, at, asOf)
 	}
 	return t, err
 }

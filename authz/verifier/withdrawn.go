@@ -7,54 +7,96 @@ import (
 	"github.com/marque-auth/marque/authz/token"
 )
 
+// source is somebody who knows what was revoked.
+type source struct {
+	generation func() uint64 // asked before ask; 0 if it does not count its changes
+	ask        func(*token.Verified) error
+}
+
+// maxSources is how many a Verifier can have: Config.Revoked, and the feed.
+const maxSources = 2
+
+type generations [maxSources]uint64
+
 // withdrawn returns the refusal of a token that passed the local check and was withdrawn since, or an
 // error that is ErrUnavailable if that cannot be known. The issuer is asked last, so that nobody can
 // make it busy with tokens that are bad anyway (RST-01).
 func (v *Verifier) withdrawn(ctx context.Context, compact string, t *token.Verified) error {
-	if err := v.revokedHere(t); err != nil {
-		return err
+	for i := range v.sources {
+		if err := v.sources[i].ask(t); err != nil {
+			return err
+		}
 	}
-	return v.inactive(ctx, compact, t)
+	return v.withoutWord(ctx, compact, t)
 }
 
 // withdrawnSince is withdrawn for a token that is remembered: the revocations are asked only if there may be
 // others than when they did not withdraw it.
 func (v *Verifier) withdrawnSince(ctx context.Context, compact string, r *remembered) error {
-	g := v.generation()
-	if g == 0 || g != r.generation.Load() {
-		if err := v.revokedHere(&r.verified); err != nil {
+	for i := range v.sources {
+		s, last := &v.sources[i], &r.generations[i]
+		if g := s.generation(); g == 0 || g != last.Load() {
+			if err := s.ask(&r.verified); err != nil {
+				return err
+			}
+			last.Store(g)
+		}
+	}
+	return v.withoutWord(ctx, compact, &r.verified)
+}
+
+// generations are those of the revocations, asked before they are.
+func (v *Verifier) generations() (g generations) {
+	for i := range v.sources {
+		g[i] = v.sources[i].generation()
+	}
+	return g
+}
+
+// given is what the service itself knows to be revoked.
+func given(revoked token.Known) source {
+	counts, _ := revoked.(interface{ Generation() uint64 })
+	loads, _ := revoked.(interface{ Loaded() bool })
+	return source{
+		generation: func() uint64 {
+			if counts == nil {
+				return 0
+			}
+			return counts.Generation()
+		},
+		ask: func(t *token.Verified) error {
+			if loads != nil && !loads.Loaded() {
+				return &unavailableError{"the revocations were not loaded yet"}
+			}
+			if r, void := token.Void(&t.Claims, t.KeyID, revoked); void {
+				return refusedBy(r, t)
+			}
+			return nil
+		},
+	}
+}
+
+// source is what the feed said.
+func (f *follower) source() source {
+	return source{generation: f.generation, ask: func(t *token.Verified) error {
+		if r, void := f.void(&t.Claims, t.KeyID); void {
+			return refusedBy(r, t)
+		}
+		return nil
+	}}
+}
+
+// withoutWord decides about a token that nobody has withdrawn as far as this service knows: whether that is
+// known well enough, and what the issuer says where it has to be asked.
+func (v *Verifier) withoutWord(ctx context.Context, compact string, t *token.Verified) error {
+	ask := v.introspect != nil
+	if v.follow != nil {
+		var err error
+		if ask, err = v.follow.admit(ctx, v.now()); err != nil {
 			return err
 		}
-		r.generation.Store(g)
 	}
-	return v.inactive(ctx, compact, &r.verified)
-}
-
-// generation is that of the revocations, asked before they are; 0 if they do not count theirs.
-func (v *Verifier) generation() uint64 {
-	if x, ok := v.revoked.(interface{ Generation() uint64 }); ok {
-		return x.Generation()
-	}
-	return 0
-}
-
-// revokedHere asks what the service itself knows to be revoked.
-func (v *Verifier) revokedHere(t *token.Verified) error {
-	if v.revoked == nil {
-		return nil
-	}
-	if l, ok := v.revoked.(interface{ Loaded() bool }); ok && !l.Loaded() {
-		return &unavailableError{"the revocations were not loaded yet"}
-	}
-	if r, void := token.Void(&t.Claims, t.KeyID, v.revoked); void {
-		return refused(token.ReasonRevoked, t, errors.New("by its "+string(r.Kind)))
-	}
-	return nil
-}
-
-// inactive asks the issuer.
-func (v *Verifier) inactive(ctx context.Context, compact string, t *token.Verified) error {
-	if v.introspect == nil {
+	if !ask {
 		return nil
 	}
 	active, err := v.introspect.activeNow(ctx, compact, &t.Claims)
@@ -65,6 +107,10 @@ func (v *Verifier) inactive(ctx context.Context, compact string, t *token.Verifi
 		return refused(token.ReasonInactive, t, nil)
 	}
 	return nil
+}
+
+func refusedBy(r token.Revocation, t *token.Verified) error {
+	return refused(token.ReasonRevoked, t, errors.New("by its "+string(r.Kind)))
 }
 
 func refused(reason token.Reason, t *token.Verified, cause error) error {

@@ -1,0 +1,198 @@
+package verifier
+
+import (
+	"errors"
+	"time"
+
+	"github.com/marque-auth/marque/authz/token"
+)
+
+// tables are what is revoked, the newest first. As a rule there is one. After a snapshot that may not have all
+// yet that was known before, the older ones are asked as well, until the issuer has vouched for as much: a
+// stream of a server that lags behind the last one gives no token its life back.
+type tables []*token.Index
+
+// maxTables bounds that. A snapshot more which does not have all is not taken.
+const maxTables = 3
+
+// void is token.Void over all of them.
+func (t tables) void(c *token.Claims, kid string) (token.Revocation, bool) {
+	for _, x := range t {
+		if r, void := token.Void(c, kid, x); void {
+			return r, true
+		}
+	}
+	return token.Revocation{}, false
+}
+
+// void returns the revocation that withdraws a token, if the feed has one.
+func (f *follower) void(c *token.Claims, kid string) (token.Revocation, bool) {
+	r, void := f.tables.Load().void(c, kid)
+	if void {
+		f.refused.Add(1)
+	}
+	return r, void
+}
+
+// generation is token.Index.Generation.
+func (f *follower) generation() uint64 { return f.changed.Load() }
+
+// Len returns how many revocations are held.
+func (f *follower) Len() (n int) {
+	for _, x := range *f.tables.Load() {
+		n += x.Len()
+	}
+	return n
+}
+
+// staged is a snapshot that is not whole yet.
+type staged struct {
+	index *token.Index
+	last  token.Event // without its revocations
+}
+
+// snapshot takes a part of one. A stream begins with part 1, and only another run of the feed, after a key was
+// revoked, brings another one.
+func (s *stream) snapshot(e *token.Event) error {
+	switch before := s.staged; {
+	case before == nil && e.Part == 1 && (!s.begun || e.Run != s.run):
+		s.staged = &staged{index: token.NewIndex()}
+	case before == nil && e.Part == 1:
+		return dropped(FeedReplay, "a snapshot of a run that goes on")
+	case before == nil,
+		e.Part != before.last.Part+1, e.Parts != before.last.Parts,
+		e.Run != before.last.Run, e.Seq != before.last.Seq, !e.AsOf.Equal(before.last.AsOf):
+		return dropped(FeedSnapshot, "part %d of %d of a snapshot does not follow what was there", e.Part, e.Parts)
+	}
+	index := s.staged.index
+	for _, r := range e.Revocations {
+		index.Set(token.Indexed{Revocation: r})
+	}
+	if index.Len() > s.f.feed.MaxRevocations {
+		return s.f.excess(index.Len())
+	}
+	s.staged.last = *e
+	s.staged.last.Revocations = nil
+	if e.Part < e.Parts {
+		return nil
+	}
+	s.staged = nil
+	s.position = position{e.Run, e.Seq}
+	return s.f.install(index, s.position, e.AsOf)
+}
+
+// install puts a whole snapshot in place of what was known, at once, or beside it if that may be newer.
+func (f *follower) install(index *token.Index, at position, asOf time.Time) error {
+	now, before := tables{index}, *f.tables.Load()
+	if asOf.Before(f.covered) {
+		if len(before) >= maxTables {
+			return dropped(FeedSnapshot, "the snapshot is older than what is known")
+		}
+		now = append(now, before...)
+	}
+	f.tables.Store(&now)
+	f.changed.Add(1)
+	f.at = at
+	f.vouched(asOf)
+	f.report(FeedReport{What: FeedInstalled, Lag: time.Duration(f.lag.Load())})
+	return nil
+}
+
+// revoked takes one revocation.
+func (s *stream) revoked(e *token.Event) error {
+	if err := s.inRun(e, s.seq+1); err != nil {
+		return err
+	}
+	f := s.f
+	s.seq = e.Seq
+	index := (*f.tables.Load())[0]
+	index.Set(token.Indexed{Revocation: e.Revocations[0]})
+	f.changed.Add(1)
+	f.at = s.position
+	f.covered = latest(f.covered, e.IssuedAt.Add(time.Second)) // it was issued in that second
+	f.report(FeedReport{What: FeedRevoked, Kind: e.Revocations[0].Kind, Lag: time.Duration(f.lag.Load())})
+	// It counts all the same: what is known is never left out.
+	if index.Len() > f.feed.MaxRevocations {
+		return f.excess(index.Len())
+	}
+	return nil
+}
+
+// heartbeat takes the word that there was nothing else: what was withheld shows here (SET-14).
+func (s *stream) heartbeat(e *token.Event) error {
+	if err := s.inRun(e, s.seq); err != nil {
+		return err
+	}
+	s.beats++
+	s.f.vouched(e.AsOf)
+	s.f.sweep(e.AsOf)
+	if s.beats == goodBeats {
+		s.f.settle(errStale)
+	}
+	s.f.report(FeedReport{What: FeedHeard, Lag: time.Duration(s.f.lag.Load())})
+	return nil
+}
+
+// inRun refuses an event that is not the one with this number in the run that is followed.
+func (s *stream) inRun(e *token.Event, want uint64) error {
+	switch {
+	case s.staged != nil:
+		return dropped(FeedSnapshot, "an event amid the parts of a snapshot")
+	case s.run == "":
+		return dropped(FeedGap, "an event before the snapshot")
+	case e.Run != s.run:
+		return dropped(FeedGap, "an event of another run")
+	case e.Seq < want:
+		return dropped(FeedReplay, "an event with number %d, at %d", e.Seq, want)
+	case e.Seq > want:
+		return dropped(FeedGap, "an event with number %d, at %d", e.Seq, want)
+	}
+	return nil
+}
+
+// vouched records that what the issuer has said is all up to asOf. A word that is no newer than the last one
+// makes nothing fresher: a server that is cut off from its store goes on talking.
+func (f *follower) vouched(asOf time.Time) {
+	if !asOf.Before(f.covered) {
+		f.covered = asOf
+		if t := *f.tables.Load(); len(t) > 1 {
+			f.tables.Store(&tables{t[0]})
+			f.changed.Add(1)
+		}
+	}
+	if k := f.knowledge.Load(); k == nil || asOf.After(k.asOf) {
+		f.knowledge.Store(&knowledge{asOf: asOf, heard: f.now()})
+	}
+	f.mu.Lock()
+	f.lastErr = nil
+	f.mu.Unlock()
+	if mode, _ := f.mode(f.now()); mode == ModeFollowing {
+		f.settle(nil)
+	}
+}
+
+// errStale is what start fails with when a stream goes on, and does not say enough.
+var errStale = errors.New("the issuer does not vouch for what is revoked now: it is cut off from its store, or clocks differ")
+
+// sweep forgets what the issuer has forgotten, once a minute, beside the stream. The issuer's clock says
+// when: ours may be wrong, and what is forgotten is not there when it is put right.
+func (f *follower) sweep(asOf time.Time) {
+	if asOf.Sub(f.swept) < time.Minute {
+		return
+	}
+	f.swept = asOf
+	index := (*f.tables.Load())[0]
+	f.sweeps.Wait() // of a minute ago
+	f.sweeps.Go(func() { index.Sweep(asOf.Add(-token.MaxAhead)) })
+}
+
+func (f *follower) excess(n int) error {
+	return dropped(FeedLimit, "%d revocations are more than MaxRevocations, %d", n, f.feed.MaxRevocations)
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
