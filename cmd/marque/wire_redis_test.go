@@ -279,7 +279,7 @@ func TestRedis_NotThisOne(t *testing.T) {
 	evicting := redistest.Start(t, redistest.Args("--maxmemory-policy", "allkeys-lru"))
 	for _, r := range []refusedStart{
 		{"another address", func(c *configs.Config) { c.Issuer = "" }, []string{"this namespace was made for http://127.0.0.1:1; start with --listen 127.0.0.1:1, or name another namespace"}},
-		{"another key", func(c *configs.Config) { c.Keys.KEKFile = anotherKEK }, []string{"another key-encryption key sealed the installation record"}},
+		{"another key", func(c *configs.Config) { c.Keys.KEKFile = anotherKEK }, []string{"another key-encryption key is needed"}},
 		{"no key", func(c *configs.Config) { c.Keys.KEKFile = "" }, []string{"kek is gone, and nothing in " + place + "marque can be opened without it", "--kek-file"}},
 		{"without --dev", func(c *configs.Config) { c.Dev, c.InsecureHTTP = false, true }, []string{place + "marque was made by --dev", "another namespace"}},
 		{"no installation", func(c *configs.Config) { c.Dev, c.Store.Namespace = false, "other" }, []string{place + "other holds no installation: run 'marque init --store redis", "was emptied", "restore it from a backup"}},
