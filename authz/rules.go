@@ -77,6 +77,8 @@ const (
 	LimitRule  = "must be an integer from 1 to 1000"
 	CursorRule = "must be the next of the page before, unchanged"
 	FilterRule = "must be 1 to 1024 characters of UTF-8"
+
+	IdempotencyKeyRule = idempotencyRule
 )
 
 // comparedWith names the other field that a rule compares a field with.
@@ -103,6 +105,9 @@ func ValidReason(s string) bool {
 		return unicode.IsControl(c) || unicode.Is(unicode.Cf, c) || c == '\u2028' || c == '\u2029'
 	}) < 0
 }
+
+// ValidIdempotencyKey reports whether a key can name an act.
+func ValidIdempotencyKey(s string) bool { return validIdempotencyKey(s) }
 
 // ValidLimit reports whether a page may have so many entries.
 func ValidLimit(n int) bool { return n >= 1 && n <= maxLimit }

@@ -179,6 +179,7 @@ var bodies = []fuzzed{
 	bodyOf[api.ResourceDefinition]("POST /admin/v1/resources"),
 	bodyOf[api.ResourceUpdate]("PUT /admin/v1/resources/{resource}"),
 	bodyOf[api.RotateOptions]("POST /admin/v1/keys/rotate"),
+	bodyOf[api.KeyImport]("POST /admin/v1/keys/import"),
 	bodyOf[api.RevocationRequest]("POST /admin/v1/revocations"),
 	bodyOf[api.TokenRevocation]("POST /admin/v1/tokens/revoke"),
 }

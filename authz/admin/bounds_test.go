@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/getkin/kin-openapi/openapi3"
+
+	"github.com/marque-auth/marque/keys/jose"
 )
 
 // The document repeats the bounds of authz/rules.go, for people and their tools. This holds them
@@ -25,6 +27,7 @@ var bounded = map[string]string{
 	"token_lifetime": "minimum maximum", "client_secret": "minLength maxLength", "client_secret_expires_at": "minimum maximum",
 	"algorithm": "enum", "token_type": "enum", "introspection_signed_response_alg": "enum", "kind": "enum",
 	"value": "minLength maxLength", "token": "minLength",
+	"key": "maxLength", "kid": "minLength maxLength",
 	"cursor": "maxLength", "limit": "minimum maximum",
 	"query": "minLength maxLength", "actor": "minLength maxLength", "action": "minLength maxLength", "target": "minLength maxLength",
 	"If-Match": "minLength maxLength", "Idempotency-Key": "minLength maxLength", "X-Marque-Reason": "maxLength",
@@ -103,6 +106,9 @@ func value(e endpoint, field string, s *openapi3.Schema, n int) any {
 			claims[fmt.Sprint("https://claims.example/", i)] = i
 		}
 		return claims
+	case "key":
+		key := pemOf(jose.ES256)
+		return key + strings.Repeat("\n", n-len(key))
 	case "client_secret":
 		return strings.Repeat("a1B2c3D4e5f6G7h8I9j0", n/20+1)[:n]
 	case "cursor":
@@ -157,6 +163,11 @@ func (p prober) body(e endpoint, field string, v any) map[string]any {
 		}
 	case "RevokeToken":
 		body["token"] = "x"
+	case "ImportKey":
+		body["key"] = pemOf(jose.ES256)
+		if alg, err := jose.ParseAlgorithm(fmt.Sprint(v)); field == "algorithm" && err == nil {
+			body["key"] = pemOf(alg)
+		}
 	}
 	if field != "" {
 		body[field] = v
@@ -197,6 +208,7 @@ func (p prober) prepare(e endpoint, field string, v any) (made bool) {
 func (p prober) ask(e endpoint, in, field string, v any) answer {
 	p.t.Helper()
 	path, headers := p.at(e, field, v), ifMatch("*")
+	maps.Copy(headers, actOf(e))
 	var body any
 	if e.op.RequestBody != nil {
 		body = p.body(e, "", nil)

@@ -66,8 +66,11 @@ func (h *handler) gate(w *reply, c *call) bool {
 		c.seen, more = seenIn(r.Header)
 		wrong = append(wrong, more...)
 	}
-	if len(r.Header.Values(idempotencyKeyHeader)) > 1 {
+	switch n := len(r.Header.Values(idempotencyKeyHeader)); {
+	case n > 1:
 		wrong = append(wrong, authz.FieldError{Field: idempotencyKeyHeader, Rule: "must be sent once"})
+	case op.named && r.Header.Get(idempotencyKeyHeader) == "":
+		wrong = append(wrong, authz.FieldError{Field: idempotencyKeyHeader, Rule: "is required"})
 	}
 
 	body, status, detail := readBody(w, r)

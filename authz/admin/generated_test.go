@@ -16,6 +16,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/marque-auth/marque/authz"
+	"github.com/marque-auth/marque/keys/jose"
 )
 
 // Requests that nobody thought of, made from the document alone: what it allows is not refused for its
@@ -55,6 +56,9 @@ func validText(t *rapid.T, s *openapi3.Schema, label string) string {
 	if s.Format == "date-time" {
 		at := time.Unix(rapid.Int64Range(86_400, 253402300799-86_400).Draw(t, label), 0)
 		return at.In(time.FixedZone("", 60*rapid.IntRange(-720, 840).Draw(t, label+" zone"))).Format(time.RFC3339)
+	}
+	if strings.HasSuffix(label, ".key") && rapid.Bool().Draw(t, label+" is one") {
+		return pemOf(jose.ES384)
 	}
 	high := 40
 	if s.MaxLength != nil {

@@ -134,8 +134,13 @@ func (judgingTokens) RevokeToken(context.Context, audit.Origin, string) (authz.R
 	return authz.Revocation{}, errJudged
 }
 
-// judgingKeys finds nothing wrong with an algorithm that exists. The Keys in it are nil.
+// judgingKeys finds nothing wrong with an algorithm that exists, nor with a key that can sign. The Keys in it
+// are nil.
 type judgingKeys struct{ Keys }
+
+func (judgingKeys) Import(context.Context, keys.ImportedKey, audit.Origin) (keys.View, error) {
+	return keys.View{}, errJudged
+}
 
 func (judgingKeys) Rotate(context.Context, jose.Algorithm, audit.Origin) ([]keys.Rotated, error) {
 	return nil, errJudged

@@ -10,6 +10,7 @@ import (
 
 	"github.com/marque-auth/marque/authz"
 	"github.com/marque-auth/marque/authz/audit"
+	"github.com/marque-auth/marque/keys/jose"
 )
 
 // One answer names what is wrong with the form of a request and what the domain finds wrong with the
@@ -120,13 +121,16 @@ func TestJudge_DoesNothing(t *testing.T) {
 		"PUT /admin/v1/resources/https:%2F%2Ffulfilment.example?a&b=":      `{"scopes":["new"]}`,
 		"POST /admin/v1/clients/acme/secrets/" + secret + "/revoke?x=1":    ``,
 		"POST /admin/v1/keys/rotate?algorithm=RS256":                       ``,
+		"POST /admin/v1/keys/import":                                       marshalled(map[string]any{"key": pemOf(jose.ES256), "x": 1}),
+		"POST /admin/v1/keys/revoke-all":                                   ``,
+		"POST /admin/v1/keys/rewrap":                                       `{"x":1}`,
 		"POST /admin/v1/clients/acme/secrets?client_secret=AAAAAAAAAAAAAA": ``,
 	} {
 		method, path, _ := strings.Cut(pattern, " ")
 		s.do(method, path, body, ifMatch("*")).want(http.StatusBadRequest)
 		all++
 	}
-	if n := len(s.entries()); n != before || all != 16 {
+	if n := len(s.entries()); n != before || all != 19 {
 		t.Errorf("%d of %d requests were recorded", n-before, all)
 	}
 	s.do("PUT", "/admin/v1/clients/acme", `{"client_name":"New"}`).want(http.StatusPreconditionRequired) // alone it keeps its status

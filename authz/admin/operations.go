@@ -7,6 +7,7 @@ import "github.com/marque-auth/marque/authz/admin/internal/api"
 type operation struct {
 	query        []string // the query parameters that it has
 	ifMatch      bool     // it changes what others may have changed: If-Match is required
+	named        bool     // it is an act with a name of its own: Idempotency-Key is required
 	body         *shape   // nil: it takes none
 	bodyOptional bool
 	missing      string // the detail of 404
@@ -27,6 +28,8 @@ const (
 	otherClient   = "a client of this client_id or Idempotency-Key is registered already, with other settings"
 	otherSecret   = "this Idempotency-Key has made another secret, or the client was changed meanwhile"
 	clientChanged = "the client was changed meanwhile; repeat the request"
+
+	otherKey = "a key is known once, and this one, or one of this kid, is here already, if only as withdrawn or revoked"
 
 	resourceChanged   = "the resource was changed meanwhile; repeat the request"
 	revocationChanged = "what is revoked was changed meanwhile; repeat the request"
@@ -67,6 +70,9 @@ func operations() map[string]operation {
 		"GET /admin/v1/keys":               {},
 		"POST /admin/v1/keys/rotate":       {body: shapeOf[api.RotateOptions](), bodyOptional: true},
 		"GET /admin/v1/keys/plan":          {},
+		"POST /admin/v1/keys/import":       {body: shapeOf[api.KeyImport](), conflict: otherKey},
+		"POST /admin/v1/keys/rewrap":       {},
+		"POST /admin/v1/keys/revoke-all":   {named: true},
 		"POST /admin/v1/keys/{kid}/revoke": {missing: noKey},
 
 		"GET /admin/v1/revocations":    {query: page},

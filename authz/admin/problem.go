@@ -91,7 +91,10 @@ func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	var unavailable *authz.UnavailableError
 	var throttled *authz.ThrottledError
 	var inUse *authz.InUseError
+	var rest *unfinished
 	switch {
+	case errors.As(err, &rest): // before its cause, which says nothing of what was done
+		h.unfinished(w, r, err)
 	case errors.As(err, &fields):
 		invalid(w, fields.Fields)
 	case errors.As(err, &inUse):
@@ -108,7 +111,7 @@ func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 		problem(w, http.StatusConflict, "the signing keys were changed meanwhile; repeat the request")
 	case errors.Is(err, authz.ErrDeletedClient):
 		problem(w, http.StatusConflict, "a client of this client_id was deleted, and its identifier is not given again; choose another")
-	case errors.Is(err, authz.ErrConflict):
+	case errors.Is(err, authz.ErrConflict), errors.Is(err, keys.ErrDuplicate):
 		problem(w, http.StatusConflict, h.operations[r.Pattern].conflict)
 	case errors.Is(err, authz.ErrTooManySecrets):
 		problem(w, http.StatusConflict, "the client has as many live secrets as it may have; revoke one first")
@@ -132,6 +135,18 @@ func (h *handler) unavailable(w http.ResponseWriter, r *http.Request, err error,
 	h.fault(w, r, err)
 	w.Header().Set("Retry-After", retryAfter(after))
 	problem(w, http.StatusServiceUnavailable, "the server cannot answer now; a change may have happened and can be repeated")
+}
+
+// unfinished answers for an act of several steps of which some may be done: 503 when the rest can be asked for
+// again at once, a lost race included, and 500 when somebody has to mend something before.
+func (h *handler) unfinished(w http.ResponseWriter, r *http.Request, err error) {
+	h.fault(w, r, err)
+	status := http.StatusInternalServerError
+	if h.passes(err) || errors.Is(err, keys.ErrConflict) {
+		w.Header().Set("Retry-After", retryAfter(retryUnfinished))
+		status = http.StatusServiceUnavailable
+	}
+	problem(w, status, "some of it may be done, and some not: repeat the request with the same Idempotency-Key, and what is left is done")
 }
 
 // inUseDetail names the clients that keep a resource from being deleted: their identifiers are ours.

@@ -78,7 +78,7 @@ func newWorld(t *testing.T) *world {
 	w.must(err)
 	w.must(w.follower.Start(t.Context()))
 	w.config = Config{
-		Registry: w.registry, Tokens: w.tokens, Keys: w.ring, Refusals: w.refusals,
+		Registry: w.registry, Tokens: w.tokens, Keys: wholeRing{w.ring, w.db}, Refusals: w.refusals,
 		Log:    slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Status: func() Status { return w.status },
 		Doctor: func(context.Context) ([]Finding, error) { return w.findings, nil },
@@ -100,14 +100,26 @@ func (w *world) openStore() {
 
 func (w *world) openRing() {
 	w.t.Helper()
-	var err error
+	kek := jose.NewKEK(secretBytes())
+	in, _, err := keys.Found(w.t.Context(), w.db, kek, issuer, false, w.now(), w.by())
+	w.must(err)
 	w.ring, err = keys.NewRing(keys.Config{
-		Rings: w.store, KEKs: []*jose.KEK{jose.NewKEK(secretBytes())}, Installation: "test",
+		Rings: w.store, KEKs: []*jose.KEK{kek}, KEKID: kek.ID(), Installation: in.ID,
 		JWKSMaxAge: 2 * time.Second, RefreshInterval: time.Second, PublishLead: 4 * time.Second,
 		StoreOutage: time.Minute, Leeway: time.Second, FirstKeyAtOnce: true, Now: w.now,
 	})
 	w.must(err)
 	w.must(w.ring.Step(w.t.Context(), w.now()))
+}
+
+// wholeRing is a ring with the installation record, as the program wires it.
+type wholeRing struct {
+	*keys.Ring
+	genesis keys.Genesis
+}
+
+func (r wholeRing) Rewrap(ctx context.Context, by audit.Origin) (keys.Rewrapped, error) {
+	return r.Ring.Rewrap(ctx, r.genesis, by)
 }
 
 func (w *world) decide() {

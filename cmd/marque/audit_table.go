@@ -15,7 +15,8 @@ import (
 func auditActions() []string {
 	return []string{
 		"client.create", "client.delete", "client.disable", "client.enable", "client.secret.add", "client.secret.revoke", "client.update",
-		"installation.create", "key.create", "key.lengthen", "key.revoke", "key.rotate", "key.withdraw",
+		"installation.create", "installation.rewrap",
+		"key.create", "key.import", "key.lengthen", "key.revoke", "key.revoke_all", "key.rewrap", "key.rotate", "key.withdraw",
 		"resource.create", "resource.delete", "resource.update", "revocation.create", "revocation.restore",
 	}
 }

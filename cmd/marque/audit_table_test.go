@@ -15,7 +15,7 @@ import (
 // TestAuditActionsAreAllOfThem reads the actions out of the sources that write them.
 func TestAuditActionsAreAllOfThem(t *testing.T) {
 	written := map[string]bool{}
-	action := regexp.MustCompile(`"((?:client|resource|revocation|key|installation)\.[a-z.]+)"`)
+	action := regexp.MustCompile(`"((?:client|resource|revocation|key|installation)\.[a-z._]+)"`)
 	for _, dir := range []string{"../../authz", "../../keys", "../../store/boltstore"} {
 		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
 		if err != nil || len(files) == 0 {

@@ -10,7 +10,8 @@ import (
 )
 
 func (a *app) keyCommand() *cobra.Command {
-	return group("key", "Show, rotate and revoke signing keys", a.keyList(), a.keyPlan(), a.keyRotate(), a.keyRevoke())
+	return group("key", "Show, rotate, revoke, import and export signing keys, and move to another key-encryption key",
+		a.keyList(), a.keyPlan(), a.keyRotate(), a.keyRevoke(), a.keyImport(), a.keyExport(), a.keyNewKEK(), a.keyRewrap())
 }
 
 func (a *app) keyList() *cobra.Command {
@@ -32,9 +33,10 @@ func (a *app) keyList() *cobra.Command {
 		return p.print(all, func(w io.Writer) {
 			var rows [][]string
 			for _, k := range all {
-				rows = append(rows, []string{string(k.Algorithm), k.KID, string(k.State), instant(k.PublishedAt), instant(k.SignFrom), instant(k.WithdrawAt)})
+				imported := map[bool]string{true: "yes"}[k.Imported != nil && *k.Imported]
+				rows = append(rows, []string{string(k.Algorithm), k.KID, string(k.State), instant(k.PublishedAt), instant(k.SignFrom), instant(k.WithdrawAt), imported})
 			}
-			table(w, []string{"algorithm", "kid", "state", "published_at", "sign_from", "withdraw_at"}, rows)
+			table(w, []string{"algorithm", "kid", "state", "published_at", "sign_from", "withdraw_at", "imported"}, rows)
 		})
 	})
 	p, conn = a.printing(cmd), a.connection(cmd)

@@ -101,6 +101,7 @@ func flagOf(field string) string {
 		"algorithm": "--algorithm", "token_type": "--token-type", "resource": "URI", "not_before": "--not-before",
 		"client_secret_expires_at": "--expires", "claims": "--claim", "admin": "--admin",
 		"introspection_signed_response_alg": "--introspection-signed-response-alg", "client_secret": "the secret",
+		"key": "the key", "kid": "--kid", "published_at": "--published-at",
 		"X-Marque-Reason": "--reason", "kind": "kind", "before": "--before", "since": "--since", "query": "--query",
 	}[name]
 	if !ok {

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/oauth2"
@@ -161,14 +160,15 @@ func (r *remote) token(ctx context.Context, secret configs.Secret) (string, erro
 	return t.AccessToken, err
 }
 
-// bearer shows a token, which it gets before the first request.
+// bearer shows a token, which it gets before the first request. What an admin does can void it, such as
+// revoking every signing key: if the answer was lost then, the repeat of the request needs another one. It
+// serves one request at a time.
 type bearer struct {
 	next  client.HttpRequestDoer
 	fetch func(context.Context) (string, error)
 
-	once  sync.Once
 	token string
-	err   error
+	last  *http.Request // that it was shown with
 }
 
 // errNoToken marks what went wrong before the admin listener was asked.
@@ -178,17 +178,36 @@ func (e errNoToken) Unwrap() error { return e.error }
 
 // Do implements client.HttpRequestDoer.
 func (b *bearer) Do(r *http.Request) (*http.Response, error) {
-	b.once.Do(func() { b.token, b.err = b.fetch(r.Context()) })
-	if b.err != nil {
-		return nil, errNoToken{b.err}
+	again := b.last == r
+	resp, err := b.show(r)
+	if err == nil && resp.StatusCode == http.StatusUnauthorized && again && (r.Body == nil || r.GetBody != nil) {
+		resp.Body.Close()
+		b.token = ""
+		if r.GetBody != nil {
+			if r.Body, err = r.GetBody(); err != nil {
+				return nil, err
+			}
+		}
+		resp, err = b.show(r)
 	}
-	r.Header.Set("Authorization", "Bearer "+b.token)
-	resp, err := b.next.Do(r)
 	if err == nil && resp.StatusCode == http.StatusNotFound && resp.Header.Get("Content-Type") != problemType {
 		resp.Body.Close()
 		return nil, errElsewhere
 	}
 	return resp, err
+}
+
+func (b *bearer) show(r *http.Request) (*http.Response, error) {
+	if b.token == "" {
+		token, err := b.fetch(r.Context())
+		if err != nil {
+			return nil, errNoToken{err}
+		}
+		b.token = token
+	}
+	r.Header.Set("Authorization", "Bearer "+b.token)
+	b.last = r
+	return b.next.Do(r)
 }
 
 // problemType is what the management API explains refusals in (RFC 9457). Whatever does not is no admin

@@ -3,7 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -19,6 +21,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/marque-auth/marque/keys/jose"
 )
 
 func TestMain(m *testing.M) {
@@ -56,6 +60,7 @@ func scripts(dir string, setup func(env *testscript.Env)) testscript.Params {
 			"take":    scriptTake,
 			"active":  scriptActive,
 			"alter":   scriptAlter,
+			"newkey":  scriptNewKey,
 		},
 		RequireExplicitExec: true,
 		Deadline:            time.Now().Add(3 * time.Minute), // a server that should have refused to start ends here
@@ -157,6 +162,19 @@ func scriptStatus(ts *testscript.TestScript, _ bool, args []string) {
 	resp.Body.Close()
 	if got := fmt.Sprint(resp.StatusCode); got != args[0] {
 		ts.Fatalf("%s answered %s, want %s", args[1], got, args[0])
+	}
+}
+
+// newkey ALGORITHM PRIVATE PUBLIC: makes a key pair as another server would, in two PEM files.
+func scriptNewKey(ts *testscript.TestScript, _ bool, args []string) {
+	key, err := jose.GenerateKey(jose.Algorithm(args[0]))
+	ts.Check(err)
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	ts.Check(err)
+	public, err := x509.MarshalPKIXPublicKey(key.Public())
+	ts.Check(err)
+	for i, b := range []*pem.Block{{Type: "PRIVATE KEY", Bytes: private}, {Type: "PUBLIC KEY", Bytes: public}} {
+		ts.Check(os.WriteFile(ts.MkAbs(args[1+i]), pem.EncodeToMemory(b), 0o600))
 	}
 }
 

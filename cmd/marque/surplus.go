@@ -93,16 +93,20 @@ func flagsOf(cmd *cobra.Command) string {
 // tokenPattern matches a compact JWS, and what was cut off from one.
 var tokenPattern = regexp.MustCompile(`eyJ[A-Za-z0-9_-]{8,}(\.[A-Za-z0-9_-]*){1,4}`)
 
-// redactedText cuts tokens and client secrets out of a message: the libraries that read flags and
-// addresses repeat what they were given.
+// keyPattern matches a private key in PEM, and what was cut off from one.
+var keyPattern = regexp.MustCompile(`(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*-----|$)`)
+
+// redactedText cuts tokens, client secrets and private keys out of a message: the libraries that read flags
+// and addresses repeat what they were given.
 func redactedText(s string) string {
-	return tokenPattern.ReplaceAllString(authz.Redact(s), "[redacted]")
+	return keyPattern.ReplaceAllString(tokenPattern.ReplaceAllString(authz.Redact(s), "[redacted]"), "[redacted]")
 }
 
 // flagError explains a flag that cannot be read. The library repeats its value, which may be a secret.
 func flagError(_ *cobra.Command, err error) error {
 	var invalid *pflag.InvalidValueError
 	var unknown *pflag.NotExistError
+	var malformed *pflag.InvalidSyntaxError
 	switch {
 	case errors.As(err, &invalid) && invalid.GetFlag().Value.Type() == "bool":
 		return usagef("--%s takes no value", invalid.GetFlag().Name)
@@ -111,6 +115,8 @@ func flagError(_ *cobra.Command, err error) error {
 	case errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() != "" && mayBeSecret(unknown.GetSpecifiedShortnames()),
 		errors.As(err, &unknown) && mayBeSecret(unknown.GetSpecifiedName()):
 		return usagef("a flag is unknown; it is not repeated here because it may be a secret")
+	case errors.As(err, &malformed) && mayBeSecret(malformed.GetSpecifiedFlag()): // such as a private key in PEM, which begins with dashes
+		return usagef("what begins with a dash is no flag; it is not repeated here because it may be a secret")
 	}
 	return err
 }

@@ -124,7 +124,7 @@ func (s *server) serveLocal(h http.Handler) {
 // adminConfig is what the management API is made of, whichever way it is reached.
 func (s *server) adminConfig() admin.Config {
 	return admin.Config{
-		Registry: s.registry, Tokens: s.tokens, Keys: indexedRing{s.ring, s.indexKeys}, Refusals: s.refusals, Log: s.log,
+		Registry: s.registry, Tokens: s.tokens, Keys: adminKeys{s.ring, s.db, s.indexKeys}, Refusals: s.refusals, Log: s.log,
 		Status: s.status, Passes: s.passes,
 		Doctor: func(ctx context.Context) ([]admin.Finding, error) {
 			var all []admin.Finding

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/marque-auth/marque/authz"
-	"github.com/marque-auth/marque/authz/audit"
 	"github.com/marque-auth/marque/authz/token"
 	"github.com/marque-auth/marque/keys"
 	"github.com/marque-auth/marque/store"
@@ -290,20 +289,6 @@ func (s *server) reloadRing(ctx context.Context) error {
 	}
 	s.indexKeys()
 	return nil
-}
-
-// indexedRing tells the index of a revoked key before the admin is told that it is: the change feed would
-// do so within cache.max_age.
-type indexedRing struct {
-	*keys.Ring
-	index func()
-}
-
-// Revoke implements admin.Keys.
-func (r indexedRing) Revoke(ctx context.Context, kid string, by audit.Origin) (keys.Revoked, error) {
-	done, err := r.Ring.Revoke(ctx, kid, by)
-	r.index() // after an error too: it may have been stored
-	return done, err
 }
 
 // indexKeys tells the index which signing keys are revoked. Under the lock, so that of two that run at

@@ -155,6 +155,42 @@ func (e ProblemType) Valid() bool {
 	}
 }
 
+// Defines values for PublicJWKKty.
+const (
+	PublicJWKKtyEC  PublicJWKKty = "EC"
+	PublicJWKKtyOKP PublicJWKKty = "OKP"
+	PublicJWKKtyRSA PublicJWKKty = "RSA"
+)
+
+// Valid indicates whether the value is a known member of the PublicJWKKty enum.
+func (e PublicJWKKty) Valid() bool {
+	switch e {
+	case PublicJWKKtyEC:
+		return true
+	case PublicJWKKtyOKP:
+		return true
+	case PublicJWKKtyRSA:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PublicJWKUse.
+const (
+	PublicJWKUseSig PublicJWKUse = "sig"
+)
+
+// Valid indicates whether the value is a known member of the PublicJWKUse enum.
+func (e PublicJWKUse) Valid() bool {
+	switch e {
+	case PublicJWKUseSig:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for RevocationKind.
 const (
 	RevocationKindAll        RevocationKind = "all"
@@ -443,12 +479,20 @@ type FindingLevel string
 type Key struct {
 	// Algorithm A signature algorithm (RFC 7518, RFC 9864).
 	Algorithm Algorithm `json:"algorithm"`
+
+	// CreatedAt When it came here.
 	CreatedAt time.Time `json:"created_at"`
 
-	// KID The RFC 7638 thumbprint.
+	// Imported Another server made it; absent if this one did.
+	Imported *bool `json:"imported,omitempty"`
+
+	// Jwk The public key as the JWKS shows it (RFC 7517); absent when it does not.
+	Jwk *PublicJWK `json:"jwk,omitempty"`
+
+	// KID The RFC 7638 thumbprint, or whatever another server called a key that was imported.
 	KID string `json:"kid"`
 
-	// PublishedAt In the JWKS from then on.
+	// PublishedAt In the JWKS from then on; of an imported key, in the other server's.
 	PublishedAt *time.Time `json:"published_at,omitempty"`
 
 	// SignFrom Signs from then on.
@@ -457,6 +501,26 @@ type Key struct {
 
 	// WithdrawAt Leaves the JWKS then.
 	WithdrawAt *time.Time `json:"withdraw_at,omitempty"`
+}
+
+// KeyImport defines model for KeyImport.
+type KeyImport struct {
+	// Algorithm What it signs with. Needed of an RSA key whose JWK has no `alg`: it can serve RS256 or PS256. `EdDSA`
+	// is another name of Ed25519.
+	Algorithm *AlgorithmName `json:"algorithm,omitempty"`
+
+	// Key The text of a file with one private key and no password: PEM (PKCS #8, SEC 1 or PKCS #1), or a JWK.
+	// P-256, P-384, Ed25519, or RSA of 2048 to 4096 bits.
+	Key string `json:"key"`
+
+	// KID By which validators know the key. Needed where the file does not say it, or the key gets its RFC
+	// 7638 thumbprint. Printable ASCII without quote and backslash, and neither `.` nor `..`.
+	KID *string `json:"kid,omitempty"`
+
+	// PublishedAt Since when the other server's validators have known the key; it lies in the past. The time since
+	// then counts as published, so that a rotation lets the key sign at once. Now when absent: then it
+	// signs after the publish lead only, as a key that nobody knew.
+	PublishedAt *time.Time `json:"published_at,omitempty"`
 }
 
 // KeyList defines model for KeyList.
@@ -476,8 +540,18 @@ type KeyState string
 type KeyStep struct {
 	// Algorithm A signature algorithm (RFC 7518, RFC 9864).
 	Algorithm Algorithm `json:"algorithm"`
-	At        time.Time `json:"at"`
-	KID       string    `json:"kid"`
+
+	// At When it happens, or was due.
+	At time.Time `json:"at"`
+
+	// KID Absent for a key that is yet to be made.
+	KID *string `json:"kid,omitempty"`
+
+	// Overdue It should have been done by now.
+	Overdue bool `json:"overdue"`
+
+	// Scheduled By the period that is set today (`keys.period`); otherwise it is stamped already.
+	Scheduled bool `json:"scheduled"`
 
 	// State What the key is from then on.
 	State KeyState `json:"state"`
@@ -506,6 +580,26 @@ type Problem struct {
 
 // ProblemType Always `about:blank`; the status says what kind of problem this is.
 type ProblemType string
+
+// PublicJWK The public key as the JWKS shows it (RFC 7517); absent when it does not.
+type PublicJWK struct {
+	// Alg As the JWKS writes it, `EdDSA` where that is how Ed25519 is written.
+	Alg string       `json:"alg"`
+	Crv *string      `json:"crv,omitempty"`
+	E   *string      `json:"e,omitempty"`
+	KID string       `json:"kid"`
+	Kty PublicJWKKty `json:"kty"`
+	N   *string      `json:"n,omitempty"`
+	Use PublicJWKUse `json:"use"`
+	X   *string      `json:"x,omitempty"`
+	Y   *string      `json:"y,omitempty"`
+}
+
+// PublicJWKKty defines model for PublicJWK.Kty.
+type PublicJWKKty string
+
+// PublicJWKUse defines model for PublicJWK.Use.
+type PublicJWKUse string
 
 // Refusal A request that was refused, and why. The caller was not told that much.
 type Refusal struct {
@@ -716,6 +810,45 @@ type RevokedKey struct {
 	Was KeyState `json:"was"`
 }
 
+// RevokedKeys defines model for RevokedKeys.
+type RevokedKeys struct {
+	// Keys One entry for each ring.
+	Keys []RevokedRing `json:"keys"`
+}
+
+// RevokedRing defines model for RevokedRing.
+type RevokedRing struct {
+	// Algorithm A signature algorithm (RFC 7518, RFC 9864).
+	Algorithm Algorithm `json:"algorithm"`
+
+	// JWKSMaxAge For how many seconds a JWKS that somebody fetched before may still hold the old keys.
+	JWKSMaxAge int64 `json:"jwks_max_age"`
+
+	// Kids The keys that were revoked.
+	Kids []string `json:"kids"`
+
+	// SignFrom When the successor signs from.
+	SignFrom *time.Time `json:"sign_from,omitempty"`
+
+	// Successor The fresh key that signs instead.
+	Successor *string `json:"successor,omitempty"`
+}
+
+// RewrappedKeys defines model for RewrappedKeys.
+type RewrappedKeys struct {
+	// KekID Of the key-encryption key under which everything rests now.
+	KekID string `json:"kek_id"`
+
+	// Keys How many private signing keys rest under it.
+	Keys int64 `json:"keys"`
+
+	// Previous Of those under which something rested until now; empty when nothing had to move.
+	Previous []string `json:"previous"`
+
+	// Secrets How many secrets of the installation rest under it, such as the pepper.
+	Secrets int64 `json:"secrets"`
+}
+
 // RotateOptions defines model for RotateOptions.
 type RotateOptions struct {
 	// Algorithm The ring that rotates; every ring when absent. `EdDSA` is another name of Ed25519.
@@ -874,6 +1007,9 @@ type Query = string
 // Reason defines model for Reason.
 type Reason = string
 
+// RequiredIdempotencyKey defines model for RequiredIdempotencyKey.
+type RequiredIdempotencyKey = string
+
 // ResourceID defines model for ResourceID.
 type ResourceID = string
 
@@ -988,6 +1124,31 @@ type RevokeSecretParams struct {
 	XMarqueReason *Reason `json:"X-Marque-Reason,omitempty"`
 }
 
+// ImportKeyParams defines parameters for ImportKey.
+type ImportKeyParams struct {
+	// XMarqueReason Why this is done, for the audit log: UTF-8 without control characters, at most 256 octets. Never
+	// put a secret here.
+	XMarqueReason *Reason `json:"X-Marque-Reason,omitempty"`
+}
+
+// RevokeAllKeysParams defines parameters for RevokeAllKeys.
+type RevokeAllKeysParams struct {
+	// IdempotencyKey Names this act, so that repeating it does what is left to do, and not everything again: 16 to 255
+	// visible ASCII characters, unique to the act, such as a UUID. It counts for the actor that sent it.
+	IdempotencyKey RequiredIdempotencyKey `json:"Idempotency-Key"`
+
+	// XMarqueReason Why this is done, for the audit log: UTF-8 without control characters, at most 256 octets. Never
+	// put a secret here.
+	XMarqueReason *Reason `json:"X-Marque-Reason,omitempty"`
+}
+
+// RewrapKeysParams defines parameters for RewrapKeys.
+type RewrapKeysParams struct {
+	// XMarqueReason Why this is done, for the audit log: UTF-8 without control characters, at most 256 octets. Never
+	// put a secret here.
+	XMarqueReason *Reason `json:"X-Marque-Reason,omitempty"`
+}
+
 // RotateKeysParams defines parameters for RotateKeys.
 type RotateKeysParams struct {
 	// XMarqueReason Why this is done, for the audit log: UTF-8 without control characters, at most 256 octets. Never
@@ -1080,6 +1241,9 @@ type AddSecretJSONRequestBody = SecretOptions
 
 // RevokeSecretJSONRequestBody defines body for RevokeSecret for application/json ContentType.
 type RevokeSecretJSONRequestBody = SecretRevocation
+
+// ImportKeyJSONRequestBody defines body for ImportKey for application/json ContentType.
+type ImportKeyJSONRequestBody = KeyImport
 
 // RotateKeysJSONRequestBody defines body for RotateKeys for application/json ContentType.
 type RotateKeysJSONRequestBody = RotateOptions
@@ -1312,13 +1476,79 @@ type ClientInterface interface {
 
 	// ListKeys List signing keys
 	//
+	// With their public parts, as the JWKS shows them, while they are published. Private parts are not to be
+	// had: no operation shows one.
+	//
 	// Corresponds with GET /admin/v1/keys (the `ListKeys` operationId).
 	ListKeys(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ImportKeyWithBody Take over a key of another server
+	//
+	// So that validators who have the other server's JWKS, or a copy of its public key, go on working when
+	// this server takes its place: the key keeps its `kid`. It becomes a next key of its algorithm's ring,
+	// and is published; it signs when the ring is rotated to it, which `published_at` can make at once. A ring
+	// that had no key signs with it as soon as with any first key. Importing the same key again, under
+	// the same `kid`, changes nothing. 409: a key is known once. One of this `kid`, or this key under another,
+	// is here already, if only as withdrawn or revoked.
+	//
+	// The private part is sealed before it is stored, and is in no answer, no log and no audit entry.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /admin/v1/keys/import (the `ImportKey` operationId).
+	ImportKeyWithBody(ctx context.Context, params *ImportKeyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ImportKey Take over a key of another server
+	//
+	// So that validators who have the other server's JWKS, or a copy of its public key, go on working when
+	// this server takes its place: the key keeps its `kid`. It becomes a next key of its algorithm's ring,
+	// and is published; it signs when the ring is rotated to it, which `published_at` can make at once. A ring
+	// that had no key signs with it as soon as with any first key. Importing the same key again, under
+	// the same `kid`, changes nothing. 409: a key is known once. One of this `kid`, or this key under another,
+	// is here already, if only as withdrawn or revoked.
+	//
+	// The private part is sealed before it is stored, and is in no answer, no log and no audit entry.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /admin/v1/keys/import (the `ImportKey` operationId).
+	ImportKey(ctx context.Context, params *ImportKeyParams, body ImportKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// PlanKeys What will happen to the signing keys, soonest first
+	//
+	// What is stamped, and the next turn of each ring's schedule with what it brings about; before all that,
+	// what is overdue. A step that will be decided only then is not in it.
 	//
 	// Corresponds with GET /admin/v1/keys/plan (the `PlanKeys` operationId).
 	PlanKeys(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RevokeAllKeys Revoke every signing key of every ring
+	//
+	// For a store, or a key-encryption key, that others may have. The active, next and retiring keys leave the
+	// JWKS and never sign again, and every token that they signed is void, for ever, the one by which this
+	// was asked among them. A fresh key of each ring signs at once. Clients simply ask for a new token. Whoever
+	// verifies tokens by a JWKS fetched before does not know the fresh keys, and believes the old ones, for up
+	// to `jwks_max_age`, unless it fetches anew for a `kid` that it does not know, or follows revocations. Who
+	// has the key-encryption key can open the fresh keys, too: move to another one first
+	// (`/admin/v1/keys/rewrap`).
+	//
+	// Each ring is one step. A 5xx answer means that some may be done and others not: repeat the request with
+	// the same `Idempotency-Key`, and what is left is done, and all is reported. Each ring remembers the
+	// last such request alone; with another key, everything is revoked again.
+	//
+	// Corresponds with POST /admin/v1/keys/revoke-all (the `RevokeAllKeys` operationId).
+	RevokeAllKeys(ctx context.Context, params *RevokeAllKeysParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RewrapKeys Move everything that is sealed to the present key-encryption key
+	//
+	// Private signing keys, pepper and record key, from whatever key-encryption key they rest under to the one
+	// of `keys.kek_file`. Afterwards everything is read back and opened with that one alone, so that who
+	// reads the answer knows that no other is needed for this store any more; copies of the store that were
+	// made before need the earlier one for ever. Every server that shares the store must be able to open what
+	// rests under the present one before: restart each of them with both. Repeating it changes nothing.
+	//
+	// Corresponds with POST /admin/v1/keys/rewrap (the `RewrapKeys` operationId).
+	RewrapKeys(ctx context.Context, params *RewrapKeysParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RotateKeysWithBody Let the next key of a ring take over
 	//
@@ -1784,6 +2014,9 @@ func (c *Client) Doctor(ctx context.Context, reqEditors ...RequestEditorFn) (*ht
 
 // ListKeys List signing keys
 //
+// With their public parts, as the JWKS shows them, while they are published. Private parts are not to be
+// had: no operation shows one.
+//
 // Corresponds with GET /admin/v1/keys (the `ListKeys` operationId).
 func (c *Client) ListKeys(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListKeysRequest(c.Server)
@@ -1797,11 +2030,114 @@ func (c *Client) ListKeys(ctx context.Context, reqEditors ...RequestEditorFn) (*
 	return c.Client.Do(req)
 }
 
+// ImportKeyWithBody Take over a key of another server
+//
+// So that validators who have the other server's JWKS, or a copy of its public key, go on working when
+// this server takes its place: the key keeps its `kid`. It becomes a next key of its algorithm's ring,
+// and is published; it signs when the ring is rotated to it, which `published_at` can make at once. A ring
+// that had no key signs with it as soon as with any first key. Importing the same key again, under
+// the same `kid`, changes nothing. 409: a key is known once. One of this `kid`, or this key under another,
+// is here already, if only as withdrawn or revoked.
+//
+// The private part is sealed before it is stored, and is in no answer, no log and no audit entry.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /admin/v1/keys/import (the `ImportKey` operationId).
+func (c *Client) ImportKeyWithBody(ctx context.Context, params *ImportKeyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewImportKeyRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ImportKey Take over a key of another server
+//
+// So that validators who have the other server's JWKS, or a copy of its public key, go on working when
+// this server takes its place: the key keeps its `kid`. It becomes a next key of its algorithm's ring,
+// and is published; it signs when the ring is rotated to it, which `published_at` can make at once. A ring
+// that had no key signs with it as soon as with any first key. Importing the same key again, under
+// the same `kid`, changes nothing. 409: a key is known once. One of this `kid`, or this key under another,
+// is here already, if only as withdrawn or revoked.
+//
+// The private part is sealed before it is stored, and is in no answer, no log and no audit entry.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /admin/v1/keys/import (the `ImportKey` operationId).
+func (c *Client) ImportKey(ctx context.Context, params *ImportKeyParams, body ImportKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewImportKeyRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // PlanKeys What will happen to the signing keys, soonest first
+//
+// What is stamped, and the next turn of each ring's schedule with what it brings about; before all that,
+// what is overdue. A step that will be decided only then is not in it.
 //
 // Corresponds with GET /admin/v1/keys/plan (the `PlanKeys` operationId).
 func (c *Client) PlanKeys(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewPlanKeysRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RevokeAllKeys Revoke every signing key of every ring
+//
+// For a store, or a key-encryption key, that others may have. The active, next and retiring keys leave the
+// JWKS and never sign again, and every token that they signed is void, for ever, the one by which this
+// was asked among them. A fresh key of each ring signs at once. Clients simply ask for a new token. Whoever
+// verifies tokens by a JWKS fetched before does not know the fresh keys, and believes the old ones, for up
+// to `jwks_max_age`, unless it fetches anew for a `kid` that it does not know, or follows revocations. Who
+// has the key-encryption key can open the fresh keys, too: move to another one first
+// (`/admin/v1/keys/rewrap`).
+//
+// Each ring is one step. A 5xx answer means that some may be done and others not: repeat the request with
+// the same `Idempotency-Key`, and what is left is done, and all is reported. Each ring remembers the
+// last such request alone; with another key, everything is revoked again.
+//
+// Corresponds with POST /admin/v1/keys/revoke-all (the `RevokeAllKeys` operationId).
+func (c *Client) RevokeAllKeys(ctx context.Context, params *RevokeAllKeysParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRevokeAllKeysRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RewrapKeys Move everything that is sealed to the present key-encryption key
+//
+// Private signing keys, pepper and record key, from whatever key-encryption key they rest under to the one
+// of `keys.kek_file`. Afterwards everything is read back and opened with that one alone, so that who
+// reads the answer knows that no other is needed for this store any more; copies of the store that were
+// made before need the earlier one for ever. Every server that shares the store must be able to open what
+// rests under the present one before: restart each of them with both. Repeating it changes nothing.
+//
+// Corresponds with POST /admin/v1/keys/rewrap (the `RewrapKeys` operationId).
+func (c *Client) RewrapKeys(ctx context.Context, params *RewrapKeysParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRewrapKeysRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -2955,6 +3291,61 @@ func NewListKeysRequest(server string) (*http.Request, error) {
 	return req, nil
 }
 
+// NewImportKeyRequest calls the generic ImportKey builder with application/json body
+func NewImportKeyRequest(server string, params *ImportKeyParams, body ImportKeyJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewImportKeyRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewImportKeyRequestWithBody constructs an http.Request for the ImportKey method, with any body, and a specified content type
+func NewImportKeyRequestWithBody(server string, params *ImportKeyParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/admin/v1/keys/import")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.XMarqueReason != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Marque-Reason", *params.XMarqueReason, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Marque-Reason", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewPlanKeysRequest constructs an http.Request for the PlanKeys method
 func NewPlanKeysRequest(server string) (*http.Request, error) {
 	var err error
@@ -2977,6 +3368,99 @@ func NewPlanKeysRequest(server string) (*http.Request, error) {
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewRevokeAllKeysRequest constructs an http.Request for the RevokeAllKeys method
+func NewRevokeAllKeysRequest(server string, params *RevokeAllKeysParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/admin/v1/keys/revoke-all")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		var headerParam0 string
+
+		headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+		if err != nil {
+			return nil, err
+		}
+
+		req.Header.Set("Idempotency-Key", headerParam0)
+
+		if params.XMarqueReason != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "X-Marque-Reason", *params.XMarqueReason, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Marque-Reason", headerParam1)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewRewrapKeysRequest constructs an http.Request for the RewrapKeys method
+func NewRewrapKeysRequest(server string, params *RewrapKeysParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/admin/v1/keys/rewrap")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XMarqueReason != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Marque-Reason", *params.XMarqueReason, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Marque-Reason", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -3850,17 +4334,87 @@ type ClientWithResponsesInterface interface {
 
 	// ListKeysWithResponse List signing keys
 	//
+	// With their public parts, as the JWKS shows them, while they are published. Private parts are not to be
+	// had: no operation shows one.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /admin/v1/keys (the `ListKeys` operationId).
 	ListKeysWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListKeysResponse, error)
 
+	// ImportKeyWithBodyWithResponse Take over a key of another server
+	//
+	// So that validators who have the other server's JWKS, or a copy of its public key, go on working when
+	// this server takes its place: the key keeps its `kid`. It becomes a next key of its algorithm's ring,
+	// and is published; it signs when the ring is rotated to it, which `published_at` can make at once. A ring
+	// that had no key signs with it as soon as with any first key. Importing the same key again, under
+	// the same `kid`, changes nothing. 409: a key is known once. One of this `kid`, or this key under another,
+	// is here already, if only as withdrawn or revoked.
+	//
+	// The private part is sealed before it is stored, and is in no answer, no log and no audit entry.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /admin/v1/keys/import (the `ImportKey` operationId).
+	ImportKeyWithBodyWithResponse(ctx context.Context, params *ImportKeyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ImportKeyResponse, error)
+
+	// ImportKeyWithResponse Take over a key of another server
+	//
+	// So that validators who have the other server's JWKS, or a copy of its public key, go on working when
+	// this server takes its place: the key keeps its `kid`. It becomes a next key of its algorithm's ring,
+	// and is published; it signs when the ring is rotated to it, which `published_at` can make at once. A ring
+	// that had no key signs with it as soon as with any first key. Importing the same key again, under
+	// the same `kid`, changes nothing. 409: a key is known once. One of this `kid`, or this key under another,
+	// is here already, if only as withdrawn or revoked.
+	//
+	// The private part is sealed before it is stored, and is in no answer, no log and no audit entry.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /admin/v1/keys/import (the `ImportKey` operationId).
+	ImportKeyWithResponse(ctx context.Context, params *ImportKeyParams, body ImportKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*ImportKeyResponse, error)
+
 	// PlanKeysWithResponse What will happen to the signing keys, soonest first
+	//
+	// What is stamped, and the next turn of each ring's schedule with what it brings about; before all that,
+	// what is overdue. A step that will be decided only then is not in it.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /admin/v1/keys/plan (the `PlanKeys` operationId).
 	PlanKeysWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*PlanKeysResponse, error)
+
+	// RevokeAllKeysWithResponse Revoke every signing key of every ring
+	//
+	// For a store, or a key-encryption key, that others may have. The active, next and retiring keys leave the
+	// JWKS and never sign again, and every token that they signed is void, for ever, the one by which this
+	// was asked among them. A fresh key of each ring signs at once. Clients simply ask for a new token. Whoever
+	// verifies tokens by a JWKS fetched before does not know the fresh keys, and believes the old ones, for up
+	// to `jwks_max_age`, unless it fetches anew for a `kid` that it does not know, or follows revocations. Who
+	// has the key-encryption key can open the fresh keys, too: move to another one first
+	// (`/admin/v1/keys/rewrap`).
+	//
+	// Each ring is one step. A 5xx answer means that some may be done and others not: repeat the request with
+	// the same `Idempotency-Key`, and what is left is done, and all is reported. Each ring remembers the
+	// last such request alone; with another key, everything is revoked again.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /admin/v1/keys/revoke-all (the `RevokeAllKeys` operationId).
+	RevokeAllKeysWithResponse(ctx context.Context, params *RevokeAllKeysParams, reqEditors ...RequestEditorFn) (*RevokeAllKeysResponse, error)
+
+	// RewrapKeysWithResponse Move everything that is sealed to the present key-encryption key
+	//
+	// Private signing keys, pepper and record key, from whatever key-encryption key they rest under to the one
+	// of `keys.kek_file`. Afterwards everything is read back and opened with that one alone, so that who
+	// reads the answer knows that no other is needed for this store any more; copies of the store that were
+	// made before need the earlier one for ever. Every server that shares the store must be able to open what
+	// rests under the present one before: restart each of them with both. Repeating it changes nothing.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /admin/v1/keys/rewrap (the `RewrapKeys` operationId).
+	RewrapKeysWithResponse(ctx context.Context, params *RewrapKeysParams, reqEditors ...RequestEditorFn) (*RewrapKeysResponse, error)
 
 	// RotateKeysWithBodyWithResponse Let the next key of a ring take over
 	//
@@ -4890,6 +5444,64 @@ func (r ListKeysResponse) ContentType() string {
 	return ""
 }
 
+// ImportKeyResponseDefaultHeaders the declared response headers of an HTTP default response for ImportKey
+type ImportKeyResponseDefaultHeaders struct {
+	Allow           *string
+	RetryAfter      *int
+	WWWAuthenticate *string
+	XRequestID      string
+}
+
+type ImportKeyResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Key
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ImportKeyResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ImportKeyResponse) GetJSON200() *Key {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ImportKeyResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ImportKeyResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ImportKeyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ImportKeyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ImportKeyResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // PlanKeysResponseDefaultHeaders the declared response headers of an HTTP default response for PlanKeys
 type PlanKeysResponseDefaultHeaders struct {
 	Allow           *string
@@ -4942,6 +5554,122 @@ func (r PlanKeysResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r PlanKeysResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// RevokeAllKeysResponseDefaultHeaders the declared response headers of an HTTP default response for RevokeAllKeys
+type RevokeAllKeysResponseDefaultHeaders struct {
+	Allow           *string
+	RetryAfter      *int
+	WWWAuthenticate *string
+	XRequestID      string
+}
+
+type RevokeAllKeysResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *RevokedKeys
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *RevokeAllKeysResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r RevokeAllKeysResponse) GetJSON200() *RevokedKeys {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RevokeAllKeysResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RevokeAllKeysResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RevokeAllKeysResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RevokeAllKeysResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RevokeAllKeysResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// RewrapKeysResponseDefaultHeaders the declared response headers of an HTTP default response for RewrapKeys
+type RewrapKeysResponseDefaultHeaders struct {
+	Allow           *string
+	RetryAfter      *int
+	WWWAuthenticate *string
+	XRequestID      string
+}
+
+type RewrapKeysResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *RewrappedKeys
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *RewrapKeysResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r RewrapKeysResponse) GetJSON200() *RewrappedKeys {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RewrapKeysResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RewrapKeysResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RewrapKeysResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RewrapKeysResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RewrapKeysResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -5935,6 +6663,9 @@ func (c *ClientWithResponses) DoctorWithResponse(ctx context.Context, reqEditors
 
 // ListKeysWithResponse List signing keys
 //
+// With their public parts, as the JWKS shows them, while they are published. Private parts are not to be
+// had: no operation shows one.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /admin/v1/keys (the `ListKeys` operationId).
@@ -5946,7 +6677,54 @@ func (c *ClientWithResponses) ListKeysWithResponse(ctx context.Context, reqEdito
 	return ParseListKeysResponse(rsp)
 }
 
+// ImportKeyWithBodyWithResponse Take over a key of another server
+//
+// So that validators who have the other server's JWKS, or a copy of its public key, go on working when
+// this server takes its place: the key keeps its `kid`. It becomes a next key of its algorithm's ring,
+// and is published; it signs when the ring is rotated to it, which `published_at` can make at once. A ring
+// that had no key signs with it as soon as with any first key. Importing the same key again, under
+// the same `kid`, changes nothing. 409: a key is known once. One of this `kid`, or this key under another,
+// is here already, if only as withdrawn or revoked.
+//
+// The private part is sealed before it is stored, and is in no answer, no log and no audit entry.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /admin/v1/keys/import (the `ImportKey` operationId).
+func (c *ClientWithResponses) ImportKeyWithBodyWithResponse(ctx context.Context, params *ImportKeyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ImportKeyResponse, error) {
+	rsp, err := c.ImportKeyWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseImportKeyResponse(rsp)
+}
+
+// ImportKeyWithResponse Take over a key of another server
+//
+// So that validators who have the other server's JWKS, or a copy of its public key, go on working when
+// this server takes its place: the key keeps its `kid`. It becomes a next key of its algorithm's ring,
+// and is published; it signs when the ring is rotated to it, which `published_at` can make at once. A ring
+// that had no key signs with it as soon as with any first key. Importing the same key again, under
+// the same `kid`, changes nothing. 409: a key is known once. One of this `kid`, or this key under another,
+// is here already, if only as withdrawn or revoked.
+//
+// The private part is sealed before it is stored, and is in no answer, no log and no audit entry.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /admin/v1/keys/import (the `ImportKey` operationId).
+func (c *ClientWithResponses) ImportKeyWithResponse(ctx context.Context, params *ImportKeyParams, body ImportKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*ImportKeyResponse, error) {
+	rsp, err := c.ImportKey(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseImportKeyResponse(rsp)
+}
+
 // PlanKeysWithResponse What will happen to the signing keys, soonest first
+//
+// What is stamped, and the next turn of each ring's schedule with what it brings about; before all that,
+// what is overdue. A step that will be decided only then is not in it.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -5957,6 +6735,50 @@ func (c *ClientWithResponses) PlanKeysWithResponse(ctx context.Context, reqEdito
 		return nil, err
 	}
 	return ParsePlanKeysResponse(rsp)
+}
+
+// RevokeAllKeysWithResponse Revoke every signing key of every ring
+//
+// For a store, or a key-encryption key, that others may have. The active, next and retiring keys leave the
+// JWKS and never sign again, and every token that they signed is void, for ever, the one by which this
+// was asked among them. A fresh key of each ring signs at once. Clients simply ask for a new token. Whoever
+// verifies tokens by a JWKS fetched before does not know the fresh keys, and believes the old ones, for up
+// to `jwks_max_age`, unless it fetches anew for a `kid` that it does not know, or follows revocations. Who
+// has the key-encryption key can open the fresh keys, too: move to another one first
+// (`/admin/v1/keys/rewrap`).
+//
+// Each ring is one step. A 5xx answer means that some may be done and others not: repeat the request with
+// the same `Idempotency-Key`, and what is left is done, and all is reported. Each ring remembers the
+// last such request alone; with another key, everything is revoked again.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /admin/v1/keys/revoke-all (the `RevokeAllKeys` operationId).
+func (c *ClientWithResponses) RevokeAllKeysWithResponse(ctx context.Context, params *RevokeAllKeysParams, reqEditors ...RequestEditorFn) (*RevokeAllKeysResponse, error) {
+	rsp, err := c.RevokeAllKeys(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRevokeAllKeysResponse(rsp)
+}
+
+// RewrapKeysWithResponse Move everything that is sealed to the present key-encryption key
+//
+// Private signing keys, pepper and record key, from whatever key-encryption key they rest under to the one
+// of `keys.kek_file`. Afterwards everything is read back and opened with that one alone, so that who
+// reads the answer knows that no other is needed for this store any more; copies of the store that were
+// made before need the earlier one for ever. Every server that shares the store must be able to open what
+// rests under the present one before: restart each of them with both. Repeating it changes nothing.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /admin/v1/keys/rewrap (the `RewrapKeys` operationId).
+func (c *ClientWithResponses) RewrapKeysWithResponse(ctx context.Context, params *RewrapKeysParams, reqEditors ...RequestEditorFn) (*RewrapKeysResponse, error) {
+	rsp, err := c.RewrapKeys(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRewrapKeysResponse(rsp)
 }
 
 // RotateKeysWithBodyWithResponse Let the next key of a ring take over
@@ -7241,6 +8063,73 @@ func ParseListKeysResponse(rsp *http.Response) (*ListKeysResponse, error) {
 	return response, nil
 }
 
+// ParseImportKeyResponse parses an HTTP response from a ImportKeyWithResponse call
+func ParseImportKeyResponse(rsp *http.Response) (*ImportKeyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ImportKeyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Key
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers ImportKeyResponseDefaultHeaders
+		if values := rsp.Header.Values("Allow"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Allow", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Allow = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
 // ParsePlanKeysResponse parses an HTTP response from a PlanKeysWithResponse call
 func ParsePlanKeysResponse(rsp *http.Response) (*PlanKeysResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -7274,6 +8163,140 @@ func ParsePlanKeysResponse(rsp *http.Response) (*PlanKeysResponse, error) {
 	switch {
 	case true:
 		var headers PlanKeysResponseDefaultHeaders
+		if values := rsp.Header.Values("Allow"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Allow", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Allow = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseRevokeAllKeysResponse parses an HTTP response from a RevokeAllKeysWithResponse call
+func ParseRevokeAllKeysResponse(rsp *http.Response) (*RevokeAllKeysResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RevokeAllKeysResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RevokedKeys
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers RevokeAllKeysResponseDefaultHeaders
+		if values := rsp.Header.Values("Allow"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Allow", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Allow = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestID = value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseRewrapKeysResponse parses an HTTP response from a RewrapKeysWithResponse call
+func ParseRewrapKeysResponse(rsp *http.Response) (*RewrapKeysResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RewrapKeysResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RewrappedKeys
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case true:
+		var headers RewrapKeysResponseDefaultHeaders
 		if values := rsp.Header.Values("Allow"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Allow", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {

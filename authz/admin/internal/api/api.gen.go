@@ -156,6 +156,42 @@ func (e ProblemType) Valid() bool {
 	}
 }
 
+// Defines values for PublicJWKKty.
+const (
+	PublicJWKKtyEC  PublicJWKKty = "EC"
+	PublicJWKKtyOKP PublicJWKKty = "OKP"
+	PublicJWKKtyRSA PublicJWKKty = "RSA"
+)
+
+// Valid indicates whether the value is a known member of the PublicJWKKty enum.
+func (e PublicJWKKty) Valid() bool {
+	switch e {
+	case PublicJWKKtyEC:
+		return true
+	case PublicJWKKtyOKP:
+		return true
+	case PublicJWKKtyRSA:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PublicJWKUse.
+const (
+	PublicJWKUseSig PublicJWKUse = "sig"
+)
+
+// Valid indicates whether the value is a known member of the PublicJWKUse enum.
+func (e PublicJWKUse) Valid() bool {
+	switch e {
+	case PublicJWKUseSig:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for RevocationKind.
 const (
 	RevocationKindAll        RevocationKind = "all"
@@ -444,12 +480,20 @@ type FindingLevel string
 type Key struct {
 	// Algorithm A signature algorithm (RFC 7518, RFC 9864).
 	Algorithm Algorithm `json:"algorithm"`
+
+	// CreatedAt When it came here.
 	CreatedAt time.Time `json:"created_at"`
 
-	// KID The RFC 7638 thumbprint.
+	// Imported Another server made it; absent if this one did.
+	Imported *bool `json:"imported,omitempty"`
+
+	// Jwk The public key as the JWKS shows it (RFC 7517); absent when it does not.
+	Jwk *PublicJWK `json:"jwk,omitempty"`
+
+	// KID The RFC 7638 thumbprint, or whatever another server called a key that was imported.
 	KID string `json:"kid"`
 
-	// PublishedAt In the JWKS from then on.
+	// PublishedAt In the JWKS from then on; of an imported key, in the other server's.
 	PublishedAt *time.Time `json:"published_at,omitempty"`
 
 	// SignFrom Signs from then on.
@@ -458,6 +502,26 @@ type Key struct {
 
 	// WithdrawAt Leaves the JWKS then.
 	WithdrawAt *time.Time `json:"withdraw_at,omitempty"`
+}
+
+// KeyImport defines model for KeyImport.
+type KeyImport struct {
+	// Algorithm What it signs with. Needed of an RSA key whose JWK has no `alg`: it can serve RS256 or PS256. `EdDSA`
+	// is another name of Ed25519.
+	Algorithm *AlgorithmName `json:"algorithm,omitempty"`
+
+	// Key The text of a file with one private key and no password: PEM (PKCS #8, SEC 1 or PKCS #1), or a JWK.
+	// P-256, P-384, Ed25519, or RSA of 2048 to 4096 bits.
+	Key string `json:"key"`
+
+	// KID By which validators know the key. Needed where the file does not say it, or the key gets its RFC
+	// 7638 thumbprint. Printable ASCII without quote and backslash, and neither `.` nor `..`.
+	KID *string `json:"kid,omitempty"`
+
+	// PublishedAt Since when the other server's validators have known the key; it lies in the past. The time since
+	// then counts as published, so that a rotation lets the key sign at once. Now when absent: then it
+	// signs after the publish lead only, as a key that nobody knew.
+	PublishedAt *time.Time `json:"published_at,omitempty"`
 }
 
 // KeyList defines model for KeyList.
@@ -477,8 +541,18 @@ type KeyState string
 type KeyStep struct {
 	// Algorithm A signature algorithm (RFC 7518, RFC 9864).
 	Algorithm Algorithm `json:"algorithm"`
-	At        time.Time `json:"at"`
-	KID       string    `json:"kid"`
+
+	// At When it happens, or was due.
+	At time.Time `json:"at"`
+
+	// KID Absent for a key that is yet to be made.
+	KID *string `json:"kid,omitempty"`
+
+	// Overdue It should have been done by now.
+	Overdue bool `json:"overdue"`
+
+	// Scheduled By the period that is set today (`keys.period`); otherwise it is stamped already.
+	Scheduled bool `json:"scheduled"`
 
 	// State What the key is from then on.
 	State KeyState `json:"state"`
@@ -507,6 +581,26 @@ type Problem struct {
 
 // ProblemType Always `about:blank`; the status says what kind of problem this is.
 type ProblemType string
+
+// PublicJWK The public key as the JWKS shows it (RFC 7517); absent when it does not.
+type PublicJWK struct {
+	// Alg As the JWKS writes it, `EdDSA` where that is how Ed25519 is written.
+	Alg string       `json:"alg"`
+	Crv *string      `json:"crv,omitempty"`
+	E   *string      `json:"e,omitempty"`
+	KID string       `json:"kid"`
+	Kty PublicJWKKty `json:"kty"`
+	N   *string      `json:"n,omitempty"`
+	Use PublicJWKUse `json:"use"`
+	X   *string      `json:"x,omitempty"`
+	Y   *string      `json:"y,omitempty"`
+}
+
+// PublicJWKKty defines model for PublicJWK.Kty.
+type PublicJWKKty string
+
+// PublicJWKUse defines model for PublicJWK.Use.
+type PublicJWKUse string
 
 // Refusal A request that was refused, and why. The caller was not told that much.
 type Refusal struct {
@@ -717,6 +811,45 @@ type RevokedKey struct {
 	Was KeyState `json:"was"`
 }
 
+// RevokedKeys defines model for RevokedKeys.
+type RevokedKeys struct {
+	// Keys One entry for each ring.
+	Keys []RevokedRing `json:"keys"`
+}
+
+// RevokedRing defines model for RevokedRing.
+type RevokedRing struct {
+	// Algorithm A signature algorithm (RFC 7518, RFC 9864).
+	Algorithm Algorithm `json:"algorithm"`
+
+	// JWKSMaxAge For how many seconds a JWKS that somebody fetched before may still hold the old keys.
+	JWKSMaxAge int64 `json:"jwks_max_age"`
+
+	// Kids The keys that were revoked.
+	Kids []string `json:"kids"`
+
+	// SignFrom When the successor signs from.
+	SignFrom *time.Time `json:"sign_from,omitempty"`
+
+	// Successor The fresh key that signs instead.
+	Successor *string `json:"successor,omitempty"`
+}
+
+// RewrappedKeys defines model for RewrappedKeys.
+type RewrappedKeys struct {
+	// KekID Of the key-encryption key under which everything rests now.
+	KekID string `json:"kek_id"`
+
+	// Keys How many private signing keys rest under it.
+	Keys int64 `json:"keys"`
+
+	// Previous Of those under which something rested until now; empty when nothing had to move.
+	Previous []string `json:"previous"`
+
+	// Secrets How many secrets of the installation rest under it, such as the pepper.
+	Secrets int64 `json:"secrets"`
+}
+
 // RotateOptions defines model for RotateOptions.
 type RotateOptions struct {
 	// Algorithm The ring that rotates; every ring when absent. `EdDSA` is another name of Ed25519.
@@ -875,6 +1008,9 @@ type Query = string
 // Reason defines model for Reason.
 type Reason = string
 
+// RequiredIdempotencyKey defines model for RequiredIdempotencyKey.
+type RequiredIdempotencyKey = string
+
 // ResourceID defines model for ResourceID.
 type ResourceID = string
 
@@ -989,6 +1125,31 @@ type RevokeSecretParams struct {
 	XMarqueReason *Reason `json:"X-Marque-Reason,omitempty"`
 }
 
+// ImportKeyParams defines parameters for ImportKey.
+type ImportKeyParams struct {
+	// XMarqueReason Why this is done, for the audit log: UTF-8 without control characters, at most 256 octets. Never
+	// put a secret here.
+	XMarqueReason *Reason `json:"X-Marque-Reason,omitempty"`
+}
+
+// RevokeAllKeysParams defines parameters for RevokeAllKeys.
+type RevokeAllKeysParams struct {
+	// IdempotencyKey Names this act, so that repeating it does what is left to do, and not everything again: 16 to 255
+	// visible ASCII characters, unique to the act, such as a UUID. It counts for the actor that sent it.
+	IdempotencyKey RequiredIdempotencyKey `json:"Idempotency-Key"`
+
+	// XMarqueReason Why this is done, for the audit log: UTF-8 without control characters, at most 256 octets. Never
+	// put a secret here.
+	XMarqueReason *Reason `json:"X-Marque-Reason,omitempty"`
+}
+
+// RewrapKeysParams defines parameters for RewrapKeys.
+type RewrapKeysParams struct {
+	// XMarqueReason Why this is done, for the audit log: UTF-8 without control characters, at most 256 octets. Never
+	// put a secret here.
+	XMarqueReason *Reason `json:"X-Marque-Reason,omitempty"`
+}
+
 // RotateKeysParams defines parameters for RotateKeys.
 type RotateKeysParams struct {
 	// XMarqueReason Why this is done, for the audit log: UTF-8 without control characters, at most 256 octets. Never
@@ -1082,6 +1243,9 @@ type AddSecretJSONRequestBody = SecretOptions
 // RevokeSecretJSONRequestBody defines body for RevokeSecret for application/json ContentType.
 type RevokeSecretJSONRequestBody = SecretRevocation
 
+// ImportKeyJSONRequestBody defines body for ImportKey for application/json ContentType.
+type ImportKeyJSONRequestBody = KeyImport
+
 // RotateKeysJSONRequestBody defines body for RotateKeys for application/json ContentType.
 type RotateKeysJSONRequestBody = RotateOptions
 
@@ -1141,9 +1305,18 @@ type ServerInterface interface {
 	// ListKeys List signing keys
 	// (GET /admin/v1/keys)
 	ListKeys(w http.ResponseWriter, r *http.Request)
+	// ImportKey Take over a key of another server
+	// (POST /admin/v1/keys/import)
+	ImportKey(w http.ResponseWriter, r *http.Request, params ImportKeyParams)
 	// PlanKeys What will happen to the signing keys, soonest first
 	// (GET /admin/v1/keys/plan)
 	PlanKeys(w http.ResponseWriter, r *http.Request)
+	// RevokeAllKeys Revoke every signing key of every ring
+	// (POST /admin/v1/keys/revoke-all)
+	RevokeAllKeys(w http.ResponseWriter, r *http.Request, params RevokeAllKeysParams)
+	// RewrapKeys Move everything that is sealed to the present key-encryption key
+	// (POST /admin/v1/keys/rewrap)
+	RewrapKeys(w http.ResponseWriter, r *http.Request, params RewrapKeysParams)
 	// RotateKeys Let the next key of a ring take over
 	// (POST /admin/v1/keys/rotate)
 	RotateKeys(w http.ResponseWriter, r *http.Request, params RotateKeysParams)
@@ -1914,11 +2087,157 @@ func (siw *ServerInterfaceWrapper) ListKeys(w http.ResponseWriter, r *http.Reque
 	handler.ServeHTTP(w, r)
 }
 
+// ImportKey operation middleware
+func (siw *ServerInterfaceWrapper) ImportKey(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ImportKeyParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "X-Marque-Reason" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-Marque-Reason")]; found {
+		var XMarqueReason Reason
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "X-Marque-Reason", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-Marque-Reason", valueList[0], &XMarqueReason, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "X-Marque-Reason", Err: err})
+			return
+		}
+
+		params.XMarqueReason = &XMarqueReason
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ImportKey(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // PlanKeys operation middleware
 func (siw *ServerInterfaceWrapper) PlanKeys(w http.ResponseWriter, r *http.Request) {
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.PlanKeys(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RevokeAllKeys operation middleware
+func (siw *ServerInterfaceWrapper) RevokeAllKeys(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RevokeAllKeysParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey RequiredIdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	// ------------- Optional header parameter "X-Marque-Reason" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-Marque-Reason")]; found {
+		var XMarqueReason Reason
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "X-Marque-Reason", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-Marque-Reason", valueList[0], &XMarqueReason, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "X-Marque-Reason", Err: err})
+			return
+		}
+
+		params.XMarqueReason = &XMarqueReason
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RevokeAllKeys(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RewrapKeys operation middleware
+func (siw *ServerInterfaceWrapper) RewrapKeys(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RewrapKeysParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "X-Marque-Reason" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("X-Marque-Reason")]; found {
+		var XMarqueReason Reason
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "X-Marque-Reason", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "X-Marque-Reason", valueList[0], &XMarqueReason, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "X-Marque-Reason", Err: err})
+			return
+		}
+
+		params.XMarqueReason = &XMarqueReason
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RewrapKeys(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -2611,6 +2930,9 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/admin/v1/keys", wrapper.ListKeys)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/admin/v1/keys/rotate", wrapper.RotateKeys)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/admin/v1/keys/plan", wrapper.PlanKeys)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/admin/v1/keys/import", wrapper.ImportKey)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/admin/v1/keys/rewrap", wrapper.RewrapKeys)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/admin/v1/keys/revoke-all", wrapper.RevokeAllKeys)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/admin/v1/keys/{kid}/revoke", wrapper.RevokeKey)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/admin/v1/revocations", wrapper.ListRevocations)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/admin/v1/revocations", wrapper.CreateRevocation)
@@ -3416,6 +3738,57 @@ func (response ListKeysdefaultApplicationProblemPlusJSONResponse) VisitListKeysR
 	return err
 }
 
+type ImportKeyRequestObject struct {
+	Params ImportKeyParams
+	Body   *ImportKeyJSONRequestBody
+}
+
+type ImportKeyResponseObject interface {
+	VisitImportKeyResponse(w http.ResponseWriter) error
+}
+
+type ImportKey200JSONResponse Key
+
+func (response ImportKey200JSONResponse) VisitImportKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ImportKeydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response ImportKeydefaultApplicationProblemPlusJSONResponse) VisitImportKeyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.Allow != nil {
+		w.Header().Set("Allow", fmt.Sprint(*response.Headers.Allow))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type PlanKeysRequestObject struct {
 }
 
@@ -3444,6 +3817,106 @@ type PlanKeysdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response PlanKeysdefaultApplicationProblemPlusJSONResponse) VisitPlanKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.Allow != nil {
+		w.Header().Set("Allow", fmt.Sprint(*response.Headers.Allow))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeAllKeysRequestObject struct {
+	Params RevokeAllKeysParams
+}
+
+type RevokeAllKeysResponseObject interface {
+	VisitRevokeAllKeysResponse(w http.ResponseWriter) error
+}
+
+type RevokeAllKeys200JSONResponse RevokedKeys
+
+func (response RevokeAllKeys200JSONResponse) VisitRevokeAllKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeAllKeysdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response RevokeAllKeysdefaultApplicationProblemPlusJSONResponse) VisitRevokeAllKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.Allow != nil {
+		w.Header().Set("Allow", fmt.Sprint(*response.Headers.Allow))
+	}
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.Header().Set("X-Request-Id", fmt.Sprint(response.Headers.XRequestID))
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RewrapKeysRequestObject struct {
+	Params RewrapKeysParams
+}
+
+type RewrapKeysResponseObject interface {
+	VisitRewrapKeysResponse(w http.ResponseWriter) error
+}
+
+type RewrapKeys200JSONResponse RewrappedKeys
+
+func (response RewrapKeys200JSONResponse) VisitRewrapKeysResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RewrapKeysdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	Headers    ProblemResponseHeaders
+	StatusCode int
+}
+
+func (response RewrapKeysdefaultApplicationProblemPlusJSONResponse) VisitRewrapKeysResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -4158,9 +4631,18 @@ type StrictServerInterface interface {
 	// ListKeys List signing keys
 	// (GET /admin/v1/keys)
 	ListKeys(ctx context.Context, request ListKeysRequestObject) (ListKeysResponseObject, error)
+	// ImportKey Take over a key of another server
+	// (POST /admin/v1/keys/import)
+	ImportKey(ctx context.Context, request ImportKeyRequestObject) (ImportKeyResponseObject, error)
 	// PlanKeys What will happen to the signing keys, soonest first
 	// (GET /admin/v1/keys/plan)
 	PlanKeys(ctx context.Context, request PlanKeysRequestObject) (PlanKeysResponseObject, error)
+	// RevokeAllKeys Revoke every signing key of every ring
+	// (POST /admin/v1/keys/revoke-all)
+	RevokeAllKeys(ctx context.Context, request RevokeAllKeysRequestObject) (RevokeAllKeysResponseObject, error)
+	// RewrapKeys Move everything that is sealed to the present key-encryption key
+	// (POST /admin/v1/keys/rewrap)
+	RewrapKeys(ctx context.Context, request RewrapKeysRequestObject) (RewrapKeysResponseObject, error)
 	// RotateKeys Let the next key of a ring take over
 	// (POST /admin/v1/keys/rotate)
 	RotateKeys(ctx context.Context, request RotateKeysRequestObject) (RotateKeysResponseObject, error)
@@ -4639,6 +5121,39 @@ func (sh *strictHandler) ListKeys(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// ImportKey operation middleware
+func (sh *strictHandler) ImportKey(w http.ResponseWriter, r *http.Request, params ImportKeyParams) {
+	var request ImportKeyRequestObject
+
+	request.Params = params
+
+	var body ImportKeyJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ImportKey(ctx, request.(ImportKeyRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ImportKey")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ImportKeyResponseObject); ok {
+		if err := validResponse.VisitImportKeyResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // PlanKeys operation middleware
 func (sh *strictHandler) PlanKeys(w http.ResponseWriter, r *http.Request) {
 	var request PlanKeysRequestObject
@@ -4656,6 +5171,58 @@ func (sh *strictHandler) PlanKeys(w http.ResponseWriter, r *http.Request) {
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(PlanKeysResponseObject); ok {
 		if err := validResponse.VisitPlanKeysResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RevokeAllKeys operation middleware
+func (sh *strictHandler) RevokeAllKeys(w http.ResponseWriter, r *http.Request, params RevokeAllKeysParams) {
+	var request RevokeAllKeysRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RevokeAllKeys(ctx, request.(RevokeAllKeysRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RevokeAllKeys")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RevokeAllKeysResponseObject); ok {
+		if err := validResponse.VisitRevokeAllKeysResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RewrapKeys operation middleware
+func (sh *strictHandler) RewrapKeys(w http.ResponseWriter, r *http.Request, params RewrapKeysParams) {
+	var request RewrapKeysRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RewrapKeys(ctx, request.(RewrapKeysRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RewrapKeys")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RewrapKeysResponseObject); ok {
+		if err := validResponse.VisitRewrapKeysResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
