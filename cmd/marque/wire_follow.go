@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/marque-auth/marque/authz"
 	"github.com/marque-auth/marque/authz/token"
 	"github.com/marque-auth/marque/store"
 )
@@ -75,7 +76,8 @@ func (f *feed) Head(ctx context.Context) (store.Cursor, error) {
 	return f.of.Head(ctx)
 }
 
-// Changes implements store.Changes. Behind what it says there come the doubts.
+// Changes implements store.Changes. Behind what it says there come the doubts, unless only one change is wanted:
+// that is a look at whether the cursor is known, and nobody acts on what it returns.
 func (f *feed) Changes(ctx context.Context, after store.Cursor, limit int) ([]store.Change, store.Cursor, error) {
 	if err := f.server.lookAtClock(ctx); err != nil {
 		return nil, "", err
@@ -84,7 +86,10 @@ func (f *feed) Changes(ctx context.Context, after store.Cursor, limit int) ([]st
 	if err != nil {
 		return nil, "", err
 	}
-	return append(changes, f.server.doubts.take(limit-len(changes))...), next, nil
+	if limit == 1 {
+		return changes, next, nil
+	}
+	return append(changes, f.server.doubts.some(limit-len(changes))...), next, nil
 }
 
 // doubts are revocations that are known here, and that somebody missed in the store. No change names them;
@@ -108,8 +113,8 @@ func (d *doubts) add(s token.Subject) {
 	}
 }
 
-// take returns some of them as changes, and forgets these.
-func (d *doubts) take(most int) []store.Change {
+// some returns some of them as changes. They stay until settled: who looks may fail.
+func (d *doubts) some(most int) []store.Change {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var changes []store.Change
@@ -118,7 +123,29 @@ func (d *doubts) take(most int) []store.Change {
 			break
 		}
 		changes = append(changes, store.Change{Kind: store.KindRevocation, ID: s.String()})
-		delete(d.subjects, s)
 	}
 	return changes
+}
+
+// settle forgets those that the changes name: they were looked at.
+func (d *doubts) settle(changes []store.Change) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, c := range changes {
+		if len(d.subjects) == 0 {
+			return
+		}
+		if s, err := token.ParseSubject(c.ID); err == nil && c.Kind == store.KindRevocation {
+			delete(d.subjects, s)
+		}
+	}
+}
+
+// keepServing reads clients and resources anew that were served until now, so that they are when the store is away
+// next, also those who do not ask before. What a slow store does not give within an interval of following is left:
+// what was committed meanwhile must not wait for it.
+func (s *server) keepServing(ctx context.Context, clients []authz.ClientID, resources []authz.ResourceID) {
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(s.config.Cache.MaxAge))
+	defer cancel()
+	s.tokens.Load(ctx, clients, resources)
 }

@@ -148,8 +148,12 @@ func (s *server) followRevocations(ctx context.Context, changes []store.Change) 
 	defer s.indexing.Unlock()
 	for attempt := 1; ; attempt++ {
 		lost, err := s.readRevocations(ctx, subjects)
-		if err != nil || len(lost) == 0 {
+		if err != nil {
 			return err
+		}
+		if len(lost) == 0 {
+			s.doubts.settle(changes)
+			return nil
 		}
 		err = fmt.Errorf("%w: %s", errRevocationLost, lost[0].Subject)
 		s.alarm(ctx, err)

@@ -173,8 +173,8 @@ func (s *server) apply(ctx context.Context, changes []store.Change) error {
 			return err
 		}
 	}
-	if s.shared { // who was served until now is to be served when the store is away next, also one who does not ask before
-		s.tokens.Load(ctx, clients, resources)
+	if s.shared {
+		s.keepServing(ctx, clients, resources)
 	}
 	return nil
 }

@@ -308,7 +308,7 @@ func TestEVT13_WhatIsMissedIsPutBack(t *testing.T) {
 	if err := s.apply(t.Context(), changes); err != nil || l.puts != 1 {
 		t.Errorf("%d puts, %v", l.puts, err)
 	}
-	if len(s.doubts.take(10)) != 0 {
+	if len(s.doubts.some(10)) != 0 {
 		t.Error("a doubt is left")
 	}
 }
@@ -492,18 +492,63 @@ func TestSaysLess_Versions(t *testing.T) {
 	}
 }
 
+// EVT-13: what somebody missed is missed until it is back: neither a pass that fails nor a look at whether the feed
+// can be continued makes it forgotten, and meanwhile nothing is confirmed.
+func TestEVT13_ADoubtStaysUntilItIsSettled(t *testing.T) {
+	s, l, _ := startLossy(t, true)
+	compact := getSample(t, s)
+	if _, err := s.registry.Revoke(t.Context(), byTest, authz.RevocationSpec{Subject: ofClient(sampleClient)}); err != nil {
+		t.Fatal(err)
+	}
+	l.goBack(map[token.Subject]authz.Revocation{ofClient(sampleClient): {}})
+	l.cut.Store(false)
+	fails := func(err error) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.err = err
+	}
+	fails(errAway)
+	if code, body := asks(t, s, compact); code != http.StatusServiceUnavailable {
+		t.Errorf("introspection: %d, %s", code, body)
+	}
+	f := &feed{s.store, s}
+	head, err := f.Head(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if changes, _, err := f.Changes(t.Context(), head, 1); err != nil || len(changes) != 0 {
+		t.Errorf("a look at the front is told of %v, %v", changes, err)
+	}
+	confirmed := s.confirmed.Load()
+	for i := range 3 {
+		if err := s.applied(t.Context()); !errors.Is(err, errRevocationLost) || s.confirmed.Load() != confirmed {
+			t.Errorf("pass %d: %v, confirmed anew %v", i, err, s.confirmed.Load() != confirmed)
+		}
+	}
+	fails(nil)
+	if err := s.applied(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(s.doubts.some(10)); n != 0 || l.puts != 1 {
+		t.Errorf("%d doubts are left after %d puts", n, l.puts)
+	}
+	wantActive(t, s, compact, false)
+}
+
 func TestDoubts_AreBounded(t *testing.T) {
 	var d doubts
 	for i := range 2 * mostDoubts {
 		d.add(token.Subject{Kind: token.RevokedJTI, Value: fmt.Sprint(i)})
 	}
-	if n := len(d.take(3)); n != 3 {
-		t.Errorf("%d of three", n)
+	three := d.some(3)
+	if len(three) != 3 || len(d.some(1_000_000)) != mostDoubts {
+		t.Errorf("%d of three, and %d in all: they stay until somebody has looked", len(three), len(d.some(1_000_000)))
 	}
-	if n := len(d.take(1_000_000)); n != mostDoubts-3 {
+	d.settle(append(three, store.Change{Kind: store.KindClient, ID: "x"}, store.Change{Kind: store.KindRevocation, ID: "?"}))
+	if n := len(d.some(1_000_000)); n != mostDoubts-3 {
 		t.Errorf("%d are left", n)
 	}
-	if d.take(0) != nil {
+	if d.some(0) != nil {
 		t.Error("something out of nothing")
 	}
 }
