@@ -118,7 +118,7 @@ func TestOutage_CachedClientsKeepTheirTokens(t *testing.T) {
 			begin, end func()
 			lasts      time.Duration
 		}{
-			{"cut, connections hang", proxy.Stall, proxy.Restore, cut / 2},
+			{"cut, connections hang", proxy.Stall, proxy.Restore, cut},
 			{"cut, connections are refused", proxy.Cut, proxy.Restore, cut / 2},
 			{"killed and started again", redis.Kill, redis.Restart, time.Second},
 		} {
