@@ -41,10 +41,19 @@ func isNumber(s string) bool {
 	return err == nil && strconv.FormatUint(n, 10) == s
 }
 
-// follow is look for what confirms the caches. It also looks whether the server may remove records to make room, in
-// the same round trip: what OpenDB saw was another server's setting, if this one has become the primary since, and
-// anybody may change it. Such a server confirms nothing; the error is then a *ConfigError.
+// follow is look for what confirms the caches: at a server that removes nothing to make room. In a Cluster reads go to
+// whoever has the keys now, and Clock, which is looked at before the feed is, sees to that.
 func (db *DB) follow(ctx context.Context, fn func(p redis.Pipeliner)) error {
+	if db.config.Cluster {
+		return db.look(ctx, fn)
+	}
+	return db.lookAtKeeper(ctx, fn)
+}
+
+// lookAtKeeper is look at the server that holds the namespace, and looks in the same round trip whether it may remove
+// records. What OpenDB saw was another server's setting, if this one has become the primary since, and anybody
+// may change it. The error is then a *ConfigError.
+func (db *DB) lookAtKeeper(ctx context.Context, fn func(p redis.Pipeliner)) error {
 	var memory *redis.StringCmd
 	if err := db.ask(ctx, func(ctx context.Context, node *redis.Client) error {
 		return db.lookAt(ctx, node, func(p redis.Pipeliner) {

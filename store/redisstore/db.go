@@ -172,10 +172,7 @@ func (db *DB) Epoch() string { return db.epoch }
 // readings all servers share.
 func (db *DB) Clock(ctx context.Context) (time.Time, error) {
 	var at *redis.TimeCmd
-	err := db.feed.ask(ctx, func(ctx context.Context, node *redis.Client) error {
-		return db.feed.lookAt(ctx, node, func(p redis.Pipeliner) { at = p.Time(ctx) })
-	})
-	if err != nil {
+	if err := db.feed.lookAtKeeper(ctx, func(p redis.Pipeliner) { at = p.Time(ctx) }); err != nil {
 		return time.Time{}, err
 	}
 	return at.Val().UTC(), nil
