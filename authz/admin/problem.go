@@ -146,7 +146,7 @@ func (h *handler) unfinished(w http.ResponseWriter, r *http.Request, err error) 
 		w.Header().Set("Retry-After", retryAfter(retryUnfinished))
 		status = http.StatusServiceUnavailable
 	}
-	problem(w, status, "some of it may be done, and some not: repeat the request with the same Idempotency-Key, and what is left is done")
+	problem(w, status, "some of it may be done, and some not; it can be repeated with the same Idempotency-Key, which does what is left")
 }
 
 // inUseDetail names the clients that keep a resource from being deleted: their identifiers are ours.

@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"net"
@@ -10,6 +12,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -17,6 +20,7 @@ import (
 
 	"github.com/marque-auth/marque/configs"
 	"github.com/marque-auth/marque/keys"
+	"github.com/marque-auth/marque/keys/jose"
 	"github.com/marque-auth/marque/store"
 	"github.com/marque-auth/marque/store/redisstore"
 	"github.com/marque-auth/marque/store/redistest"
@@ -26,6 +30,7 @@ import (
 const (
 	needsNothing = iota // it answers from memory
 	needsReading
+	needsConfirming // it finds that nothing is left to be done, and wants that to be durable
 	needsWriting
 )
 
@@ -82,7 +87,24 @@ func allOperations(t *testing.T, s *server) []operation {
 		{route: "DELETE /admin/v1/resources/{resource}", path: "/admin/v1/resources/https%3A%2F%2Funused.example", header: match, needs: needsWriting},
 		{route: "POST /admin/v1/keys/rotate", needs: needsWriting},
 		{route: "POST /admin/v1/keys/{kid}/revoke", path: "/admin/v1/keys/" + activeKey(t, s) + "/revoke", needs: needsWriting},
+		{route: "POST /admin/v1/keys/import", body: `{"key":` + strconv.Quote(newPrivateKey(t)) + `}`, needs: needsWriting},
+		{route: "POST /admin/v1/keys/rewrap", needs: needsConfirming},
+		{route: "POST /admin/v1/keys/revoke-all", header: key("nine-ten-eleven-twelve"), needs: needsWriting},
 	}
+}
+
+// newPrivateKey is a key of another server, in PEM.
+func newPrivateKey(t *testing.T) string {
+	t.Helper()
+	key, err := jose.GenerateKey(jose.ES256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
 }
 
 // onSocket is an HTTP client on the admin socket of a server.
@@ -140,7 +162,7 @@ func TestOutage_TheManagementAPI(t *testing.T) {
 			}
 		}, needsReading},
 		"killed":      {func(_ *testing.T, redis, _ *redistest.Server) { redis.Kill() }, needsReading},
-		"unconfirmed": {func(_ *testing.T, _, replica *redistest.Server) { replica.Kill() }, needsWriting},
+		"unconfirmed": {func(_ *testing.T, _, replica *redistest.Server) { replica.Kill() }, needsConfirming},
 	} {
 		t.Run(name, func(t *testing.T) {
 			redis := redistest.Start(t)
