@@ -49,7 +49,7 @@ func (r *Ring) scheduled(rec RingRecord, now time.Time) RingRecord {
 	if !ok {
 		return rec
 	}
-	return rec.promote(rec.next(now), latest(at, ceil(now)), now, r.windows).ring
+	return r.promotion(rec, rec.next(now), latest(at, ceil(now)), now).ring
 }
 
 // coming compares the states before and after each stamp that lies ahead.

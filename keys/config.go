@@ -141,16 +141,20 @@ func (c Config) Validate() error {
 	return errors.Join(append(errs, c.checkPeriods()...)...)
 }
 
+// StampedWindows returns what today's settings stamp on keys, to compare it with what is stamped on them.
+func (c Config) StampedWindows() Windows { return c.windows() }
+
 // windows returns what today's settings stamp on keys. A window is rounded up to whole seconds, as
 // stamps are: rounding must not shorten it.
 //
 // A node that cannot reach the store signs with the old key for up to StoreOutage after its last
 // look, which may have been just before the rotation; that token lives for MaxTokenLifetime, and its
-// verifier may add its leeway (ROT-03).
+// verifier may add its leeway (ROT-03). The clock of that node may be ahead by Leeway, and that of the node
+// which stamped the turn behind by as much; and stamps are rounded.
 func (c Config) windows() Windows {
 	return Windows{
 		PublishLead: roundUp(c.PublishLead),
-		RetireAfter: roundUp(c.StoreOutage + c.RefreshInterval + MaxTokenLifetime + MaxVerifierLeeway),
+		RetireAfter: roundUp(c.StoreOutage + c.RefreshInterval + MaxTokenLifetime + MaxVerifierLeeway + 2*c.Leeway + time.Second),
 	}
 }
 

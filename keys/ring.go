@@ -72,7 +72,9 @@ func (r *Ring) Signer(alg jose.Algorithm, now time.Time) (*jose.Signer, error) {
 }
 
 // JWKS returns the document of the keys that are published now, or ErrStale, ErrNotReady. It is
-// never empty. It takes no lock, does no I/O and allocates nothing.
+// never empty. It takes no lock, does no I/O and allocates nothing. Its MaxAge is Config.JWKSMaxAge, or less
+// if the store has been silent for so long that a key of which this node has not heard may sign before that
+// has passed.
 func (r *Ring) JWKS() (Document, error) {
 	now := r.config.Now()
 	s, err := r.fresh(now)
@@ -81,10 +83,19 @@ func (r *Ring) JWKS() (Document, error) {
 	}
 	for i := range s.editions {
 		if e := &s.editions[i]; e.until.IsZero() || now.Before(e.until) {
-			return e.document, nil
+			d := e.document
+			d.MaxAge = min(d.MaxAge, r.keepable(s, now))
+			return d, nil
 		}
 	}
 	return Document{}, ErrNotReady
+}
+
+// keepable returns for how long a document of now holds every key that may sign, in whole seconds: a key that
+// was published when the store was last heard of signs its lead later, by a clock that may be ahead.
+func (r *Ring) keepable(s *snapshot, now time.Time) time.Duration {
+	silent := now.Sub(time.Unix(0, max(s.confirmed.UnixNano(), r.heard.Load())))
+	return max(0, roundUp(r.config.PublishLead)-r.config.Leeway-silent).Truncate(time.Second)
 }
 
 // Lookup returns the published key with that identifier. The error wraps jose.ErrUnknownKey when

@@ -102,7 +102,7 @@ func (r *Ring) rotate(ctx context.Context, alg jose.Algorithm, intended string, 
 		if err := r.room(maxPublished, now); err != nil {
 			return nil, err
 		}
-		return rec.promote(i, floor(now), now, r.windows), nil
+		return r.promotion(rec, i, floor(now), now), nil
 	})
 	if err != nil {
 		return Rotated{}, err
@@ -114,6 +114,13 @@ func (r *Ring) rotate(ctx context.Context, alg jose.Algorithm, intended string, 
 		r.config.Log.WarnContext(ctx, "no next key published yet", "alg", string(alg), "err", err)
 	}
 	return rotated, nil
+}
+
+// promotion is promote where documents that were fetched just before the key was published may be kept for as
+// long as the keys of another ring say, which may be older than this one.
+func (r *Ring) promotion(rec RingRecord, i int, at, now time.Time) *step {
+	known := rec.Keys[i].PublishedAt.Add(r.current.Load().longestLead(now))
+	return rec.promote(i, latest(at, known), now, r.windows)
 }
 
 // room is ErrTooManyKeys if as many keys are published as may be, or more.
@@ -210,8 +217,8 @@ func (r *Ring) withdrawal(rec RingRecord, kid string, now time.Time) (*step, err
 	}
 	k := rec.Keys[i]
 	// Every node that knows the key has stamped its own windows on it if they were longer: this is
-	// the longest StoreOutage + RefreshInterval among them.
-	unaware := k.Windows.longest(r.windows).RetireAfter - MaxTokenLifetime - MaxVerifierLeeway + r.config.Leeway
+	// the longest StoreOutage + RefreshInterval among them, and what clocks may differ.
+	unaware := k.Windows.longest(r.windows).RetireAfter - MaxTokenLifetime - MaxVerifierLeeway
 	switch {
 	case rec.state(i, now) != StateNext:
 		return nil, illegal(k, "only a key that has not signed can be withdrawn by hand; rotate instead")

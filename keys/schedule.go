@@ -77,7 +77,7 @@ func (r *Ring) rotation(rec RingRecord, now time.Time) (*step, error) {
 	if err := r.room(maxPublished, now); err != nil {
 		return nil, fmt.Errorf("keys: ring %s: scheduled rotation: %w", rec.Algorithm, err)
 	}
-	s := rec.promote(rec.next(now), at, now, r.windows)
+	s := r.promotion(rec, rec.next(now), at, now)
 	s.reason = fmt.Sprintf("the period of %s is over", r.config.period(rec.Algorithm))
 	if late := now.Sub(at); late > 0 {
 		s.reason += fmt.Sprintf(", since %s", roundUp(late))

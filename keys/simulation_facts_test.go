@@ -146,6 +146,19 @@ func (m *simulation) maySilent(r RingRecord, at time.Time) bool {
 	})
 }
 
+// stampedLead is the longest lead of any published key that the server knows: documents from before the key in
+// question may be kept for as long as that allows.
+func (s *server) stampedLead() (lead time.Duration) {
+	for _, r := range s.knows {
+		for i := range r.Keys {
+			if !r.Keys[i].withdrawn(s.clock()) {
+				lead = max(lead, r.Keys[i].Windows.PublishLead)
+			}
+		}
+	}
+	return lead
+}
+
 // onceAPeriod: P5: what the schedule stamps is not too early, nor later than it has to be.
 func (m *simulation) onceAPeriod(s *server, from, to RingRecord) {
 	i := from.index(whoSigns(from, s.clock()))
@@ -159,7 +172,7 @@ func (m *simulation) onceAPeriod(s *server, from, to RingRecord) {
 		if i := from.index(k.KeyID); i >= 0 && from.Keys[i].SignFrom.Equal(k.SignFrom) {
 			continue
 		}
-		known := k.PublishedAt.Add(max(k.Windows.PublishLead, active.Windows.PublishLead, s.windows.PublishLead))
+		known := k.PublishedAt.Add(max(k.Windows.PublishLead, active.Windows.PublishLead, s.windows.PublishLead, s.stampedLead()))
 		switch last := latest(due, known, floor(s.clock())); {
 		case s.settings.period == 0 || k.SignFrom.Before(due):
 			m.violate("P5", "ROT-06: %q takes over %s after %q did; the period is %s", k.KeyID, k.SignFrom.Sub(active.SignFrom), active.KeyID, s.settings.period)

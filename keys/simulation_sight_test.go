@@ -33,7 +33,14 @@ type kept struct {
 	under settings                      // the server's, then
 }
 
-func (k *kept) until() time.Time { return k.last.Add(k.under.maxAge) }
+// until is the end of its max-age, which gets shorter when the server has not had the store for long.
+func (k *kept) until() time.Time {
+	whole, short := k.last.Add(k.under.maxAge), k.read.Add(roundUp(k.under.lead)-k.under.leeway)
+	if short.Before(whole) {
+		return latest(k.last, short)
+	}
+	return whole
+}
 
 // shown is the document that a server shows.
 type shown struct{ kept }
@@ -102,7 +109,8 @@ func (m *simulation) lookAtDocument(s *server) {
 		}
 		return
 	}
-	if err != nil || d.MaxAge != s.settings.maxAge {
+	short := max(0, roundUp(s.settings.lead)-s.settings.leeway-s.age()).Truncate(time.Second)
+	if err != nil || d.MaxAge != min(s.settings.maxAge, short) {
 		m.violate("P1", "JWK-14: JWKS of server %d: max-age %s, error %v", s.name, d.MaxAge, err)
 	}
 	doc := m.document(d)
@@ -251,21 +259,17 @@ func (m *simulation) judgeCopy(c *kept, f *fact) {
 	}
 }
 
-// promised returns until when, exclusive, a copy may be used and be known to be complete. A document is good
-// for its max-age if its server has the store, or had it a short time ago: until the lead of a key of which
-// it does not know yet can have passed. If servers have different settings, those count that have been
-// stamped on the key before.
+// promised returns until when, exclusive, a copy is known to be complete: until it is too old, if the servers'
+// settings are alike. If they differ, those count that have been stamped on the key before.
 func (m *simulation) promised(c *kept, f *fact) time.Time {
 	own := c.under.maxAge + c.under.refresh + m.apart
 	if f.lead < own && !c.step.After(f.before) {
 		return time.Time{}
 	}
-	silence := max(c.under.refresh, f.lead-c.under.maxAge-m.apart)
-	last := c.last
-	if t := c.read.Add(silence); t.Before(last) {
-		last = t
+	if sooner := c.read.Add(max(c.under.refresh+c.under.maxAge, f.lead-m.apart)); sooner.Before(c.until()) {
+		return sooner
 	}
-	return last.Add(c.under.maxAge)
+	return c.until()
 }
 
 // story tells of a ring what happens when, for a person to read.
@@ -342,10 +346,4 @@ func readJWK(jwk string) (kid string, err error) {
 }
 
 // grace is the leeway of verifiers.
-func (m *simulation) grace() time.Duration {
-	least := m.servers[0].settings.refresh
-	for _, s := range m.servers {
-		least = min(least, s.settings.refresh)
-	}
-	return MaxVerifierLeeway - max(0, 2*m.apart+time.Second-least)
-}
+func (m *simulation) grace() time.Duration { return MaxVerifierLeeway }

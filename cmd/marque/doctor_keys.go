@@ -110,8 +110,8 @@ func overdueAfter(c configs.Config) time.Duration {
 // are no fault; shorter ones grow at the server's next step.
 func (d *doctor) lookAtWindows(k keys.Key) {
 	const check = "keys"
-	lead := time.Duration(d.config.Keys.PublishLead)
-	retire := time.Duration(d.config.Store.Outage) + time.Duration(d.config.Keys.RefreshInterval) + keys.MaxTokenLifetime + keys.MaxVerifierLeeway
+	now := timelineConfig(d.config).StampedWindows()
+	lead, retire := now.PublishLead, now.RetireAfter
 	switch w := k.Windows; {
 	case w.PublishLead < lead || w.RetireAfter < retire:
 		d.warning(check, k.KeyID, d.start("the server lengthens them at its next step; its log says why it does not"),

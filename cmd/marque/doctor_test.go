@@ -92,7 +92,7 @@ func TestDoctor_Clock(t *testing.T) {
 func TestDoctor_Keys(t *testing.T) {
 	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 	c := configs.Defaults(false)
-	full := keys.Windows{PublishLead: 24 * time.Hour, RetireAfter: 5*time.Minute + 15*time.Second + time.Hour + 5*time.Minute}
+	full := keys.Windows{PublishLead: 24 * time.Hour, RetireAfter: timelineConfig(c).StampedWindows().RetireAfter}
 	key := func(kid string, published time.Duration, w keys.Windows) keys.Key {
 		at := now.Add(published)
 		return keys.Key{KeyID: kid, Algorithm: "ES256", Sealed: "x", CreatedAt: at, PublishedAt: at, Windows: w}
