@@ -3,7 +3,12 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,8 +30,9 @@ func TestReadme_TheTaskPagesWork(t *testing.T) {
 	pages := taskPages(t)
 	r := newReader(t, bash)
 	r.write("old-secret", "Zq3vY7nB1xK9mC5tR2wLhd8s\n")
+	r.write("old.pem", newPEM(t))
 	for _, want := range []string{
-		"Connect a partner", "Move a partner from another server", "A secret has leaked", "invalid_client, why?", "Who revoked what?",
+		"Connect a partner", "Move a partner from another server", "A secret has leaked", "invalid_client, why?", "Signing keys", "Who revoked what?",
 		"From another machine", "Is all well?",
 	} {
 		if len(pages[want]) == 0 {
@@ -38,6 +44,20 @@ func TestReadme_TheTaskPagesWork(t *testing.T) {
 		}
 	}
 	r.check()
+}
+
+// newPEM returns a private ES256 key as another server may have written it.
+func newPEM(t *testing.T) string {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
 }
 
 // copyInto sets what a person copies from one answer into the next command.
