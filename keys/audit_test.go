@@ -55,12 +55,12 @@ func TestEVT12_EveryChangeOfAKeyIsWrittenDown(t *testing.T) {
 				{
 					timeline, "", "the algorithm came into use", ActionCreate, "key1",
 					"",
-					`{"algorithm":"ES256","private_key_kept":true,"publish_lead":86400,"published_at":"2026-11-21T12:00:00Z","retire_after":4215,"sign_from":"2026-11-21T12:00:00Z","state":"active"}`,
+					`{"algorithm":"ES256","private_key_kept":true,"publish_lead":86400,"published_at":"2026-11-21T12:00:00Z","retire_after":4276,"sign_from":"2026-11-21T12:00:00Z","state":"active"}`,
 				},
 				{
 					timeline, "", "the ring had no next key", ActionCreate, "key2",
 					"",
-					`{"algorithm":"ES256","private_key_kept":true,"publish_lead":86400,"published_at":"2026-11-21T12:00:00Z","retire_after":4215,"state":"next"}`,
+					`{"algorithm":"ES256","private_key_kept":true,"publish_lead":86400,"published_at":"2026-11-21T12:00:00Z","retire_after":4276,"state":"next"}`,
 				},
 			},
 		},
@@ -71,12 +71,12 @@ func TestEVT12_EveryChangeOfAKeyIsWrittenDown(t *testing.T) {
 				{
 					person, "r1", "drill", ActionRotate, "key2",
 					`{"keys":[{"kid":"key1","state":"active"}],"state":"next"}`,
-					`{"keys":[{"kid":"key1","state":"retiring","withdraw_at":"2026-11-22T13:10:15Z"}],"sign_from":"2026-11-22T12:00:00Z","state":"active"}`,
+					`{"keys":[{"kid":"key1","state":"retiring","withdraw_at":"2026-11-22T13:11:16Z"}],"sign_from":"2026-11-22T12:00:00Z","state":"active"}`,
 				},
 				{
 					timeline, "r1", "the ring had no next key", ActionCreate, "key3",
 					"",
-					`{"algorithm":"ES256","private_key_kept":true,"publish_lead":86400,"published_at":"2026-11-22T12:00:00Z","retire_after":4215,"state":"next"}`,
+					`{"algorithm":"ES256","private_key_kept":true,"publish_lead":86400,"published_at":"2026-11-22T12:00:00Z","retire_after":4276,"state":"next"}`,
 				},
 			},
 		},
@@ -86,7 +86,7 @@ func TestEVT12_EveryChangeOfAKeyIsWrittenDown(t *testing.T) {
 				{
 					person, "r1", "drill", ActionRotate, "key2",
 					`{}`,
-					`{"keys":[{"kid":"key1","withdraw_at":"2026-11-22T13:10:15Z"}],"sign_from":"2026-11-22T12:00:00Z"}`,
+					`{"keys":[{"kid":"key1","withdraw_at":"2026-11-22T13:11:16Z"}],"sign_from":"2026-11-22T12:00:00Z"}`,
 				},
 			},
 		},
@@ -96,13 +96,13 @@ func TestEVT12_EveryChangeOfAKeyIsWrittenDown(t *testing.T) {
 			want: []entry{
 				{
 					person, "r1", "drill", ActionWithdraw, "key2",
-					`{"keys":[{"kid":"key1","withdraw_at":"2026-11-22T13:10:15Z"}],"private_key_kept":true,"sign_from":"2026-11-22T12:00:00Z","state":"next"}`,
+					`{"keys":[{"kid":"key1","withdraw_at":"2026-11-22T13:11:16Z"}],"private_key_kept":true,"sign_from":"2026-11-22T12:00:00Z","state":"next"}`,
 					`{"private_key_kept":false,"state":"withdrawn","withdraw_at":"2026-11-21T12:00:00Z"}`,
 				},
 				{
 					timeline, "r1", "the ring had no next key", ActionCreate, "key3",
 					"",
-					`{"algorithm":"ES256","private_key_kept":true,"publish_lead":86400,"published_at":"2026-11-21T12:00:00Z","retire_after":4215,"state":"next"}`,
+					`{"algorithm":"ES256","private_key_kept":true,"publish_lead":86400,"published_at":"2026-11-21T12:00:00Z","retire_after":4276,"state":"next"}`,
 				},
 			},
 		},
@@ -128,7 +128,7 @@ func TestEVT12_EveryChangeOfAKeyIsWrittenDown(t *testing.T) {
 				{
 					timeline, "r1", "the ring had no next key", ActionCreate, "key3",
 					"",
-					`{"algorithm":"ES256","private_key_kept":true,"publish_lead":86400,"published_at":"2026-11-21T12:00:00Z","retire_after":4215,"state":"next"}`,
+					`{"algorithm":"ES256","private_key_kept":true,"publish_lead":86400,"published_at":"2026-11-21T12:00:00Z","retire_after":4276,"state":"next"}`,
 				},
 			},
 		},
@@ -151,9 +151,9 @@ func TestEVT12_EveryChangeOfAKeyIsWrittenDown(t *testing.T) {
 			},
 			want: []entry{
 				{
-					timeline, "", "settings: publish lead 48h0m0s, retire after 3h5m15s", ActionLengthen, "ES256",
-					`{"keys":[{"kid":"key1","publish_lead":86400,"retire_after":4215,"withdraw_at":"2026-11-22T13:10:15Z"},{"kid":"key2","publish_lead":86400,"retire_after":4215},{"kid":"key3","publish_lead":86400,"retire_after":4215}],"publish_lead":86400,"retire_after":4215}`,
-					`{"keys":[{"kid":"key1","publish_lead":172800,"retire_after":11115,"withdraw_at":"2026-11-22T15:05:15Z"},{"kid":"key2","publish_lead":172800,"retire_after":11115},{"kid":"key3","publish_lead":172800,"retire_after":11115}],"publish_lead":172800,"retire_after":11115}`,
+					timeline, "", "settings: publish lead 48h0m0s, retire after 3h6m16s", ActionLengthen, "ES256",
+					`{"keys":[{"kid":"key1","publish_lead":86400,"retire_after":4276,"withdraw_at":"2026-11-22T13:11:16Z"},{"kid":"key2","publish_lead":86400,"retire_after":4276},{"kid":"key3","publish_lead":86400,"retire_after":4276}],"publish_lead":86400,"retire_after":4276}`,
+					`{"keys":[{"kid":"key1","publish_lead":172800,"retire_after":11176,"withdraw_at":"2026-11-22T15:06:16Z"},{"kid":"key2","publish_lead":172800,"retire_after":11176},{"kid":"key3","publish_lead":172800,"retire_after":11176}],"publish_lead":172800,"retire_after":11176}`,
 				},
 			},
 		},

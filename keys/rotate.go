@@ -117,10 +117,15 @@ func (r *Ring) rotate(ctx context.Context, alg jose.Algorithm, intended string, 
 }
 
 // promotion is promote where documents that were fetched just before the key was published may be kept for as
-// long as the keys of another ring say, which may be older than this one.
+// long as the active keys of other rings say: this one may be younger than the settings of then.
 func (r *Ring) promotion(rec RingRecord, i int, at, now time.Time) *step {
-	known := rec.Keys[i].PublishedAt.Add(r.current.Load().longestLead(now))
-	return rec.promote(i, latest(at, known), now, r.windows)
+	published := rec.Keys[i].PublishedAt
+	for _, ring := range r.current.Load().rings {
+		if active, ok := ring.Signing(now); ok {
+			at = latest(at, published.Add(active.Windows.PublishLead))
+		}
+	}
+	return rec.promote(i, at, now, r.windows)
 }
 
 // room is ErrTooManyKeys if as many keys are published as may be, or more.

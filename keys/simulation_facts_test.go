@@ -146,14 +146,12 @@ func (m *simulation) maySilent(r RingRecord, at time.Time) bool {
 	})
 }
 
-// stampedLead is the longest lead of any published key that the server knows: documents from before the key in
+// stampedLead is the longest lead of the active keys that the server knows: documents from before the key in
 // question may be kept for as long as that allows.
 func (s *server) stampedLead() (lead time.Duration) {
 	for _, r := range s.knows {
-		for i := range r.Keys {
-			if !r.Keys[i].withdrawn(s.clock()) {
-				lead = max(lead, r.Keys[i].Windows.PublishLead)
-			}
+		if k, ok := r.Signing(s.clock()); ok {
+			lead = max(lead, k.Windows.PublishLead)
 		}
 	}
 	return lead
