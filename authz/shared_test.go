@@ -452,6 +452,21 @@ func TestROT09_AClockThatIsOff(t *testing.T) {
 	}
 }
 
+// ROT-09, RVK-19: a token that has expired by the store's clock may be good, while that may be the wrong one: who
+// revokes it is not told that there is none.
+func TestROT09_RVK19_ATokenThatHasExpiredByAClockThatMayBeWrong(t *testing.T) {
+	c := newCluster(t, 0, 0)
+	n := c.nodes[0]
+	compact := n.issue(t, c.partner, "").AccessToken
+	c.common.advance(3 * time.Hour)
+	_, err := n.server.RevokeToken(t.Context(), admin, compact)
+	wantUnavailable(t, err, CauseClockSkew)
+	n.advance(3 * time.Hour)
+	if _, err := n.server.RevokeToken(t.Context(), admin, compact); !errors.Is(err, ErrNotFound) {
+		t.Errorf("it has expired by both: %v", err)
+	}
+}
+
 // How long ago the store was heard of is told by the clock by which it was.
 func TestROT09_AnOutageIsAsLongByEveryClock(t *testing.T) {
 	c := newCluster(t, 0, MaxSkew)
