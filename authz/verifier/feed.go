@@ -18,7 +18,8 @@ const (
 	// MaxOpenFor is the longest that SilentOpen may go on: no token lives longer.
 	MaxOpenFor = time.Hour
 
-	// DefaultMaxRevocations takes about 130 MiB, and as much again while a snapshot arrives.
+	// DefaultMaxRevocations takes about 130 MiB, and as much again while a snapshot arrives and for some seconds
+	// after; five times as much at worst, if servers come and go within that time.
 	DefaultMaxRevocations = 2_000_000
 )
 

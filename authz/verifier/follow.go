@@ -65,6 +65,7 @@ type follower struct {
 	lost     bool   // it may have moved
 	at       position
 	covered  time.Time // what the tables hold is at least as new as what the issuer knew then
+	needed   time.Time // a server that vouches for as much has all that older tables have
 	swept    time.Time
 	sweeps   sync.WaitGroup
 

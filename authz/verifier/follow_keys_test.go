@@ -1,6 +1,7 @@
 package verifier_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -111,4 +112,26 @@ func TestROT05_AKeyWhoseOldTokensAreVoid(t *testing.T) {
 	is.now.Add(4)
 	f.heard()
 	f.wantToken("of now", is.token(t, map[string]any{"iat": epoch.Unix() + 3, "jti": "j2"}), "")
+}
+
+// ROT-05: every key is revoked at once, each time with a new run in the same stream: what the server says there has
+// all that it said before, and nothing is held twice.
+func TestROT05_RST05_RunAfterRunInOneStream(t *testing.T) {
+	is := newFeed(t, jose.ES256)
+	f := follow(t, is, nil)
+	f.knows(jti("j1"))
+	all := []token.Subject{jti("j1")}
+	for i := range 10 {
+		all = append(all, kid(fmt.Sprint("k", i)))
+		f.run, f.seq = fmt.Sprint("run", i), 0
+		f.snapshot(all...)
+		if r := f.wait(verifier.FeedInstalled); r.Revocations != len(all) {
+			t.Errorf("run %d: %+v", i, r)
+		}
+		f.wantToken("in each", is.token(t, nil), token.ReasonRevoked)
+	}
+	f.run, f.seq = "last", 0
+	f.snapshot()
+	f.wait(verifier.FeedInstalled)
+	f.wantToken("not in the last", is.token(t, nil), "")
 }

@@ -78,7 +78,7 @@ func TestRST05_STR05_AnswersThatAreNoStream(t *testing.T) {
 		f.wantToken(name, is.token(t, nil), token.ReasonRevoked)
 		is.feed.answerWith(nil)
 		f.feedStream = is.feed.stream(t)
-		is.now.Add(2)
+		is.now.Add(11)
 		f.snapshot()
 		for r := range f.reports {
 			if r.What == verifier.FeedInstalled {

@@ -7,13 +7,17 @@ import (
 	"github.com/marque-auth/marque/authz/token"
 )
 
-// tables are what is revoked, the newest first. As a rule there is one. After a snapshot that may not have all
-// yet that was known before, the older ones are asked as well, until the issuer has vouched for as much: a
-// stream of a server that lags behind the last one gives no token its life back.
+// tables are what is revoked, the newest first. As a rule there is one. After the snapshot of another server, which
+// may not have all yet that was known before, the older ones are asked as well, until that one has vouched for as
+// much: one that lags behind the last gives no token its life back.
 type tables []*token.Index
 
-// maxTables bounds that. A snapshot more which does not have all is not taken.
-const maxTables = 3
+// maxTables bounds that. A snapshot more which may lack something is not taken.
+const maxTables = 4
+
+// serversApart is how far the clocks of two servers may differ: each is at most 5 s off from their store's
+// (authz.MaxSkew), and they speak of whole seconds.
+const serversApart = 11 * time.Second
 
 // void is token.Void over all of them.
 func (t tables) void(c *token.Claims, kid string) (token.Revocation, bool) {
@@ -78,21 +82,30 @@ func (s *stream) snapshot(e *token.Event) error {
 	}
 	s.staged = nil
 	s.position = position{e.Run, e.Seq}
-	return s.f.install(index, s.position, e.AsOf)
+	if err := s.install(index, e.AsOf); err != nil {
+		return err
+	}
+	s.current = true
+	return nil
 }
 
-// install puts a whole snapshot in place of what was known, at once, or beside it if that may be newer.
-func (f *follower) install(index *token.Index, at position, asOf time.Time) error {
+// install puts a whole snapshot in place of what was known, at once, or beside it if that may be newer. What
+// this stream said itself is in its next snapshot: the server knows it.
+func (s *stream) install(index *token.Index, asOf time.Time) error {
+	f := s.f
 	now, before := tables{index}, *f.tables.Load()
-	if asOf.Before(f.covered) {
-		if len(before) >= maxTables {
-			return dropped(FeedSnapshot, "the snapshot is older than what is known")
-		}
-		now = append(now, before...)
+	switch needed := f.covered.Add(serversApart); {
+	case s.current:
+		now = append(now, before[1:]...)
+	case f.knowledge.Load() == nil, !asOf.Before(needed):
+	case len(before) >= maxTables:
+		return dropped(FeedSnapshot, "the snapshot may be older than what is known")
+	default:
+		now, f.needed = append(now, before...), needed
 	}
 	f.tables.Store(&now)
 	f.changed.Add(1)
-	f.at = at
+	f.at = s.position
 	f.vouched(asOf)
 	f.report(FeedReport{What: FeedInstalled, Lag: time.Duration(f.lag.Load())})
 	return nil
@@ -104,7 +117,7 @@ func (s *stream) revoked(e *token.Event) error {
 		return err
 	}
 	f := s.f
-	s.seq = e.Seq
+	s.seq, s.current = e.Seq, true
 	index := (*f.tables.Load())[0]
 	index.Set(token.Indexed{Revocation: e.Revocations[0]})
 	f.changed.Add(1)
@@ -123,6 +136,7 @@ func (s *stream) heartbeat(e *token.Event) error {
 	if err := s.inRun(e, s.seq); err != nil {
 		return err
 	}
+	s.current = true
 	s.beats++
 	s.f.vouched(e.AsOf)
 	s.f.sweep(e.AsOf)
@@ -153,12 +167,10 @@ func (s *stream) inRun(e *token.Event, want uint64) error {
 // vouched records that what the issuer has said is all up to asOf. A word that is no newer than the last one
 // makes nothing fresher: a server that is cut off from its store goes on talking.
 func (f *follower) vouched(asOf time.Time) {
-	if !asOf.Before(f.covered) {
-		f.covered = asOf
-		if t := *f.tables.Load(); len(t) > 1 {
-			f.tables.Store(&tables{t[0]})
-			f.changed.Add(1)
-		}
+	f.covered = latest(f.covered, asOf)
+	if t := *f.tables.Load(); len(t) > 1 && !asOf.Before(f.needed) {
+		f.tables.Store(&tables{t[0]})
+		f.changed.Add(1)
 	}
 	if k := f.knowledge.Load(); k == nil || asOf.After(k.asOf) {
 		f.knowledge.Store(&knowledge{asOf: asOf, heard: f.now()})

@@ -23,10 +23,11 @@ var errTimeout = errors.New("follow: nothing came in time")
 type stream struct {
 	f *follower
 	position
-	staged *staged   // the snapshot that is arriving; nil if none is
-	begun  bool      // an event was taken
-	beats  int       // heartbeats that were
-	last   time.Time // when the last event was, or the header
+	staged  *staged   // the snapshot that is arriving; nil if none is
+	begun   bool      // an event was taken
+	current bool      // the newest table is what this stream said, or goes on with
+	beats   int       // heartbeats that were
+	last    time.Time // when the last event was, or the header
 }
 
 // follow reads the stream to its end and returns why it ended, a *dropError.
@@ -133,27 +134,34 @@ func (s *stream) take(ctx context.Context, compact string) error {
 	if err != nil {
 		return err
 	}
-	if err := s.notKilled(&e, kid); err != nil {
+	return s.obey(&e, kid)
+}
+
+// obey does what an event says that was signed by that key of the issuer.
+func (s *stream) obey(e *token.Event, kid string) error {
+	if err := s.f.addressed(e); err != nil {
 		return err
 	}
-	if err := s.inTime(&e); err != nil {
+	if err := s.notKilled(e, kid); err != nil {
+		return err
+	}
+	if err := s.inTime(e); err != nil {
 		return err
 	}
 	s.f.lag.Store(int64(s.f.now().Sub(e.IssuedAt)))
+	defer func() { s.begun = true }()
 	switch e.Kind {
 	case token.EventSnapshot:
-		err = s.snapshot(&e)
+		return s.snapshot(e)
 	case token.EventRevoked:
-		err = s.revoked(&e)
-	case token.EventHeartbeat:
-		err = s.heartbeat(&e)
+		return s.revoked(e)
+	default: // ParseEvent knows no other
+		return s.heartbeat(e)
 	}
-	s.begun = true
-	return err
 }
 
 // verify checks a Security Event Token as far as it speaks for itself (SET-15): kind, signature by a key of the
-// issuer, form, issuer, audience, time.
+// issuer, form.
 func (f *follower) verify(ctx context.Context, compact string) (token.Event, string, error) {
 	var fault error
 	h, payload, err := jose.Verify(compact, jose.VerifyOptions{
@@ -182,7 +190,7 @@ func (f *follower) verify(ctx context.Context, compact string) (token.Event, str
 	if err != nil {
 		return token.Event{}, "", dropped(FeedForm, "%w", err)
 	}
-	return e, h.KeyID, f.addressed(&e)
+	return e, h.KeyID, nil
 }
 
 // addressed refuses an event that is not for this follower, or of its future.

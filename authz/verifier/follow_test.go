@@ -87,6 +87,7 @@ func TestRST05_ASnapshotIsWhole(t *testing.T) {
 	f.wantDropped("amid a snapshot", verifier.FeedEnded, true)
 	f.wantToken("half a snapshot", token1, "")
 	f.wantToken("half a snapshot", tokenOld, token.ReasonRevoked)
+	is.now.Add(9)
 	f.seq = 9
 	for i, all := range [][]token.Subject{{jti("one")}, nil, {jti("two")}} {
 		f.send(f.part(i+1, 3, all...))
@@ -119,7 +120,7 @@ func TestRST05_GoesOnWhereItWas(t *testing.T) {
 	f.wantToken("resumed", is.token(t, nil), token.ReasonRevoked)
 	f.end()
 	f.wantDropped("the end", verifier.FeedEnded, true)
-	is.now.Add(2)
+	is.now.Add(12)
 	f.snapshot(jti("b")) // of the run of another server
 	f.wait(verifier.FeedInstalled)
 	f.wantToken("begun anew", is.token(t, nil), "")
@@ -437,7 +438,7 @@ func TestSET14_RST07_TheStartWaitsForNow(t *testing.T) {
 			}
 		}()
 		v, err := verifier.New(t.Context(), c)
-		if (err != nil) != cutOff {
+		if (err != nil) != cutOff || cutOff && !strings.Contains(err.Error(), "does not vouch") {
 			t.Fatalf("%s: error %v", name, err)
 		}
 		if v == nil {

@@ -242,7 +242,7 @@ func TestRST07_RST06_RST11_NoAnswerIsUnavailable(t *testing.T) {
 				c.Introspect.CacheFor = time.Minute // nothing of this is remembered
 				c.Log = slog.New(slog.NewTextHandler(&log, nil))
 				if strings.HasPrefix(name, "silent") {
-					c.Introspect.Timeout = 50 * time.Millisecond
+					c.Introspect.Timeout = 300 * time.Millisecond
 				}
 			})
 			compact := is.token(t, nil)
