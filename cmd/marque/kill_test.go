@@ -144,7 +144,7 @@ func (l *lab) awaitAPI(t *testing.T) {
 	t.Helper()
 	attempt := 0
 	waitFor(t, func() bool {
-		time.Sleep(time.Millisecond)
+		time.Sleep(50 * time.Millisecond) // each attempt is a write that is counted
 		if r, err := l.api(t).StatusWithResponse(context.Background()); err != nil || r.JSON200 == nil || r.JSON200.State != client.StatusStateOk {
 			return false
 		}
