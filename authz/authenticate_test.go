@@ -485,7 +485,7 @@ func TestTOK41_EveryCauseHasItsRow(t *testing.T) {
 	without := []Cause{
 		CauseBadRequest, CauseCredentialsInURL, CauseSeveralMethods, CauseRateLimited, CauseFailuresLimited,
 		CauseSigningQueueFull, CauseRevocationsFull, CauseNoSigningKey, CauseStoreUnavailable, CauseRecordDamaged, CauseKeysUnavailable, CauseNotLoaded, CauseBornVoid,
-		CauseClockBehind, CauseClockSkew, CauseUnknownLimited,
+		CauseClockBehind, CauseClockSkew, CauseUnknownLimited, CauseFeedLimited, CauseFeedFull, CauseFeedUnavailable,
 		// Of a Bearer token (RFC 6750), or of a token that is inactive.
 		CauseInsufficientScope, CauseTokenRevoked, CauseTokenNotForCaller,
 		CauseTokenMalformed, CauseTokenHeader, CauseTokenType, CauseTokenAlgorithm, CauseTokenUnknownKey, CauseTokenSignature,

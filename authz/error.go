@@ -83,6 +83,10 @@ const (
 	CauseClockSkew          Cause = "clock_skew"         // ROT-09: this server's clock is not that of the store
 	CauseUnknownLimited     Cause = "unknown_limited"    // INT-12
 	CauseInsufficientScope  Cause = "insufficient_scope" // RFC 6750, Section 3.1
+	CauseServesNothing      Cause = "serves_nothing"     // of the feed: the caller is no resource server
+	CauseFeedLimited        Cause = "feed_limited"       // the client has too many streams
+	CauseFeedFull           Cause = "feed_full"          // all clients together have
+	CauseFeedUnavailable    Cause = "feed_unavailable"   // what is revoked cannot be read, or not be signed
 )
 
 // What is wrong with a token that was asked about, or withdrawn, or sent to authenticate its bearer.

@@ -55,6 +55,8 @@ var refusals = map[Cause]refusal{
 
 	CauseTokenOfAnotherClient: {InvalidGrant, "this token was issued to another client; a token is revoked by the client that it was issued to, or by the operator"},
 
+	CauseServesNothing: {UnauthorizedClient, "this client serves no resource, and so needs no revocations; ask the operator to register what it serves"},
+
 	CauseDetailsUnsupported: {InvalidAuthorizationDetails, "authorization_details is not supported; leave it out"},
 	CauseDPoPUnsupported:    {InvalidDPoPProof, "DPoP is not supported; leave the DPoP header field out"},
 }

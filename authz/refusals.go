@@ -105,7 +105,7 @@ func provesClient(r Refusal) bool {
 		CauseScopeNotOfResource, CauseScopeOfSeveralAPIs, CauseScopeOfNoAPI, CauseTokenTooLarge, CauseResourceMalformed, CauseResourceUnknown,
 		CauseResourceNotAllowed, CauseResourceMissing, CauseResourceAmbiguous, CauseDetailsUnsupported, CauseDPoPUnsupported,
 		CauseRateLimited, CauseUnknownLimited, CauseSigningQueueFull, CauseRevocationsFull, CauseNoSigningKey, CauseNotLoaded, CauseBornVoid, CauseClockBehind, CauseClockSkew,
-		CauseInsufficientScope, CauseTokenRevoked, CauseTokenOfAnotherClient:
+		CauseInsufficientScope, CauseTokenRevoked, CauseTokenOfAnotherClient, CauseServesNothing, CauseFeedLimited, CauseFeedFull, CauseFeedUnavailable:
 		return true // it was authenticated, or a token of this server says so
 	}
 	return false
