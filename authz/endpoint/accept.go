@@ -51,6 +51,21 @@ func prefersJWT(fields []string) bool {
 	return signed >= wildest
 }
 
+// accepts reports whether the Accept fields name a media type, by itself and not by a wildcard alone: whoever
+// sends */* did not expect a stream without end.
+func accepts(fields []string, wanted string) bool {
+	read := 0
+	for _, field := range fields {
+		for element := ""; field != "" && read < maxRanges; read++ {
+			element, field = cutElement(field)
+			if media, q, ok := mediaRange(element); ok && media == wanted && q > 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // cutElement cuts the first element off a list. A comma inside a quoted string separates nothing.
 func cutElement(list string) (element, rest string) {
 	quoted := false

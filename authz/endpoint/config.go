@@ -51,11 +51,11 @@ type Meter interface {
 
 // Answered is a request that was answered, in words from closed lists.
 type Answered struct {
-	Route  string // "token", "introspect", "revoke", "jwks", "metadata", "healthz", "readyz"; "other"
+	Route  string // "token", "introspect", "revoke", "feed", "jwks", "metadata", "healthz", "readyz"; "other"
 	Method string // as sent if the route knows it, otherwise "other"
 	Status int
 	Cause  string        // why it did not succeed: an authz.Cause, or one of this package; empty for success
-	Took   time.Duration // from the first look at the request until the answer was written
+	Took   time.Duration // from the first look at the request until the answer was written; of a stream, its header
 }
 
 // Keys publishes the verification keys. It may be called concurrently, and does no I/O.
@@ -78,6 +78,7 @@ type Config struct {
 	Keys   Keys
 	Log    *slog.Logger
 
+	Feed     Feed     // nil: there is no revocation feed
 	Refusals Refusals // nil: none are remembered
 	Meter    Meter    // nil: nothing is counted
 

@@ -98,6 +98,14 @@ func (h *Handler) table() map[string]*route {
 		"/healthz":               get("healthz", h.health),
 		"/readyz":                get("readyz", h.ready),
 	}
+	if h.config.Feed != nil {
+		p := h.feedEndpoint()
+		routes[base+feedPath] = &route{
+			name: "feed", allow: "GET", methods: []string{http.MethodGet}, refuses: true,
+			serve:   func(c *call) answer { return h.feed(c, p) },
+			refused: func(c *call) answer { return h.notPOST(c, p) },
+		}
+	}
 	if !h.config.WithoutOpenIDAlias {
 		routes[base+aliasPath] = get("metadata", h.serveAlias)
 	}
@@ -115,6 +123,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.drain(c, &a)
 	h.write(w, c, &a)
 	h.count(c, &a, begin)
+	if a.stream != nil {
+		h.stream(w, c, a.stream)
+	}
 	h.release(c)
 }
 

@@ -32,6 +32,9 @@ type metadata struct {
 	RevocationEndpoint                     string             `json:"revocation_endpoint"`
 	RevocationEndpointAuthMethodsSupported []authz.AuthMethod `json:"revocation_endpoint_auth_methods_supported"`
 
+	// RevocationFeedEndpoint is a member of this project's own: no standard names such an endpoint.
+	RevocationFeedEndpoint string `json:"revocation_feed_endpoint,omitempty"`
+
 	ResponseTypesSupported []string `json:"response_types_supported,omitempty"`
 
 	// What OpenID Connect Discovery, Section 3 adds, in the alias alone. The algorithms are those
@@ -63,6 +66,9 @@ func newDocuments(c Config, iss issuer) (plain, alias document, err error) {
 		IntrospectionSigningAlgValuesSupported:    c.SigningAlgorithms,
 		RevocationEndpoint:                        iss.origin + iss.path + revocationPath,
 		RevocationEndpointAuthMethodsSupported:    secretMethods(),
+	}
+	if c.Feed != nil {
+		m.RevocationFeedEndpoint = iss.origin + iss.path + feedPath
 	}
 	if c.PlaceholderResponseTypes {
 		m.ResponseTypesSupported = placeholderResponseTypes()

@@ -95,7 +95,7 @@ func (s *stack) wantMembers(a agreement, m map[string]any) {
 	want := []string{
 		"grant_types_supported", "issuer", "jwks_uri", "token_endpoint", "token_endpoint_auth_methods_supported",
 		"introspection_endpoint", "introspection_endpoint_auth_methods_supported", "introspection_signing_alg_values_supported",
-		"revocation_endpoint", "revocation_endpoint_auth_methods_supported",
+		"revocation_endpoint", "revocation_endpoint_auth_methods_supported", "revocation_feed_endpoint",
 	}
 	if a.config.PlaceholderResponseTypes {
 		want = append(want, "response_types_supported")
@@ -351,7 +351,7 @@ func (s *stack) listedKeys(m map[string]any) []listedKey {
 func (s *stack) wantSameElsewhere(a agreement, r reply) {
 	s.t.Helper()
 	c := a.config
-	c.Issuer, c.Tokens, c.Keys, c.Log = s.issuer, s.server, s.ring, slog.New(slog.DiscardHandler)
+	c.Issuer, c.Tokens, c.Keys, c.Feed, c.Log = s.issuer, s.server, s.ring, s.feed, slog.New(slog.DiscardHandler)
 	h, err := endpoint.New(c)
 	check(s.t, err)
 	w := httptest.NewRecorder()

@@ -20,6 +20,7 @@ type posted struct {
 	takesToken  bool     // it has a parameter token, which must not be in the URL
 	takesBearer bool     // its caller may authenticate with an access token (RFC 7662, Section 2.1)
 	codes       []authz.Code
+	forbids     authz.Code // the one of them that is 403; empty: none is
 
 	// act asks the domain, and makes its answer one of HTTP. A parameter that is missing is a *refusal;
 	// every other error is the domain's.
@@ -203,6 +204,8 @@ func (p *posted) statusOf(code authz.Code) (status int, ok bool) {
 	case code == authz.InvalidClient:
 		// RFC 6749, Section 5.2 asks for 401 only when Authorization was used; here it is always 401.
 		return http.StatusUnauthorized, true
+	case code == p.forbids:
+		return http.StatusForbidden, true
 	}
 	return http.StatusBadRequest, true
 }

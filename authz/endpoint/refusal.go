@@ -34,6 +34,9 @@ var (
 	wrongMethodToken         = notAllowed("token")
 	wrongMethodIntrospection = notAllowed("introspection")
 	wrongMethodRevocation    = notAllowed("revocation")
+	wrongMethodFeed          = &refusal{
+		http.StatusMethodNotAllowed, authz.InvalidRequest, authz.CauseBadRequest, "the revocation feed takes GET only",
+	}
 
 	plainHTTP        = badRequest("the connection is not encrypted; use https, and replace the secret that was sent in clear")
 	credentialsInURL = &refusal{
@@ -75,5 +78,10 @@ var (
 	}
 	contradictingClientID = badRequest("client_id in the body differs from the one in the Authorization header field; send one of them")
 	missingGrantType      = badRequest("grant_type is missing; send grant_type=client_credentials")
-	missingToken          = badRequest("token is missing; send the token as the parameter token in the body")
+	feedBody              = badRequest("the revocation feed takes no body; send none")
+	feedMedia             = &refusal{
+		http.StatusNotAcceptable, authz.InvalidRequest, authz.CauseBadRequest,
+		"the revocation feed is a stream of events; send Accept: text/event-stream",
+	}
+	missingToken = badRequest("token is missing; send the token as the parameter token in the body")
 )

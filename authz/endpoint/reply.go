@@ -25,6 +25,8 @@ type answer struct {
 	close      bool          // the rest of the request will not be read
 	negotiated bool          // its form depends on Accept (RFC 9110, Section 12.5.5)
 	challenge  []string      // WWW-Authenticate; nil: that of Basic, for a 401 alone
+
+	stream *authz.FeedStream // what follows, instead of a body
 }
 
 // Media types.
@@ -35,10 +37,11 @@ const (
 	mediaText   = "text/plain; charset=utf-8"
 )
 
-// write sends an answer. It is the only place that touches the ResponseWriter.
+// write sends an answer. It is the only place that touches the ResponseWriter, but for stream, which writes what
+// follows one.
 func (h *Handler) write(w http.ResponseWriter, c *call, a *answer) {
 	field := w.Header()
-	length := a.status != http.StatusNotModified
+	length := a.status != http.StatusNotModified && a.stream == nil
 	// One array for the values that differ between requests. The others are shared, and full, so
 	// that appending to one of them copies it.
 	own := make([]string, 2)
@@ -47,8 +50,11 @@ func (h *Handler) write(w http.ResponseWriter, c *call, a *answer) {
 	if length {
 		field["Content-Length"] = own[1:2:2]
 	}
-	if len(a.body) > 0 {
+	if len(a.body) > 0 || a.stream != nil {
 		field["Content-Type"] = h.shared.media[a.media]
+	}
+	if a.stream != nil {
+		field["X-Accel-Buffering"] = h.shared.no // nginx would keep it until there is more
 	}
 	h.writeCaching(field, a)
 	switch { // RFC 9110, Section 15.5.2; TOK-39
@@ -96,7 +102,7 @@ func (h *Handler) writeCaching(field http.Header, a *answer) {
 type shared struct {
 	media            map[string][]string
 	noStore, noCache []string
-	accept           []string
+	accept, no       []string
 	basic, either    []string // challenges: of Basic, and of Basic and Bearer
 }
 
@@ -105,10 +111,12 @@ func newShared(realm string) shared {
 	return shared{
 		media: map[string][]string{
 			mediaJSON: {mediaJSON}, mediaJWKSet: {mediaJWKSet}, mediaText: {mediaText}, mediaIntrospection: {mediaIntrospection},
+			mediaEvents: {mediaEvents},
 		},
 		noStore: []string{"no-store"},
 		noCache: []string{"no-cache"},
 		accept:  []string{"Accept"},
+		no:      []string{"no"},
 		basic:   []string{basic},
 		either:  []string{basic, `Bearer realm="` + realm + `"`}, // RFC 6750, Section 3: no error, nothing was sent
 	}

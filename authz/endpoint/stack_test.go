@@ -2,12 +2,14 @@ package endpoint_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
+	"iter"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -50,6 +52,7 @@ type stack struct {
 	revoker  *authz.Revoker
 	index    *token.Index
 	follower *store.Follower
+	feed     *authz.Feed
 	secret   string          // of client c1
 	db       string          // the file
 	known    map[string]bool // every secret and token seen, for the check that none is logged
@@ -64,6 +67,7 @@ type settings struct {
 	ed25519  jose.Algorithm // how the ring spells it; empty: EdDSA
 	http2    bool
 	server   func(*http.Server) // nil: as NewServer makes it
+	streams  int                // of the feed; 0: 100
 }
 
 // newStack starts a server with the resources api (scopes read, write) and other (other:read), and
@@ -113,11 +117,13 @@ func newStack(t testing.TB, edits ...func(*settings)) *stack {
 	c.authz.Issuer, c.endpoint.Issuer = s.issuer, s.issuer
 	s.server, err = authz.NewServer(c.authz)
 	check(t, err)
+	s.openFeed(c.streams)
 	s.follow(st)
 	s.register(st)
 	if c.endpoint.Tokens == nil {
 		c.endpoint.Tokens = s.server
 	}
+	c.endpoint.Feed = s.feed
 	h, err := endpoint.New(c.endpoint)
 	check(t, err)
 	s.ts.Config = endpoint.NewServer(h, log)
@@ -127,9 +133,34 @@ func newStack(t testing.TB, edits ...func(*settings)) *stack {
 	s.ts.TLS = s.ts.Config.TLSConfig.Clone()
 	s.ts.EnableHTTP2 = c.http2
 	s.ts.StartTLS()
-	t.Cleanup(s.ts.Close)
+	t.Cleanup(func() {
+		s.feed.Close() // or the server would wait for its streams
+		s.ts.Close()
+	})
 	s.ts.Client().CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return s
+}
+
+func (s *stack) openFeed(streams int) {
+	url, err := endpoint.FeedURL(s.issuer)
+	check(s.t, err)
+	s.feed, err = authz.NewFeed(authz.FeedConfig{
+		Server: s.server, URL: url, Index: s.index, Streams: cmp.Or(streams, 100), Now: s.clock.Now, Known: s.clock.Now, RevokedKeys: s.ring.RevokedKeys,
+		Revocations: func(ctx context.Context) iter.Seq2[token.Revocation, error] {
+			return func(yield func(token.Revocation, error) bool) {
+				all, err := s.gate.ListRevocations(ctx, "", 1000)
+				for _, r := range all {
+					if !yield(r.Revocation, nil) {
+						return
+					}
+				}
+				if err != nil {
+					yield(token.Revocation{}, err)
+				}
+			}
+		},
+	})
+	check(s.t, err)
 }
 
 func (s *stack) follow(st store.Store) {
@@ -146,6 +177,7 @@ func (s *stack) follow(st store.Store) {
 		s.index.Remove(subject)
 		for _, r := range found {
 			s.index.Set(token.Indexed{Revocation: r.Revocation, Client: string(r.Client)})
+			s.feed.Publish(r.Revocation)
 		}
 		return nil
 	}
@@ -157,6 +189,7 @@ func (s *stack) follow(st store.Store) {
 			all = append(all, token.Indexed{Revocation: r.Revocation, Client: string(r.Client)})
 		}
 		s.index.Replace(all)
+		s.feed.Renew()
 		return err
 	}
 	var err error
@@ -175,6 +208,7 @@ func (s *stack) follow(st store.Store) {
 					}
 				}
 			}
+			s.feed.Look()
 			return nil
 		},
 		Reload: reload,
@@ -321,6 +355,13 @@ func (g *gate) Revocations(ctx context.Context, subjects []token.Subject) ([]aut
 		return nil, err
 	}
 	return g.Store.Revocations(ctx, subjects)
+}
+
+func (g *gate) ListRevocations(ctx context.Context, after string, limit int) ([]authz.Revocation, error) {
+	if err := g.pass(); err != nil {
+		return nil, err
+	}
+	return g.Store.ListRevocations(ctx, after, limit)
 }
 
 func (g *gate) ClientOf(ctx context.Context, id authz.CredentialID) (authz.ClientID, error) {
