@@ -164,6 +164,15 @@ func (f *Feed) Close() {
 	})
 }
 
+func (f *Feed) isClosed() bool {
+	select {
+	case <-f.closed:
+		return true
+	default:
+		return false
+	}
+}
+
 // run is the name of the present run. The caller holds publishing.
 func (f *Feed) run() string {
 	p, _ := f.log.now()

@@ -53,10 +53,11 @@ func (f *Feed) Follow(ctx context.Context, r FeedRequest) (*FeedStream, error) {
 	if err != nil {
 		return nil, err
 	}
-	select {
-	case <-f.closed:
+	if after, ok := f.config.Server.rate.take(caller.id); !ok {
+		return nil, &ThrottledError{Cause: CauseRateLimited, Client: caller.id, RetryAfter: after}
+	}
+	if f.isClosed() {
 		return nil, f.unavailable(caller.id, FeedEndShutdown)
-	default:
 	}
 	if err := f.streams.take(caller.id); err != nil {
 		return nil, err
@@ -141,24 +142,21 @@ func (s *FeedStream) nextParts() ([]FeedEvent, error) {
 
 // ended returns why the stream is over, or nothing.
 func (s *FeedStream) ended(ctx context.Context) FeedEnd {
-	select {
-	case <-s.feed.closed:
+	switch {
+	case s.feed.isClosed():
 		return FeedEndShutdown
-	default:
-	}
-	switch now := s.feed.config.Now(); {
 	case ctx.Err() != nil:
 		return FeedEndGone
-	case !now.Before(s.until):
+	case !s.feed.config.Now().Before(s.until):
 		return s.why
+	case s.feed.mayFollow(ctx, &s.caller):
+		return ""
+	case s.feed.isClosed(): // meanwhile
+		return FeedEndShutdown
+	case ctx.Err() != nil:
+		return FeedEndGone
 	}
-	if !s.feed.mayFollow(ctx, &s.caller) {
-		if ctx.Err() != nil {
-			return FeedEndGone
-		}
-		return FeedEndCaller
-	}
-	return ""
+	return FeedEndCaller
 }
 
 func (s *FeedStream) failed(ctx context.Context, err error) FeedEnd {
@@ -232,7 +230,7 @@ func (f *Feed) mayFollow(ctx context.Context, c *feedCaller) bool {
 	if records == c.records {
 		return true
 	}
-	client, err := s.authenticator.clients.get(ctx, c.id)
+	client, err := f.recordOf(ctx, c.id)
 	if err != nil || client.Disabled || !client.DeletedAt.IsZero() {
 		return false
 	}
@@ -245,4 +243,28 @@ func (f *Feed) mayFollow(ctx context.Context, c *feedCaller) bool {
 	}
 	c.records = records
 	return true
+}
+
+// Between two attempts to read a record while too many others are read, and how many there are.
+const (
+	recordPause = 100 * time.Millisecond
+	recordTries = 40
+)
+
+// recordOf returns the record of a client. After everything was dropped, as when the change feed cannot be continued,
+// all who follow want theirs at once, and strangers may stand in the same queue: that is no reason to end a stream.
+func (f *Feed) recordOf(ctx context.Context, id ClientID) (c Client, err error) {
+	for range recordTries {
+		if c, err = f.config.Server.authenticator.clients.get(ctx, id); !errors.Is(err, errQueueFull) {
+			return c, err
+		}
+		select {
+		case <-ctx.Done():
+			return Client{}, ctx.Err()
+		case <-f.closed:
+			return Client{}, FeedEndShutdown
+		case <-time.After(recordPause/2 + rand.N(recordPause)):
+		}
+	}
+	return c, err
 }

@@ -270,6 +270,11 @@ type LimitsConfig struct {
 	// TokenRevocations is how many single tokens of one client can be revoked at a time, 1 to 100000;
 	// one more voids every token that this client was issued until then. Default 1000.
 	TokenRevocations int `yaml:"token_revocations"`
+
+	// FeedStreams is how many streams of the revocation feed this server has open at once, of all clients,
+	// 1 to 100000; one more is answered 503. One client has at most 8 of them, then 429. Each takes a
+	// connection and some 30 KiB. Default 2000.
+	FeedStreams int `yaml:"feed_streams"`
 }
 
 // ClaimsConfig is about static claims of clients.
@@ -324,7 +329,7 @@ func Defaults(dev bool) Config {
 			Ed25519Name:     "EdDSA",
 		},
 		Leeway:   Duration(30 * time.Second),
-		Limits:   LimitsConfig{ClientRate: 10_000, SigningQueue: 1024, Failures: 30, UnknownTokens: 300, TokenRevocations: 1000},
+		Limits:   LimitsConfig{ClientRate: 10_000, SigningQueue: 1024, Failures: 30, UnknownTokens: 300, TokenRevocations: 1000, FeedStreams: 2000},
 		Metadata: MetadataConfig{OpenIDAlias: true},
 		Log:      LogConfig{Level: "info", Format: "text"},
 		Shutdown: ShutdownConfig{Grace: Duration(10 * time.Second)},

@@ -96,6 +96,7 @@ func (l *loader) checkRanges() {
 		{"limits.failures", c.Limits.Failures, 0, 1_000_000},
 		{"limits.unknown_tokens", c.Limits.UnknownTokens, 0, 1_000_000},
 		{"limits.token_revocations", c.Limits.TokenRevocations, 1, 100_000},
+		{"limits.feed_streams", c.Limits.FeedStreams, 1, 100_000},
 	} {
 		if l.readable(r.path) && (r.value < r.low || r.value > r.top) {
 			l.wrong(r.path, "%d is not between %d and %d", r.value, r.low, r.top)

@@ -59,6 +59,7 @@ type server struct {
 	tokens       *authz.Server
 	registry     *authz.Registry
 	follower     *store.Follower
+	feed         *authz.Feed
 	index        *token.Index
 	revoker      *authz.Revoker
 	refusals     *authz.Refusals
@@ -67,6 +68,7 @@ type server struct {
 	neighbours
 
 	indexing  sync.Mutex   // held by who compares the index with the store, or sweeps it
+	deadKeys  []string     // under indexing: signing keys that the index knows to be revoked
 	live      atomic.Bool  // everything listens
 	confirmed atomic.Int64 // Unix nanoseconds at which the change feed was last read to its end
 	failed    chan error   // of a listener that ended by itself; one place for each
@@ -116,6 +118,7 @@ func start(ctx context.Context, c configs.Config, o options) (*server, error) {
 		s.serveAdmin,
 		s.serveAdminTCP,
 		s.servePublic,
+		s.serveFeed,
 	} {
 		if err := s.patient(ctx, step); err != nil {
 			return nil, errors.Join(s.withAdvice(err), s.Close())
@@ -181,7 +184,7 @@ func (s *server) decide(context.Context) error {
 	s.index, s.refusals = s.newIndex(), authz.NewRefusals()
 	s.metrics = newMetrics(metricsConfig{
 		Build: thisBuild(), Revocations: s.index.Len, Confirmed: s.confirmedAt, Keys: s.ring.List, Now: s.commonNow, Log: s.log, Calls: s.calls,
-		Status: s.statusConfig(),
+		Status: s.statusConfig(), Feed: func() authz.FeedStats { return s.feed.Stats() },
 	})
 	s.revoker, err = authz.NewRevoker(authz.RevokerConfig{
 		Records:   s.store,
@@ -216,6 +219,9 @@ func (s *server) decide(context.Context) error {
 		Clock:        s.sharedClock(),
 	})
 	if err != nil {
+		return err
+	}
+	if err := s.openFeed(); err != nil {
 		return err
 	}
 	s.registry, err = authz.NewRegistry(authz.RegistryConfig{
@@ -283,6 +289,7 @@ func (s *server) publicHandler() (http.Handler, error) {
 		InsecureHTTP:             s.config.InsecureHTTP || s.config.Dev,
 		Tokens:                   s.tokens,
 		Keys:                     s.ring,
+		Feed:                     s.feed,
 		Log:                      s.log,
 		Refusals:                 s.refusals,
 		Meter:                    s.metrics,

@@ -58,6 +58,7 @@ func (s *server) loadIndex(ctx context.Context) error {
 	}
 	s.tokens.AllChanged() // first: see apply
 	s.index.Replace(all)
+	s.feed.Renew() // what is new of it was not told
 	return nil
 }
 
@@ -185,7 +186,7 @@ func (s *server) readRevocations(ctx context.Context, subjects []token.Subject) 
 			lost = append(lost, held)
 			continue
 		}
-		s.index.Set(indexed(r))
+		s.obey(indexed(r))
 	}
 	for _, subject := range subjects {
 		held, ok := s.index.Held(subject)
@@ -300,7 +301,7 @@ func (s *server) reloadRing(ctx context.Context) error {
 func (s *server) indexKeys() {
 	s.indexing.Lock()
 	defer s.indexing.Unlock()
-	s.index.SetKeys(s.ring.RevokedKeys())
+	s.obeyKeys(s.ring.RevokedKeys())
 }
 
 // sweepIndex forgets revocations that may be forgotten, until ctx ends. A clock that is wrong for a

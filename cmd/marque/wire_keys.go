@@ -176,6 +176,9 @@ func (s *server) apply(ctx context.Context, changes []store.Change) error {
 	if s.shared {
 		s.keepServing(ctx, clients, resources)
 	}
+	if len(clients) > 0 { // who follows the feed may no longer be allowed to
+		s.feed.Look()
+	}
 	return nil
 }
 

@@ -26,9 +26,10 @@ type metricsConfig struct {
 	Confirmed   func() time.Time   // when the change feed was last read to its end; zero: never yet
 	Keys        func() []keys.View // every signing key that is remembered
 	Status      *statusConfig      // what is wrong
-	Now         func() time.Time   // nil means time.Now
-	Calls       *storeCalls        // of a store that lies elsewhere
-	Log         *slog.Logger       // of a scrape that failed; nil is silence
+	Feed        func() authz.FeedStats
+	Now         func() time.Time // nil means time.Now
+	Calls       *storeCalls      // of a store that lies elsewhere
+	Log         *slog.Logger     // of a scrape that failed; nil is silence
 }
 
 // metrics counts what the public listener answers, and serves what it counted to Prometheus. It has a
@@ -181,6 +182,9 @@ func gauges(c metricsConfig) []prometheus.Collector {
 	}
 	if c.Keys != nil {
 		list = append(list, newKeyMetrics(c.Keys, c.Now))
+	}
+	if c.Feed != nil {
+		list = append(list, newFeedMetrics(c.Feed))
 	}
 	if c.Status != nil {
 		list = append(list, newStatusMetrics(*c.Status))

@@ -15,7 +15,7 @@ const other = "other"
 // routeAdmin stands for every path of the admin listener, on which only refused callers are counted.
 const routeAdmin = "admin"
 
-var routeLabels = [...]string{other, "token", "introspect", "revoke", "jwks", "metadata", "healthz", "readyz", routeAdmin}
+var routeLabels = [...]string{other, "token", "introspect", "revoke", "feed", "jwks", "metadata", "healthz", "readyz", routeAdmin}
 
 var methodLabels = [...]string{other, http.MethodGet, http.MethodHead, http.MethodPost}
 
@@ -74,6 +74,10 @@ var causeLabels = [...]string{
 	string(authz.CauseClockSkew),
 	string(authz.CauseUnknownLimited),
 	string(authz.CauseInsufficientScope),
+	string(authz.CauseServesNothing),
+	string(authz.CauseFeedLimited),
+	string(authz.CauseFeedFull),
+	string(authz.CauseFeedUnavailable),
 
 	string(authz.CauseTokenRevoked),
 	string(authz.CauseTokenNotForCaller),

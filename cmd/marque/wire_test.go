@@ -91,6 +91,7 @@ func TestDefaultsAgree(t *testing.T) {
 		{"limits.failures", c.Limits.Failures, authz.DefaultFailures},
 		{"limits.unknown_tokens", c.Limits.UnknownTokens, authz.DefaultUnknown},
 		{"limits.token_revocations", c.Limits.TokenRevocations, authz.DefaultTokenRevocations},
+		{"limits.feed_streams", c.Limits.FeedStreams, authz.DefaultFeedStreams},
 		{"limits.signing_queue", c.Limits.SigningQueue, authz.DefaultSigningQueue},
 		{"keys.jwks_max_age", time.Duration(c.Keys.JWKSMaxAge), keys.DefaultJWKSMaxAge},
 		{"keys.refresh_interval", time.Duration(c.Keys.RefreshInterval), keys.DefaultRefreshInterval},
