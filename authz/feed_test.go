@@ -174,8 +174,11 @@ func TestSET01_SET13_SnapshotThenEvents(t *testing.T) {
 	}
 	f.quiet(t, s)
 	for n, r := range []token.Revocation{
-		jtiRevoked(7), {Subject: clientSubject("acme")}, {Subject: token.Subject{Kind: token.RevokedCredential, Value: "k"}, Since: f.now(), Before: f.now(), Until: f.now()},
-		{Subject: token.Subject{Kind: token.RevokedKey, Value: "kid"}, Before: f.now()}, {Subject: token.Subject{Kind: token.RevokedResource, Value: api}},
+		jtiRevoked(7),
+		{Subject: clientSubject("acme")},
+		{Subject: token.Subject{Kind: token.RevokedCredential, Value: "k"}, Since: f.now(), Before: f.now(), Until: f.now()},
+		{Subject: token.Subject{Kind: token.RevokedKey, Value: "kid"}, Before: f.now()},
+		{Subject: token.Subject{Kind: token.RevokedResource, Value: api}},
 		{Subject: token.Subject{Kind: token.RevokedAll}, Before: f.now(), Until: f.now()},
 	} {
 		f.revoke(r)
@@ -485,13 +488,14 @@ func TestSET14_WhatCannotBeSignedBeginsANewRun(t *testing.T) {
 
 // A node that does not know what is revoked says nothing, and never that nothing is.
 func TestSET14_NothingIsSaidBeforeEverythingWasRead(t *testing.T) {
-	known := time.Time{}
+	known := time.Unix(1_700_000_000, 0)
 	f := newFeeding(t, func(c *FeedConfig) {
 		c.Index, c.Known = token.NewIndex(), func() time.Time { return known }
 	})
 	_, err := f.followAs(f.first, "")
 	wantUnavailable(t, err, CauseNotLoaded)
 	f.feed.config.Index.Replace(nil)
+	known = time.Time{}
 	_, err = f.followAs(f.first, "")
 	wantUnavailable(t, err, CauseNotLoaded)
 	known = f.now()
