@@ -202,7 +202,10 @@ func (s *stack) follow(st store.Store) {
 					s.server.ClientChanged(authz.ClientID(c.ID))
 				case store.KindResource:
 					s.server.ResourceChanged(authz.ResourceID(c.ID))
-				case store.KindRevocation:
+				}
+			}
+			for _, c := range changes { // after the records, as cmd/marque does
+				if c.Kind == store.KindRevocation {
 					if err := indexed(ctx, c.ID); err != nil {
 						return err
 					}
