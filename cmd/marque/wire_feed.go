@@ -12,6 +12,12 @@ import (
 	"github.com/marque-auth/marque/authz/token"
 )
 
+// The parts of the feed, as closers are named.
+const (
+	feedBeat    = "the heartbeat of the revocation feed"
+	feedStreams = "the revocation feed"
+)
+
 // openFeed makes the revocation feed.
 func (s *server) openFeed() error {
 	url, err := endpoint.FeedURL(s.issuer)
@@ -38,7 +44,7 @@ func (s *server) openFeed() error {
 // serveFeed begins what the feed says by itself. Its streams end before the public listener waits for its
 // requests to end: they would use up shutdown.grace.
 func (s *server) serveFeed(context.Context) error {
-	s.background("the heartbeat of the revocation feed", func(ctx context.Context) {
+	s.background(feedBeat, func(ctx context.Context) {
 		ticks := time.NewTicker(authz.FeedHeartbeat)
 		defer ticks.Stop()
 		for {
@@ -50,7 +56,7 @@ func (s *server) serveFeed(context.Context) error {
 			}
 		}
 	})
-	s.onClose("the revocation feed", func(context.Context) error {
+	s.onClose(feedStreams, func(context.Context) error {
 		s.feed.Close()
 		return nil
 	})

@@ -181,7 +181,7 @@ func TestWaiting_RedisArrives(t *testing.T) {
 	for _, c := range done.s.closers {
 		names = append(names, c.name)
 	}
-	if at := slices.Index(names, socketServer); at < slices.Index(names, "the follower") || !slices.Equal(names[at:], []string{socketServer, adminServer, publicServer}) {
+	if at := slices.Index(names, socketServer); at < slices.Index(names, "the follower") || !slices.Equal(names[at:], []string{socketServer, adminServer, publicServer, feedBeat, feedStreams}) {
 		t.Errorf("ends in reverse order of %v", names)
 	}
 	if err := done.s.Close(); err != nil {
