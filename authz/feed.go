@@ -22,7 +22,7 @@ const FeedHeartbeat = 2 * time.Second
 const DefaultFeedStreams = 2_000
 
 // FeedStreamsPerClient is how many of them one client may have: a service runs as several processes.
-const FeedStreamsPerClient = 8
+const FeedStreamsPerClient = 64
 
 // FeedConfig is what a Feed needs.
 type FeedConfig struct {
