@@ -297,7 +297,7 @@ func TestFeedLog_FallingOut(t *testing.T) {
 // However many publish at once, and whoever looks on meanwhile: numbers without a gap.
 func TestSET14_NoGapUnderConcurrency(t *testing.T) {
 	f := newFeeding(t, nil)
-	const publishers, each, followers = 8, 50, 2 * FeedStreamsPerClient
+	const publishers, each, followers = 8, 50, 16
 	var publishing, following sync.WaitGroup
 	for i := range followers {
 		s, err := f.followAs([]party{f.first, f.second}[i%2], "")
