@@ -310,7 +310,7 @@ func TestSET14_NoGapUnderConcurrency(t *testing.T) {
 				for _, e := range f.next(t, s) {
 					switch {
 					case e.Kind == token.EventSnapshot:
-						run, last = e.Run, e.Seq
+						run = e.Run
 					case e.Run != run || e.Kind == token.EventHeartbeat && e.Seq != last || e.Kind == token.EventRevoked && e.Seq != last+1:
 						t.Errorf("%s %d after %d", e.Kind, e.Seq, last)
 						return

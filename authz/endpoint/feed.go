@@ -106,8 +106,6 @@ func (h *Handler) stream(w http.ResponseWriter, c *call, s *authz.FeedStream) {
 		}
 	}()
 	connection := http.NewResponseController(w)
-	// The server's time to read a request would end the request's context.
-	_ = connection.SetReadDeadline(time.Time{}) // not there: it ends sooner
 	begun := h.config.Now()
 	end = h.send(c.r.Context(), w, connection, s)
 	level := slog.LevelDebug

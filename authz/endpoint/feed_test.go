@@ -406,7 +406,7 @@ func (b *blocked) SetWriteDeadline(at time.Time) error {
 	b.deadlines = append(b.deadlines, at)
 	return nil
 }
-func (b *blocked) SetReadDeadline(time.Time) error { return nil }
+
 func (b *blocked) FlushError() error {
 	if b.after--; b.after < 0 {
 		return errors.New("i/o timeout")
