@@ -272,8 +272,8 @@ type LimitsConfig struct {
 	TokenRevocations int `yaml:"token_revocations"`
 
 	// FeedStreams is how many streams of the revocation feed this server has open at once, of all clients,
-	// 1 to 100000; one more is answered 503. One client has at most 8 of them, then 429. Each takes a
-	// connection and some 30 KiB. Default 2000.
+	// 1 to 100000; one more is answered 503. One client has at most 64 of them, then 429. Each takes a
+	// connection. Default 2000.
 	FeedStreams int `yaml:"feed_streams"`
 }
 
