@@ -192,22 +192,3 @@ func (r *Ring) proveRewrapped(ctx context.Context, g Genesis) (Rewrapped, error)
 	}
 	return done, nil
 }
-
-// KEKsInUse returns the identifiers of the key-encryption keys under which something rests, in order: who
-// has others may drop them.
-func KEKsInUse(in Installation, rings []RingRecord) ([]string, error) {
-	ids := map[string]bool{in.KEKID: true}
-	for _, rec := range rings {
-		for _, k := range rec.Keys {
-			if k.Sealed == "" {
-				continue
-			}
-			id, err := jose.SealedBy(k.Sealed)
-			if err != nil {
-				return nil, fmt.Errorf("keys: private part of key %q: %w", k.KeyID, err)
-			}
-			ids[id] = true
-		}
-	}
-	return slices.Sorted(maps.Keys(ids)), nil
-}
