@@ -16,9 +16,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
-	"github.com/marque-auth/marque/configs"
 	"github.com/marque-auth/marque/keys"
 	"github.com/marque-auth/marque/keys/jose"
 	"github.com/marque-auth/marque/store"
@@ -165,17 +163,8 @@ func TestOutage_TheManagementAPI(t *testing.T) {
 		"unconfirmed": {func(_ *testing.T, _, replica *redistest.Server) { replica.Kill() }, needsConfirming},
 	} {
 		t.Run(name, func(t *testing.T) {
-			redis := redistest.Start(t)
-			c := nodeConfig(t, redis.Addr)
-			var replica *redistest.Server
-			if name == "unconfirmed" {
-				redistest.StartReplica(t, redis) // that one stays: a primary without replicas is not believed
-				replica = redistest.StartReplica(t, redis)
-				c.Durability.Replicas, c.Durability.Timeout = 2, configs.Duration(200*time.Millisecond)
-			}
-			s := startTest(t, c, options{})
+			s, redis, replica := startOnRedis(t, name == "unconfirmed")
 			defer http.DefaultClient.CloseIdleConnections()
-			waitReady(t, s)
 			socket := onSocket(s)
 			defer socket.CloseIdleConnections()
 			unused := operation{route: "POST /admin/v1/resources", body: `{"resource":"https://unused.example","scopes":["y"]}`}

@@ -66,17 +66,8 @@ func TestOutage_ARedisThatTakesNoWrites(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			redis := redistest.Start(t)
-			c := nodeConfig(t, redis.Addr)
-			var replica *redistest.Server
-			if name == "unconfirmed" {
-				redistest.StartReplica(t, redis) // that one stays: a primary without replicas is not believed
-				replica = redistest.StartReplica(t, redis)
-				c.Durability.Replicas, c.Durability.Timeout = 2, configs.Duration(200*time.Millisecond)
-			}
-			s := startTest(t, c, options{})
+			s, redis, replica := startOnRedis(t, name == "unconfirmed")
 			defer http.DefaultClient.CloseIdleConnections()
-			waitReady(t, s)
 			p := newPartner(t, s, "partner")
 			_, compact := p.asksFor(t, s)
 			if got := s.status(); got.State != admin.StateOK {
@@ -178,4 +169,20 @@ func TestStatus_ADiskThatIsFull(t *testing.T) {
 	if err := s.ready(t.Context()); err != nil {
 		t.Error(err)
 	}
+}
+
+// startOnRedis starts a server on a Redis of its own. If changes are confirmed by replicas there are two, of which one
+// is returned: the other stays, because a primary without any is not believed.
+func startOnRedis(t *testing.T, confirmed bool) (s *server, redis, replica *redistest.Server) {
+	t.Helper()
+	redis = redistest.Start(t)
+	c := nodeConfig(t, redis.Addr)
+	if confirmed {
+		redistest.StartReplica(t, redis)
+		replica = redistest.StartReplica(t, redis)
+		c.Durability.Replicas, c.Durability.Timeout = 2, configs.Duration(200*time.Millisecond)
+	}
+	s = startTest(t, c, options{})
+	waitReady(t, s)
+	return s, redis, replica
 }
