@@ -211,7 +211,8 @@ type KeysConfig struct {
 	// KEK is the key itself. It comes from MARQUE_KEYS_KEK only and is never written in a file.
 	KEK Secret `yaml:"-" secret:"kek"`
 
-	// PreviousKEKFiles are files with earlier key-encryption keys, for reading only. Default none.
+	// PreviousKEKFiles are files with earlier key-encryption keys. They open what they sealed, and go on
+	// sealing until marque key rewrap has moved everything to kek_file. Default none.
 	PreviousKEKFiles []string `yaml:"previous_kek_files"`
 
 	// JWKSMaxAge is how long others may cache the JWKS: whole seconds, 1s to 24h, or seconds.

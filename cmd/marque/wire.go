@@ -49,7 +49,7 @@ type server struct {
 	admin        net.Listener     // over TCP; nil if there is none
 	local        net.Listener     // the admin socket
 	issuer       string
-	keks         []*jose.KEK // the first seals
+	keks         []*jose.KEK // all open; marque key rewrap moves to the first
 	installation keys.Installation
 	secrets      keys.Secrets
 	store        store.Store

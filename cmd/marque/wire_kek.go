@@ -14,8 +14,8 @@ import (
 	"github.com/marque-auth/marque/keys/jose"
 )
 
-// keyEncryptionKeys reads the keys that seal secrets: the one that seals first, then those that
-// only open.
+// keyEncryptionKeys reads the keys that seal secrets: first the one that marque key rewrap moves to, then
+// the others.
 func (s *server) keyEncryptionKeys(ctx context.Context) ([]*jose.KEK, error) {
 	c := s.config
 	if !c.Dev || c.Keys.KEKFile != "" || !c.Keys.KEK.IsZero() {
