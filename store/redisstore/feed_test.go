@@ -257,7 +257,7 @@ func testWait(t *testing.T, c Config) {
 	steps := func() (n int) {
 		told.mu.Lock()
 		defer told.mu.Unlock()
-		for _, text := range told.all {
+		for _, text := range told.since() {
 			if text == "xread ok" {
 				n++
 			}
