@@ -255,8 +255,6 @@ func testWait(t *testing.T, c Config) {
 	node, err := db.node(t.Context())
 	must(t, err)
 	steps := func() (n int) {
-		told.mu.Lock()
-		defer told.mu.Unlock()
 		for _, text := range told.since() {
 			if text == "xread ok" {
 				n++
