@@ -58,8 +58,14 @@ func TestKill9OfServe(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts and kills processes")
 	}
-	t.Run("embedded store", func(t *testing.T) { killServe(t, newLab(t)) })
-	t.Run("Redis", func(t *testing.T) { killServe(t, newLab(t, onRedis(redistest.Start(t).Addr)...)) })
+	t.Run("embedded store", func(t *testing.T) {
+		t.Parallel()
+		killServe(t, newLab(t))
+	})
+	t.Run("Redis", func(t *testing.T) {
+		t.Parallel()
+		killServe(t, newLab(t, onRedis(redistest.Start(t).Addr)...))
+	})
 }
 
 // onRedis are the settings of a server on a Redis. Its first keys sign after a second.
@@ -107,6 +113,7 @@ func TestKill9OfRedis(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts and kills processes")
 	}
+	t.Parallel()
 	redis := redistest.Start(t, redistest.Args("--appendfsync", "always"))
 	l := newLab(t, onRedis(redis.Addr)...)
 	begun := time.Now()

@@ -27,6 +27,7 @@ func TestReadme_TheTaskPagesWork(t *testing.T) {
 	if err != nil {
 		t.Skip("bash is missing: the commands of the README are for a POSIX shell")
 	}
+	t.Parallel()
 	pages := taskPages(t)
 	r := newReader(t, bash)
 	r.write("old-secret", "Zq3vY7nB1xK9mC5tR2wLhd8s\n")
