@@ -58,35 +58,43 @@ func (g *gate) admit(r *http.Request) (context.Context, *answer) {
 	raw, how := credential(r)
 	switch how {
 	case none:
+		g.v.report(Verdict{Outcome: OutcomeNoToken})
 		return nil, &g.answers.noToken
 	case malformed:
+		g.v.report(Verdict{Outcome: OutcomeMalformed})
 		g.v.log.InfoContext(ctx, "request refused", "code", codeInvalidRequest)
 		return nil, &g.answers.badRequest
 	}
-	ctx, t, err := g.v.once(ctx, raw)
-	if err != nil {
-		return nil, g.refuse(r.Context(), err)
+	t, again := g.v.before(ctx, raw)
+	known := false
+	if !again {
+		var err error
+		if t, known, err = g.v.judge(ctx, raw); err != nil {
+			g.v.report(verdict(ctx, err, false))
+			return nil, g.refuse(ctx, err)
+		}
 	}
 	for _, s := range g.scopes {
 		if !t.HasScope(s) {
+			g.v.report(Verdict{Outcome: OutcomeLacksScope})
 			g.v.log.InfoContext(ctx, "request refused", "code", codeInsufficientScope, "token", t, "scope", s)
 			return nil, &g.answers.lacksScope
 		}
 	}
-	return ctx, nil
+	if again {
+		return ctx, nil
+	}
+	g.v.report(Verdict{Outcome: OutcomeAccepted, Remembered: known})
+	return context.WithValue(ctx, contextKey{}, verified{by: g.v, credential: raw, token: t}), nil
 }
 
-// once verifies raw unless an outer Require of the same Verifier has done so in this request, and
-// returns the context that remembers it.
-func (v *Verifier) once(ctx context.Context, raw string) (context.Context, Token, error) {
-	if before, ok := ctx.Value(contextKey{}).(verified); ok && before.by == v && before.credential == raw {
-		return ctx, before.token, nil
+// before returns the token that an outer Require of the same Verifier has verified in this request, if it was raw.
+func (v *Verifier) before(ctx context.Context, raw string) (Token, bool) {
+	b, ok := ctx.Value(contextKey{}).(verified)
+	if !ok || b.by != v || b.credential != raw {
+		return Token{}, false
 	}
-	t, err := v.Verify(ctx, raw)
-	if err != nil {
-		return nil, Token{}, err
-	}
-	return context.WithValue(ctx, contextKey{}, verified{by: v, credential: raw, token: t}), t, nil
+	return b.token, true
 }
 
 // refuse logs why the token was not taken, and returns what its bearer is told.

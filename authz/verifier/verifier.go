@@ -87,6 +87,11 @@ type Config struct {
 	InsecureHTTP   bool // allows an issuer that is plain http: for development on one machine
 	InsecureTypJWT bool // also takes tokens of type JWT: see token.Check
 
+	// OnVerdict is told how each call was judged, for metrics: each Verify, and each request at a Require, once; of
+	// Requires within each other, the inner ones tell what they refuse. The call waits for it, and calls come at
+	// once from many goroutines. May be nil.
+	OnVerdict func(Verdict)
+
 	Now     func() time.Time   // nil means time.Now
 	Log     *slog.Logger       // of refused tokens and failed fetches; nil means slog.Default()
 	OnFetch func(remote.Fetch) // for metrics; may be nil
@@ -111,13 +116,14 @@ type Verifier struct {
 	scopes     []string
 	realm      string
 	log        *slog.Logger
+	onVerdict  func(Verdict) // may be nil
 }
 
 // New returns a Verifier after it has fetched the issuer's keys, found where to introspect if that is
 // wanted, and learned what is revoked if that is to be followed; ctx bounds that and nothing later.
 // Close it when it is no longer needed.
 func New(ctx context.Context, c Config) (*Verifier, error) {
-	v := &Verifier{issuer: c.Issuer, scopes: slices.Clone(c.Scopes), realm: c.Realm, log: c.Log}
+	v := &Verifier{issuer: c.Issuer, scopes: slices.Clone(c.Scopes), realm: c.Realm, log: c.Log, onVerdict: c.OnVerdict}
 	if v.realm == "" {
 		v.realm = c.Audience
 	}
@@ -232,23 +238,32 @@ func (v *Verifier) Status() remote.Status {
 // token and may be shown to its bearer; any other, ErrUnavailable as a rule, means that the token
 // could not be judged: answer 503, never 401. ctx ends a wait for keys, and a question to the issuer.
 func (v *Verifier) Verify(ctx context.Context, accessToken string) (Token, error) {
+	t, remembered, err := v.judge(ctx, accessToken)
+	if v.onVerdict != nil {
+		v.onVerdict(verdict(ctx, err, remembered))
+	}
+	return t, err
+}
+
+// judge is Verify without a report. It says, too, whether a good token was remembered.
+func (v *Verifier) judge(ctx context.Context, accessToken string) (t Token, known bool, err error) {
 	if v.memory == nil {
-		t, _, err := v.verify(ctx, accessToken)
-		return t, err
+		t, _, err = v.verify(ctx, accessToken)
+		return t, false, err
 	}
 	f := fingerprintOf(accessToken)
 	if r, ok := v.recall(ctx, f); ok {
 		if err := v.withdrawnSince(ctx, accessToken, r); err != nil {
-			return Token{}, err
+			return Token{}, false, err
 		}
-		return r.token, nil
+		return r.token, true, nil
 	}
 	at, asOf := v.now(), v.generations()
 	t, verified, err := v.verify(ctx, accessToken)
 	if err == nil {
 		v.remember(f, t, &verified, at, asOf)
 	}
-	return t, err
+	return t, false, err
 }
 
 // verify is Verify from the beginning.
