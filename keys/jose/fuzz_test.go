@@ -111,6 +111,11 @@ func FuzzHeader(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		h, err := parseHeader(b)
+		if plain, ok := plainHeader(b); ok {
+			if read, err := readHeader(b); err != nil || read != plain {
+				t.Fatalf("%q: without the parser %v, with it %v, error %v", b, plain, read, err)
+			}
+		}
 		if err != nil {
 			if h != (Header{}) || !errors.Is(err, ErrHeader) {
 				t.Fatalf("got %v, %v", h, err)

@@ -207,3 +207,39 @@ func TestJWT48_HostileKeyID(t *testing.T) {
 		refused(t, forge(t, s, h, testPayload), opts, ErrMalformed)
 	})
 }
+
+// What is written here is read without the JSON parser; what looks nearly like it is left to that.
+func TestPlainHeader(t *testing.T) {
+	good := string(Header{Algorithm: ES256, KeyID: "a b", Type: "at+jwt"}.appendJSON(nil))
+	if h, ok := plainHeader([]byte(good)); !ok || h != (Header{Algorithm: ES256, KeyID: "a b", Type: "at+jwt"}) {
+		t.Errorf("%s: %v, %v", good, h, ok)
+	}
+	for _, change := range [][2]string{
+		{"ES256", "es256"},
+		{"ES256", "none"},
+		{"ES256", ""},
+		{"ES256", `ES\u0032\u0035\u0036`},
+		{"a b", `a\"b`},
+		{"a b", "a\nb"},
+		{"a b", "é"},
+		{"a b", ""},
+		{"a b", strings.Repeat("k", MaxKeyIDLength+1)},
+		{"at+jwt", ""},
+		{"at+jwt", strings.Repeat("t", maxTypeLength+1)},
+		{`"alg"`, `"ALG"`},
+		{`,"kid"`, `, "kid"`},
+		{`{`, ` {`},
+		{`}`, `} `},
+		{`}`, ``},
+		{`}`, `}}`},
+		{`}`, `,"crit":["x"]}`},
+		{`}`, `,"alg":"RS256"}`},
+		{`"}`, ``},
+		{good, ``},
+	} {
+		b := strings.Replace(good, change[0], change[1], 1)
+		if h, ok := plainHeader([]byte(b)); ok || b == good {
+			t.Errorf("%s: read as %v", b, h)
+		}
+	}
+}

@@ -12,8 +12,6 @@ import (
 	"fmt"
 	"math/big"
 	"slices"
-
-	"github.com/lestrrat-go/jwx/v2/jws"
 )
 
 // Bounds of RSA keys (ALG-05). Below is too weak (RFC 7518, Section 3.3); above, one check of a
@@ -32,7 +30,6 @@ type PublicKey struct {
 	thumbprint string
 	bare       []byte // the required members alone: RFC 7638, Section 3
 	raw        crypto.PublicKey
-	verifier   jws.Verifier
 }
 
 // NewPublicKey returns pub for use with alg. An empty kid becomes the key's thumbprint. pub is an
@@ -56,9 +53,6 @@ func NewPublicKey(kid string, alg Algorithm, pub crypto.PublicKey) (*PublicKey, 
 	}
 	if err != nil {
 		return nil, err
-	}
-	if k.verifier, err = jws.NewVerifier(alg.primitive()); err != nil {
-		return nil, fmt.Errorf("%w: no verifier for %s", ErrKey, alg)
 	}
 	sum := sha256.Sum256(k.bare)
 	k.thumbprint = strictBase64.EncodeToString(sum[:])

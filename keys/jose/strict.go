@@ -91,9 +91,15 @@ func jsonError(err error) error {
 }
 
 // isBase64URL reports whether c is in the alphabet of RFC 4648, Section 5.
-func isBase64URL(c byte) bool {
-	return c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '_'
-}
+func isBase64URL(c byte) bool { return base64URL[c] }
+
+// base64URL is that alphabet, as a table: every octet of every token is looked up. It is immutable.
+var base64URL = func() (table [256]bool) {
+	for _, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") {
+		table[c] = true
+	}
+	return table
+}()
 
 // decodeSegment decodes all of s, strictly. The error quotes nothing.
 func decodeSegment(s string) ([]byte, error) {
