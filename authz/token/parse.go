@@ -29,12 +29,12 @@ type Parsed struct {
 // Fractions of seconds are rounded to the stricter side: exp and iat down, nbf up.
 // An error is a refusal, and quotes nothing of the payload.
 func Parse(payload []byte) (Parsed, error) {
-	var w wire
-	if err := jose.StrictUnmarshal(payload, &w, false); err != nil {
-		if w.err != nil {
-			return Parsed{}, w.err
+	w, ok := plainPayload(payload)
+	if !ok {
+		var err error
+		if w, err = readPayload(payload); err != nil {
+			return Parsed{}, err
 		}
-		return Parsed{}, err
 	}
 	c := w.claims
 	switch {
@@ -52,6 +52,18 @@ func Parse(payload []byte) (Parsed, error) {
 		p.NotBefore = time.Unix(w.nbf.ceil(), 0).UTC()
 	}
 	return p, nil
+}
+
+// readPayload reads a payload of any form.
+func readPayload(payload []byte) (wire, error) {
+	var w wire
+	if err := jose.StrictUnmarshal(payload, &w, false); err != nil {
+		if w.err != nil {
+			return wire{}, w.err
+		}
+		return wire{}, err
+	}
+	return w, nil
 }
 
 // wire reads members as they come. It remembers its own error, for the decoder wraps it in others.
