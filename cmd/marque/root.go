@@ -45,6 +45,7 @@ func (a *app) root() *cobra.Command {
 		a.keyCommand(),
 		a.tokenCommand(),
 		a.auditCommand(),
+		a.statusCommand(),
 		a.doctorCommand(),
 		a.configCommand(),
 		a.versionCommand(),
