@@ -248,6 +248,7 @@ type FeedStats struct {
 	Heartbeats uint64
 	Sent       uint64 // messages handed to streams, parts of snapshots included
 	Snapshots  uint64 // made; several streams may have shared one
+	Polled     uint64 // pages handed to those who do not stream
 	Runs       uint64 // begun after the first
 	Ended      map[FeedEnd]uint64
 }
@@ -256,7 +257,7 @@ type FeedStats struct {
 func (f *Feed) Stats() FeedStats {
 	s := FeedStats{
 		Streams: f.streams.inUse(), Published: f.counts.published.Load(), Heartbeats: f.counts.beats.Load(),
-		Sent: f.counts.sent.Load(), Snapshots: f.counts.snapshots.Load(), Runs: f.counts.renewed.Load(),
+		Sent: f.counts.sent.Load(), Snapshots: f.counts.snapshots.Load(), Runs: f.counts.renewed.Load(), Polled: f.counts.polled.Load(),
 		Ended: make(map[FeedEnd]uint64, len(feedEnds)),
 	}
 	for i, end := range feedEnds {
@@ -266,8 +267,8 @@ func (f *Feed) Stats() FeedStats {
 }
 
 type feedCounts struct {
-	published, beats, sent, snapshots, renewed atomic.Uint64
-	ended                                      [len(feedEnds)]atomic.Uint64
+	published, beats, sent, snapshots, polled, renewed atomic.Uint64
+	ended                                              [len(feedEnds)]atomic.Uint64
 }
 
 // FeedEnd says why a stream ended.

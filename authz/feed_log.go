@@ -146,6 +146,30 @@ func (l *feedLog) read(p place, into []FeedEvent) (events []FeedEvent, next plac
 	return into, p, l.wake, nil
 }
 
+// revocations appends to into the messages after p that are a revocation, until they have no room, and returns
+// the number of the last one that whoever has them knows, and whether there are more. It appends one at least, if there is any.
+func (l *feedLog) revocations(p place, into []string, room int) (sets []string, seq uint64, more bool, err error) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	switch {
+	case p.run != l.run:
+		return into, 0, false, errFeedRenewed
+	case p.at < l.oldest():
+		return into, 0, false, errFeedFell
+	}
+	for any := false; p.at < l.head; p.at++ {
+		e := &l.ring[p.at%feedLogSize]
+		if !e.revokes {
+			continue
+		}
+		if room -= len(e.SET); room < 0 && any {
+			return into, seq, true, nil
+		}
+		into, seq, any = append(into, e.SET), e.seq, true
+	}
+	return into, l.seq, false, nil
+}
+
 // feedID names a place in a feed for those who come back.
 func feedID(run string, seq uint64) string { return run + "." + strconv.FormatUint(seq, 10) }
 

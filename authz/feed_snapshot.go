@@ -2,6 +2,7 @@ package authz
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"runtime/debug"
@@ -32,6 +33,7 @@ var errFeedNotLoaded = errors.New("authz: what is revoked has not been read from
 // feedSnapshot is all that is revoked as of a place in the log: who has it goes on there.
 type feedSnapshot struct {
 	place
+	name  string      // random
 	parts []FeedEvent // immutable
 	made  time.Time
 	until time.Time // shared until then
@@ -45,7 +47,8 @@ type snapshots struct {
 
 	mu     sync.Mutex
 	closed bool
-	kept   *feedSnapshot
+	kept   *feedSnapshot // shared by those who begin a stream
+	paged  *feedSnapshot // read page by page: see Poll
 	flight *snapshotFlight
 }
 
@@ -62,6 +65,9 @@ func (s *snapshots) forget(now time.Time) {
 	if s.kept != nil && !s.kept.fresh(now) {
 		s.kept = nil
 	}
+	if s.paged != nil && !s.paged.readable(now) {
+		s.paged = nil
+	}
 }
 
 func (s *feedSnapshot) fresh(now time.Time) bool { return !now.Before(s.made) && now.Before(s.until) }
@@ -69,7 +75,7 @@ func (s *feedSnapshot) fresh(now time.Time) bool { return !now.Before(s.made) &&
 func (s *snapshots) close() {
 	s.mu.Lock()
 	s.closed = true
-	s.kept = nil
+	s.kept, s.paged = nil, nil
 	s.mu.Unlock()
 	s.cancel()
 	s.making.Wait()
@@ -145,7 +151,7 @@ func (f *Feed) takeSnapshot(ctx context.Context) (*feedSnapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &feedSnapshot{place: at, parts: make([]FeedEvent, 0, len(groups)), made: f.config.Now()}
+	s := &feedSnapshot{place: at, name: rand.Text(), parts: make([]FeedEvent, 0, len(groups)), made: f.config.Now()}
 	for i, group := range groups {
 		if err := ctx.Err(); err != nil {
 			return nil, err

@@ -25,8 +25,8 @@ type FeedRequest struct {
 	Bearer  string // set instead of Client when a Bearer token was sent
 	Address netip.Addr
 
-	// After is the FeedEvent.ID of the last message that the caller has. Whatever it is not, the caller is
-	// sent everything first.
+	// After is the FeedEvent.ID of the last message that the caller has, or FeedPage.Next of its last page.
+	// Whatever it is not, the caller is sent everything first.
 	After string
 }
 

@@ -51,19 +51,25 @@ func prefersJWT(fields []string) bool {
 	return signed >= wildest
 }
 
-// accepts reports whether the Accept fields name a media type, by itself and not by a wildcard alone: whoever
-// sends */* did not expect a stream without end.
-func accepts(fields []string, wanted string) bool {
+// prefersStream reports whether the Accept fields ask for a stream of events: they name its type, and prefer it
+// to JSON by name. Who does not say so, or takes anything, waits for the end of an answer, and a stream has none.
+func prefersStream(fields []string) bool {
+	stream, page := 0, 0 // thousandths
 	read := 0
 	for _, field := range fields {
 		for element := ""; field != "" && read < maxRanges; read++ {
 			element, field = cutElement(field)
-			if media, q, ok := mediaRange(element); ok && media == wanted && q > 0 {
-				return true
+			media, q, ok := mediaRange(element)
+			switch {
+			case !ok:
+			case media == mediaEvents:
+				stream = max(stream, q)
+			case media == mediaJSON:
+				page = max(page, q)
 			}
 		}
 	}
-	return false
+	return stream > page
 }
 
 // cutElement cuts the first element off a list. A comma inside a quoted string separates nothing.

@@ -135,3 +135,34 @@ func TestAccept_IsReadAtIntrospectionAlone(t *testing.T) {
 		}
 	}
 }
+
+func TestFeed_PrefersStream(t *testing.T) {
+	for accept, want := range map[string]bool{
+		"":                                       false,
+		"*/*":                                    false,
+		"text/*":                                 false,
+		"application/json":                       false,
+		"text/html":                              false,
+		mediaEvents:                              true,
+		"Text/Event-Stream":                      true,
+		mediaEvents + ";q=0.1":                   true,
+		mediaEvents + ";q=0":                     false,
+		mediaEvents + ";q=x":                     false,
+		mediaEvents + "x":                        false,
+		"x=\"" + mediaEvents + "\"":              false,
+		"*/*, " + mediaEvents + ";q=0.1":         true,
+		mediaEvents + ", application/json":       false,
+		"application/json, " + mediaEvents:       false,
+		"application/json;q=0.9, " + mediaEvents: true,
+		"application/json, " + mediaEvents + ";q=0.9":      false,
+		"application/json;q=0, " + mediaEvents + ";q=0.01": true,
+		strings.Repeat("a/b,", maxRanges) + mediaEvents:    false,
+	} {
+		if got := prefersStream([]string{accept}); got != want {
+			t.Errorf("%.60q: %t", accept, got)
+		}
+	}
+	if !prefersStream([]string{"text/html", mediaEvents}) || prefersStream(nil) {
+		t.Error("two fields, or none")
+	}
+}

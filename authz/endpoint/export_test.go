@@ -28,6 +28,6 @@ func refusals() []*refusal {
 		rawSemicolon, badEscape, notUTF8, notASCII, controlCharacter, repeatedParameter, malformedClientID,
 		malformedClientSecret, incompleteAssertion, severalMethods, contradictingClientID, missingGrantType,
 		wrongMethodIntrospection, wrongMethodRevocation, tokenInURL, repeatedOnce, missingToken,
-		wrongMethodFeed, feedBody, feedMedia,
+		wrongMethodFeed, feedBody, feedQuery, feedAfter,
 	}
 }

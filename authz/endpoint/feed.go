@@ -30,8 +30,9 @@ func FeedURL(issuer string) (string, error) {
 
 // Feed is the revocation feed: authz.Feed. It may be called concurrently.
 type Feed interface {
-	// Follow is as authz.Feed documents it; its errors are those of Tokens.Introspect.
+	// Follow and Poll are as authz.Feed documents them; their errors are those of Tokens.Introspect.
 	Follow(ctx context.Context, r authz.FeedRequest) (*authz.FeedStream, error)
+	Poll(ctx context.Context, r authz.FeedRequest) (authz.FeedPage, error)
 }
 
 // feedEndpoint is GET /oauth2/revocations. It takes no form; who asks authenticates as at introspection.
@@ -45,7 +46,7 @@ func (h *Handler) feedEndpoint() *posted {
 	}
 }
 
-// feed answers a request for the revocation feed. Syntax here, everything else in the domain.
+// feed answers a request for the revocation feed, by a stream or by a page. Syntax here, everything else in the domain.
 func (h *Handler) feed(c *call, p *posted) answer {
 	if refused := h.readFeed(c, p); refused != nil {
 		return h.refuse(c, refused)
@@ -55,6 +56,9 @@ func (h *Handler) feed(c *call, p *posted) answer {
 		return h.fail(ctx, c, p, &authz.InvalidTokenError{Cause: authz.CauseMalformedCredentials})
 	}
 	r := authz.FeedRequest{Client: c.client, Bearer: c.bearer, Address: c.from}
+	if !prefersStream(c.r.Header["Accept"]) {
+		return h.poll(ctx, c, p, r)
+	}
 	if last := c.r.Header["Last-Event-Id"]; len(last) == 1 {
 		r.After = last[0] // of several none counts: from the beginning is never wrong
 	}
@@ -70,11 +74,8 @@ func (h *Handler) readFeed(c *call, p *posted) *refusal {
 	if refused := h.checkHead(c, p); refused != nil {
 		return refused
 	}
-	switch {
-	case c.r.ContentLength != 0: // nobody would read it, nor notice that its sender hangs up
+	if c.r.ContentLength != 0 { // nobody would read it, nor notice that its sender hangs up
 		return feedBody
-	case !accepts(c.r.Header["Accept"], mediaEvents):
-		return feedMedia
 	}
 	authorization := c.r.Header["Authorization"]
 	if len(authorization) > 0 {

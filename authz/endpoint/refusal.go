@@ -79,9 +79,7 @@ var (
 	contradictingClientID = badRequest("client_id in the body differs from the one in the Authorization header field; send one of them")
 	missingGrantType      = badRequest("grant_type is missing; send grant_type=client_credentials")
 	feedBody              = badRequest("the revocation feed takes no body; send none")
-	feedMedia             = &refusal{
-		http.StatusNotAcceptable, authz.InvalidRequest, authz.CauseBadRequest,
-		"the revocation feed is a stream of events; send Accept: text/event-stream",
-	}
-	missingToken = badRequest("token is missing; send the token as the parameter token in the body")
+	feedQuery             = badRequest("the query of the revocation feed is malformed; send after at most once, and escape what must be")
+	feedAfter             = badRequest("after is not from the revocation feed; send what next was, or leave it out to get everything")
+	missingToken          = badRequest("token is missing; send the token as the parameter token in the body")
 )
