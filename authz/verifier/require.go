@@ -20,13 +20,8 @@ import (
 // Requires may be nested: the token is verified once. Require panics on a scope that no token can
 // have, or that Config.Scopes is lacking: a route like that would never open.
 func (v *Verifier) Require(scopes ...string) func(http.Handler) http.Handler {
-	for _, s := range scopes {
-		if !scopeToken(s) {
-			panic(fmt.Sprintf("verifier: Require: %q is not a scope", s))
-		}
-		if len(v.scopes) > 0 && !slices.Contains(v.scopes, s) {
-			panic(fmt.Sprintf("verifier: Require: Config.Scopes does not define %q", s))
-		}
+	if err := v.CanRequire(scopes...); err != nil {
+		panic("verifier: Require: " + err.Error())
 	}
 	g := &gate{v: v, scopes: slices.Clone(scopes), answers: newAnswers(v.realm, scopes)}
 	return func(next http.Handler) http.Handler {
@@ -43,6 +38,19 @@ func (v *Verifier) Require(scopes ...string) func(http.Handler) http.Handler {
 			next.ServeHTTP(w, r.WithContext(ctx))
 		})
 	}
+}
+
+// CanRequire says why Require would panic, to those whose scopes were written elsewhere.
+func (v *Verifier) CanRequire(scopes ...string) error {
+	for _, s := range scopes {
+		if !scopeToken(s) {
+			return fmt.Errorf("%q is not a scope", s)
+		}
+		if len(v.scopes) > 0 && !slices.Contains(v.scopes, s) {
+			return fmt.Errorf("Config.Scopes does not define %q", s)
+		}
+	}
+	return nil
 }
 
 // gate is one Require.

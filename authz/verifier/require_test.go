@@ -247,6 +247,9 @@ func TestRequire_PanicsOnImpossibleScope(t *testing.T) {
 			}()
 			v.Require(scope)
 		}()
+		if v.CanRequire("orders:read", scope) == nil {
+			t.Errorf("%q can be required", scope)
+		}
 	}
 }
 

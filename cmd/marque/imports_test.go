@@ -38,6 +38,7 @@ var mayImport = map[string][]string{
 	"authz/verifier":           {"authz/token", "keys/remote", "keys/jose"},
 	// For tests of other people's services.
 	"authz/verifier/verifiertest": {"authz/verifier", "authz/token", "keys/jose"},
+	"authz/gate":                  {"authz/verifier"},
 	"configs":                     {},
 	// Measures the binary from outside, and what services run. A million clients it seals itself and puts
 	// into Redis: registering them would take longer than everything else. Signatures it measures through a
@@ -56,7 +57,7 @@ var confined = map[string][]string{
 	"github.com/spf13/pflag":                   {"cmd/marque"},
 	"github.com/goccy/go-yaml":                 {"configs"},
 	"github.com/prometheus":                    {"cmd/marque"},
-	"net/http":                                 {"authz/endpoint", "authz/admin", "authz/admin/client", "authz/admin/internal/api", "authz/verifier", "keys/remote", "cmd/bench", "cmd/marque"},
+	"net/http":                                 {"authz/endpoint", "authz/admin", "authz/admin/client", "authz/admin/internal/api", "authz/verifier", "authz/gate", "keys/remote", "cmd/bench", "cmd/marque"},
 	"github.com/go-oauth2/oauth2/v4/server":    {},
 	"github.com/go-oauth2/oauth2/v4/store":     {},
 	"github.com/go-oauth2/oauth2/v4/generates": {},
