@@ -6,7 +6,10 @@ import (
 	"strings"
 )
 
-const variablePrefix = "MARQUE_"
+const (
+	variablePrefix     = "MARQUE_"
+	gateVariablePrefix = "MARQUE_GATE_"
+)
 
 // The variables with the prefix that are no settings.
 const (
@@ -26,14 +29,14 @@ var orchestrated = regexp.MustCompile(`^MARQUE_([A-Z0-9_]+_)?(SERVICE_HOST|SERVI
 func (l *loader) environ(environ []string) {
 	paths := map[string]string{}
 	for path := range l.settings {
-		paths[Variable(path)] = path
+		paths[l.of.variable(path)] = path
 	}
 	for path := range l.secrets {
-		paths[Variable(path)] = path
+		paths[l.of.variable(path)] = path
 	}
 	values := map[string]string{}
 	for _, kv := range environ {
-		if name, value, _ := strings.Cut(kv, "="); strings.HasPrefix(name, variablePrefix) {
+		if name, value, _ := strings.Cut(kv, "="); strings.HasPrefix(name, l.of.prefix) {
 			values[name] = value
 		}
 	}
@@ -45,11 +48,16 @@ func (l *loader) environ(environ []string) {
 			l.secret(from, secret, values[name])
 		case ok:
 			l.fromVariable(from, path, values[name])
-		case name == VariableClientSecret || orchestrated.MatchString(name):
+		case name == VariableClientSecret || orchestrated.MatchString(name) || l.isGates(name):
 		default:
 			l.problem(from, "", "is not a setting%s", didYouMean(name, sortedKeys(paths)))
 		}
 	}
+}
+
+// isGates reports whether a variable is for a gate that runs beside this server.
+func (l *loader) isGates(name string) bool {
+	return l.of.prefix == variablePrefix && strings.HasPrefix(name, gateVariablePrefix)
 }
 
 // fromVariable applies one variable. A list is comma-separated, with spaces around commas dropped;
@@ -76,7 +84,7 @@ func (l *loader) secret(from source, s confidential, value string) {
 		return
 	}
 	*s.field = NewSecret(value)
-	l.loaded.sources[s.path] = from
+	l.of.sources[s.path] = from
 }
 
 func sortedKeys[V any](m map[string]V) []string {

@@ -31,8 +31,18 @@ type Override struct {
 // Loaded is a configuration with the places that its values came from.
 type Loaded struct {
 	Config
-	sources map[string]source
+	origins
 }
+
+// origins knows where the values of a configuration came from.
+type origins struct {
+	root    any    // a pointer to the configuration
+	prefix  string // of its variables
+	sources map[string]source
+	empty   map[string]string // what it means that a setting is left empty, where the comment is not at hand
+}
+
+func (o *origins) variable(path string) string { return variable(o.prefix, path) }
 
 // source is where a setting was given. The zero source is the default.
 type source struct {
@@ -41,8 +51,8 @@ type source struct {
 }
 
 // Source says where a setting was given: "marque.yaml:12", "MARQUE_LISTEN", "--listen" or "default".
-func (l *Loaded) Source(path string) string {
-	if s, ok := l.sources[path]; ok {
+func (o *origins) Source(path string) string {
+	if s, ok := o.sources[path]; ok {
 		return s.text
 	}
 	return "default"
@@ -52,30 +62,29 @@ func (l *Loaded) Source(path string) string {
 // is wrong with them, the error is an [*Error] that names all of it. A file that cannot be read is
 // an error that wraps the one of the operating system.
 func Load(o Options) (*Loaded, error) {
-	l := newLoader(o)
-	if o.File != "" {
-		b, err := os.ReadFile(o.File)
-		if err != nil {
-			return nil, fmt.Errorf("read the configuration: %w", err)
-		}
-		l.yaml(o.File, b)
-	}
-	l.environ(o.Environ)
-	if err := l.overrides(o.Overrides); err != nil {
+	l := newServerLoader(o)
+	if err := l.read(o); err != nil {
 		return nil, err
 	}
 	l.data(o.Environ)
 	l.validate()
-	if len(l.err.Problems) > 0 {
-		l.err.order()
-		return nil, &l.err
+	if err := l.verdict(); err != nil {
+		return nil, err
 	}
 	return l.loaded, nil
 }
 
+func newServerLoader(o Options) *serverLoader {
+	loaded := &Loaded{Config: Defaults(o.Dev)}
+	loaded.origins = origins{
+		root: &loaded.Config, prefix: variablePrefix, empty: map[string]string{"issuer": "what the installation record says"},
+	}
+	return &serverLoader{newLoader(&loaded.origins, o.Flags), loaded}
+}
+
 // loader gathers values and problems. It lives for one Load.
 type loader struct {
-	loaded   *Loaded
+	of       *origins
 	settings map[string]setting
 	secrets  map[string]confidential
 	invalid  map[string]bool // settings whose value could not be read: rules about them would mislead
@@ -83,21 +92,44 @@ type loader struct {
 	err      Error
 }
 
-func newLoader(o Options) *loader {
+func newLoader(of *origins, flags map[string]string) *loader {
+	of.sources = map[string]source{}
 	l := &loader{
-		loaded:   &Loaded{Config: Defaults(o.Dev), sources: map[string]source{}},
+		of:       of,
 		settings: map[string]setting{},
 		secrets:  map[string]confidential{},
 		invalid:  map[string]bool{},
-		flags:    o.Flags,
+		flags:    flags,
 	}
-	for _, s := range settings(&l.loaded.Config) {
+	for _, s := range settings(of.root) {
 		l.settings[s.path] = s
 	}
-	for _, s := range secrets(&l.loaded.Config) {
+	for _, s := range secrets(of.root) {
 		l.secrets[s.path] = s
 	}
 	return l
+}
+
+// read applies the file, the environment and the flags.
+func (l *loader) read(o Options) error {
+	if o.File != "" {
+		b, err := os.ReadFile(o.File)
+		if err != nil {
+			return fmt.Errorf("read the configuration: %w", err)
+		}
+		l.yaml(o.File, b)
+	}
+	l.environ(o.Environ)
+	return l.overrides(o.Overrides)
+}
+
+// verdict returns everything that was found wrong, or nil.
+func (l *loader) verdict() error {
+	if len(l.err.Problems) == 0 {
+		return nil
+	}
+	l.err.order()
+	return &l.err
 }
 
 func (l *loader) problem(s source, key, format string, args ...any) {
@@ -118,7 +150,7 @@ func (l *loader) set(from source, path string, values ...string) {
 		l.unreadable(from, path, err)
 		return
 	}
-	l.loaded.sources[path] = from
+	l.of.sources[path] = from
 	delete(l.invalid, path)
 }
 
@@ -139,7 +171,7 @@ func (l *loader) overrides(all []Override) error {
 }
 
 // data fills in the default of the data folder.
-func (l *loader) data(environ []string) {
+func (l *serverLoader) data(environ []string) {
 	if l.loaded.Data != "" {
 		return
 	}

@@ -77,17 +77,19 @@ func TestSampleIsTheDefaults(t *testing.T) {
 
 // TestEveryFieldHasAComment keeps the struct a manual.
 func TestEveryFieldHasAComment(t *testing.T) {
-	text, err := os.ReadFile("config.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	lines := strings.Split(string(text), "\n")
-	for i, line := range lines {
-		if !strings.Contains(line, "`yaml:") || strings.Contains(line, "Config ") {
-			continue
+	for _, file := range []string{"config.go", "gate.go"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
 		}
-		if before := strings.TrimSpace(lines[i-1]); !strings.HasPrefix(before, "//") {
-			t.Errorf("config.go:%d has no comment: %s", i+1, strings.TrimSpace(line))
+		lines := strings.Split(string(text), "\n")
+		for i, line := range lines {
+			if !strings.Contains(line, "`yaml:") || strings.Contains(line, "Config ") {
+				continue
+			}
+			if before := strings.TrimSpace(lines[i-1]); !strings.HasPrefix(before, "//") {
+				t.Errorf("%s:%d has no comment: %s", file, i+1, strings.TrimSpace(line))
+			}
 		}
 	}
 }
@@ -402,7 +404,7 @@ func FuzzLoad(f *testing.F) {
 	f.Add("---\n...\n---\n")
 	f.Add("? x\n: y\n<<: 1\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		l := newLoader(Options{})
+		l := newServerLoader(Options{})
 		l.yaml("f", []byte(text))
 		if l.validate(); len(l.err.Problems) > 0 {
 			return

@@ -10,7 +10,7 @@ import (
 
 // checkIssuer wants what RFC 8414, Section 2 wants of an issuer, and no trailing slash: everybody
 // compares issuers as strings, and one slash is the commonest difference.
-func (l *loader) checkIssuer() {
+func (l *serverLoader) checkIssuer() {
 	c := &l.loaded.Config
 	if c.Issuer == "" || !l.readable("issuer") {
 		return
@@ -53,7 +53,7 @@ func cleanPath(path string) bool {
 // checkListeners wants host:port, and no plain HTTP that strangers can overhear without a word that
 // says so (architecture: tls, trusted_proxies or insecure_http; with --dev only insecure_http). Both
 // listeners carry credentials, so both obey one rule.
-func (l *loader) checkListeners() {
+func (l *serverLoader) checkListeners() {
 	c := &l.loaded.Config
 	l.checkListener("listen", c.Listen, `, such as 127.0.0.1:8080`)
 	if c.Admin.Listen != "" {
@@ -66,7 +66,7 @@ func (l *loader) checkListeners() {
 	}
 }
 
-func (l *loader) checkListener(path, address, such string) {
+func (l *serverLoader) checkListener(path, address, such string) {
 	c := &l.loaded.Config
 	if !l.readable(path) {
 		return
@@ -117,7 +117,7 @@ func Loopback(address string) bool {
 	return err == nil && ip.Unmap().IsLoopback()
 }
 
-func (l *loader) checkProxies() {
+func (l *serverLoader) checkProxies() {
 	for _, p := range l.loaded.TrustedProxies {
 		prefix, err := ParseNetwork(p)
 		switch {

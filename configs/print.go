@@ -15,10 +15,10 @@ const indent = "  "
 
 // WriteYAML writes every setting with its value and where it was given, as a file that [Load] reads.
 // Secrets are not written: the file form of one is the name of its file.
-func (l *Loaded) WriteYAML(w io.Writer) error {
+func (o *origins) WriteYAML(w io.Writer) error {
 	var b strings.Builder
 	var within []string
-	for _, s := range settings(&l.Config) {
+	for _, s := range settings(o.root) {
 		sections := strings.Split(s.path, ".")
 		name := sections[len(sections)-1]
 		sections = sections[:len(sections)-1]
@@ -28,15 +28,15 @@ func (l *Loaded) WriteYAML(w io.Writer) error {
 			}
 		}
 		within = sections
-		b.WriteString(strings.Repeat(indent, len(sections)) + name + ": " + s.yaml() + " # " + l.Source(s.path))
-		if s.path == "issuer" && l.Issuer == "" {
-			b.WriteString(": what the installation record says")
+		b.WriteString(strings.Repeat(indent, len(sections)) + name + ": " + s.yaml() + " # " + o.Source(s.path))
+		if note := o.empty[s.path]; note != "" && s.field.IsZero() {
+			b.WriteString(": " + note)
 		}
 		b.WriteString("\n")
 	}
-	for _, s := range secrets(&l.Config) {
+	for _, s := range secrets(o.root) {
 		if !s.field.IsZero() {
-			b.WriteString("# " + s.path + ": " + redacted + " from " + Variable(s.path) + "\n")
+			b.WriteString("# " + s.path + ": " + redacted + " from " + o.variable(s.path) + "\n")
 		}
 	}
 	_, err := io.WriteString(w, b.String())
@@ -44,9 +44,9 @@ func (l *Loaded) WriteYAML(w io.Writer) error {
 }
 
 // JSON returns every setting as nested objects, with durations as text.
-func (l *Loaded) JSON() map[string]any {
+func (o *origins) JSON() map[string]any {
 	root := map[string]any{}
-	for _, s := range settings(&l.Config) {
+	for _, s := range settings(o.root) {
 		m, name := root, s.path
 		for head, tail, nested := strings.Cut(name, "."); nested; head, tail, nested = strings.Cut(name, ".") {
 			if m[head] == nil {

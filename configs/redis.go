@@ -11,7 +11,7 @@ import (
 
 // checkRedis holds the settings of Redis to each other. Rules about one value alone hold whatever the
 // driver is: who corrects the driver should not have to come back for the rest.
-func (l *loader) checkRedis() {
+func (l *serverLoader) checkRedis() {
 	l.checkRedisDriver()
 	l.checkRedisAddrs()
 	l.checkRedisKind()
@@ -22,7 +22,7 @@ func (l *loader) checkRedis() {
 // checkRedisDriver wants Redis to be named when it is asked for, and asked for when it is described: a
 // server that was meant to share a store must not start alone on an empty one, because one line or one
 // variable did not reach it.
-func (l *loader) checkRedisDriver() {
+func (l *serverLoader) checkRedisDriver() {
 	if !l.readable("store.driver") {
 		return
 	}
@@ -44,7 +44,7 @@ func (l *loader) checkRedisDriver() {
 
 // describingRedis returns the settings and secrets that only Redis heeds and that are not as they are
 // by default.
-func (l *loader) describingRedis() []string {
+func (l *serverLoader) describingRedis() []string {
 	var paths []string
 	defaults := Defaults(l.loaded.Dev)
 	for _, s := range settings(&defaults) {
@@ -63,7 +63,7 @@ func (l *loader) describingRedis() []string {
 	return paths
 }
 
-func (l *loader) checkRedisAddrs() {
+func (l *serverLoader) checkRedisAddrs() {
 	seen := map[string]bool{}
 	for i, a := range l.loaded.Redis.Addrs {
 		problem := redisAddrProblem(a)
@@ -110,7 +110,7 @@ var masterName = regexp.MustCompile(`^[A-Za-z0-9._-]*$`)
 
 // checkRedisKind wants to be told what several addresses are. Guessing would be wrong in silence: of
 // several servers that know nothing of each other, each node of Marque could use another.
-func (l *loader) checkRedisKind() {
+func (l *serverLoader) checkRedisKind() {
 	r := &l.loaded.Redis
 	if !l.readable("redis.addrs", "redis.master_name", "redis.cluster") {
 		return
@@ -134,12 +134,12 @@ type login struct {
 	secret         Secret
 }
 
-func (l *loader) redisLogin() login {
+func (l *serverLoader) redisLogin() login {
 	r := &l.loaded.Redis
 	return login{"redis.username", r.Username, "redis.password_file", r.PasswordFile, "redis.password", r.Password}
 }
 
-func (l *loader) sentinelLogin() login {
+func (l *serverLoader) sentinelLogin() login {
 	r := &l.loaded.Redis
 	return login{
 		"redis.sentinel_username", r.SentinelUsername,
@@ -148,7 +148,7 @@ func (l *loader) sentinelLogin() login {
 	}
 }
 
-func (l *loader) checkRedisUsers() {
+func (l *serverLoader) checkRedisUsers() {
 	l.checkLogin(l.redisLogin())
 	l.checkLogin(l.sentinelLogin())
 	if l.loaded.Redis.MasterName != "" || !l.readable("redis.master_name") {
@@ -178,7 +178,7 @@ func (g login) given() []string {
 
 // checkLogin wants a password beside a user: without one the client of Redis authenticates nobody, and
 // is let in, where Redis admits that, as the user "default", who may do everything.
-func (l *loader) checkLogin(g login) {
+func (l *serverLoader) checkLogin(g login) {
 	if strings.ContainsFunc(g.user, blank) {
 		l.wrong(g.userPath, "%q holds a space or a control character, which no user of Redis does", g.user)
 	}
@@ -194,7 +194,7 @@ func blank(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }
 
 // checkRedisTLS wants TLS to be spelt out: a file of authorities must not make believe that the
 // connection is encrypted.
-func (l *loader) checkRedisTLS() {
+func (l *serverLoader) checkRedisTLS() {
 	t := l.loaded.Redis.TLS
 	for _, f := range []struct{ path, value string }{
 		{"redis.tls.ca_file", t.CAFile},

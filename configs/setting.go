@@ -9,15 +9,15 @@ import (
 	"strings"
 )
 
-// setting is one leaf of Config: its path, and the field behind it.
+// setting is one leaf of a configuration: its path, and the field behind it.
 type setting struct {
 	path    string
 	field   reflect.Value
 	seconds bool // a plain number is a duration in seconds
 }
 
-// settings returns every setting of c in the order of the struct.
-func settings(c *Config) []setting {
+// settings returns every setting of c, a pointer to a Config or a Gate, in the order of the struct.
+func settings(c any) []setting {
 	var all []setting
 	leaves(reflect.ValueOf(c).Elem(), "", func(section string, f reflect.StructField, v reflect.Value) {
 		if name := f.Tag.Get("yaml"); name != "-" {
@@ -27,7 +27,7 @@ func settings(c *Config) []setting {
 	return all
 }
 
-// confidential is one secret of Config: what it is called, such as keys.kek, and the field behind it.
+// confidential is one secret of a configuration: what it is called, such as keys.kek, and the field behind it.
 type confidential struct {
 	path  string
 	field *Secret
@@ -36,8 +36,8 @@ type confidential struct {
 // file is the setting that names the secret's file.
 func (c confidential) file() string { return c.path + "_file" }
 
-// secrets returns every secret of c in the order of the struct.
-func secrets(c *Config) []confidential {
+// secrets returns every secret of c, likewise.
+func secrets(c any) []confidential {
 	var all []confidential
 	leaves(reflect.ValueOf(c).Elem(), "", func(section string, f reflect.StructField, v reflect.Value) {
 		if field, ok := v.Addr().Interface().(*Secret); ok {
@@ -59,7 +59,7 @@ func leaves(v reflect.Value, section string, visit func(section string, f reflec
 	}
 }
 
-// Paths returns the name of every setting that a file may hold, in the order of [Config].
+// Paths returns the name of every setting that a server's file may hold, in the order of [Config].
 func Paths() []string {
 	var c Config
 	var paths []string
@@ -69,9 +69,13 @@ func Paths() []string {
 	return paths
 }
 
-// Variable returns the name of the environment variable of a setting.
+// Variable returns the name of the environment variable of a setting of the server.
 func Variable(path string) string {
-	return variablePrefix + strings.ToUpper(strings.ReplaceAll(path, ".", "_"))
+	return variable(variablePrefix, path)
+}
+
+func variable(prefix, path string) string {
+	return prefix + strings.ToUpper(strings.ReplaceAll(path, ".", "_"))
 }
 
 func (s setting) list() bool { return s.field.Kind() == reflect.Slice }

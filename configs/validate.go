@@ -8,9 +8,15 @@ import (
 	"time"
 )
 
+// serverLoader is the loader of a server's settings, with its rules.
+type serverLoader struct {
+	*loader
+	loaded *Loaded
+}
+
 // validate reports every value that cannot work. A setting whose value could not be read was
 // reported already; rules about it would only mislead.
-func (l *loader) validate() {
+func (l *serverLoader) validate() {
 	l.checkIssuer()
 	l.checkListeners()
 	l.checkTLS()
@@ -26,7 +32,7 @@ func (l *loader) validate() {
 
 // wrong reports a setting by the place where it was given.
 func (l *loader) wrong(path, format string, args ...any) {
-	from, ok := l.loaded.sources[path]
+	from, ok := l.of.sources[path]
 	if !ok {
 		from = source{text: "default"}
 	}
@@ -38,7 +44,7 @@ func (l *loader) readable(paths ...string) bool {
 	return !slices.ContainsFunc(paths, func(p string) bool { return l.invalid[p] })
 }
 
-func (l *loader) checkTLS() {
+func (l *serverLoader) checkTLS() {
 	t := l.loaded.TLS
 	l.checkPair("tls.cert_file", t.CertFile, "tls.key_file", t.KeyFile)
 }
@@ -56,20 +62,16 @@ func (l *loader) checkPair(certPath, cert, keyPath, key string) {
 // namespaceSyntax keeps the namespace harmless in every store's own naming.
 var namespaceSyntax = regexp.MustCompile(`^[a-z0-9_-]{1,64}$`)
 
-func (l *loader) checkStore() {
+func (l *serverLoader) checkStore() {
 	if n := l.loaded.Store.Namespace; !namespaceSyntax.MatchString(n) {
 		l.wrong("store.namespace", "%q is not 1 to 64 of a-z, 0-9, _ and -", n)
 	}
 }
 
 // checkRanges holds the numbers to the ranges that the comments of Config name.
-func (l *loader) checkRanges() {
+func (l *serverLoader) checkRanges() {
 	c := &l.loaded.Config
-	for _, r := range []struct {
-		path     string
-		value    Duration
-		low, top time.Duration
-	}{
+	l.checkDurations([]durationRange{
 		{"leeway", c.Leeway, 0, 5 * time.Minute},
 		{"store.outage", c.Store.Outage, time.Second, time.Hour},
 		{"redis.timeout", c.Redis.Timeout, 50 * time.Millisecond, 10 * time.Second},
@@ -80,15 +82,8 @@ func (l *loader) checkRanges() {
 		{"keys.publish_lead", c.Keys.PublishLead, time.Second, 8760 * time.Hour},
 		{"keys.period", c.Keys.Period, 0, 8760 * time.Hour},
 		{"shutdown.grace", c.Shutdown.Grace, 0, 5 * time.Minute},
-	} {
-		if d := time.Duration(r.value); l.readable(r.path) && (d < r.low || d > r.top) {
-			l.wrong(r.path, "%v is not between %v and %v", r.value, Duration(r.low), Duration(r.top))
-		}
-	}
-	for _, r := range []struct {
-		path            string
-		value, low, top int
-	}{
+	})
+	l.checkNumbers([]numberRange{
 		{"durability.replicas", c.Durability.Replicas, 0, 10},
 		{"cache.clients", c.Cache.Clients, 1, 1_000_000},
 		{"limits.client_rate", c.Limits.ClientRate, 0, 1_000_000},
@@ -97,11 +92,7 @@ func (l *loader) checkRanges() {
 		{"limits.unknown_tokens", c.Limits.UnknownTokens, 0, 1_000_000},
 		{"limits.token_revocations", c.Limits.TokenRevocations, 1, 100_000},
 		{"limits.feed_streams", c.Limits.FeedStreams, 1, 100_000},
-	} {
-		if l.readable(r.path) && (r.value < r.low || r.value > r.top) {
-			l.wrong(r.path, "%d is not between %d and %d", r.value, r.low, r.top)
-		}
-	}
+	})
 	for _, r := range []struct {
 		path  string
 		value Duration
@@ -118,18 +109,54 @@ func (l *loader) checkRanges() {
 	}
 }
 
-func (l *loader) checkChoices() {
+func (l *serverLoader) checkChoices() {
 	c := &l.loaded.Config
-	for _, r := range []struct {
-		path, value string
-		choices     []string
-	}{
+	l.checkWords([]choice{
 		{"store.driver", c.Store.Driver, []string{"bolt", "redis"}},
 		{"keys.algorithm", c.Keys.Algorithm, []string{"ES256", "ES384", "RS256", "PS256", "Ed25519"}},
 		{"keys.ed25519_name", c.Keys.Ed25519Name, []string{"EdDSA", "Ed25519"}},
 		{"log.level", c.Log.Level, []string{"debug", "info", "warn", "error"}},
 		{"log.format", c.Log.Format, []string{"text", "json"}},
-	} {
+	})
+}
+
+// durationRange is a setting and the range that its comment names.
+type durationRange struct {
+	path     string
+	value    Duration
+	low, top time.Duration
+}
+
+func (l *loader) checkDurations(all []durationRange) {
+	for _, r := range all {
+		if d := time.Duration(r.value); l.readable(r.path) && (d < r.low || d > r.top) {
+			l.wrong(r.path, "%v is not between %v and %v", r.value, Duration(r.low), Duration(r.top))
+		}
+	}
+}
+
+// numberRange is the same for a number.
+type numberRange struct {
+	path            string
+	value, low, top int
+}
+
+func (l *loader) checkNumbers(all []numberRange) {
+	for _, r := range all {
+		if l.readable(r.path) && (r.value < r.low || r.value > r.top) {
+			l.wrong(r.path, "%d is not between %d and %d", r.value, r.low, r.top)
+		}
+	}
+}
+
+// choice is a setting and the words that it may be.
+type choice struct {
+	path, value string
+	choices     []string
+}
+
+func (l *loader) checkWords(all []choice) {
+	for _, r := range all {
 		if l.readable(r.path) && !slices.Contains(r.choices, r.value) {
 			l.wrong(r.path, "%q is not %s", r.value, strings.Join(r.choices, ", "))
 		}
@@ -138,7 +165,7 @@ func (l *loader) checkChoices() {
 
 // checkWindows holds the lead to what it is for, that every cache of the JWKS knows a key before it
 // signs; and an outage to be longer than the time between two looks at the store.
-func (l *loader) checkWindows() {
+func (l *serverLoader) checkWindows() {
 	k := l.loaded.Keys
 	if l.readable("keys.publish_lead", "keys.jwks_max_age", "keys.refresh_interval", "leeway") {
 		if least := k.JWKSMaxAge + k.RefreshInterval + l.loaded.Leeway; k.PublishLead < least {
@@ -154,7 +181,7 @@ func (l *loader) checkWindows() {
 
 // checkPeriods holds the schedule to the lead: a next key is made when one takes over, and has to be known
 // to every cache before its own turn.
-func (l *loader) checkPeriods() {
+func (l *serverLoader) checkPeriods() {
 	k := l.loaded.Keys
 	least := k.PublishLead + k.RefreshInterval + l.loaded.Leeway
 	judge := func(path, of string, p Duration) {
@@ -181,7 +208,7 @@ func (l *loader) checkPeriods() {
 
 // checkNamespaces wants each beginning of claim names to be one that no registered claim can have
 // by accident: a URI, or a dotted or underscored prefix that ends in a separator.
-func (l *loader) checkNamespaces() {
+func (l *serverLoader) checkNamespaces() {
 	for _, n := range l.loaded.Claims.Namespaces {
 		if len(n) < 3 || len(n) > 128 || !strings.ContainsRune("/:._#-", rune(n[len(n)-1])) || strings.ContainsFunc(n, notVisible) {
 			l.wrong("claims.namespaces", "%q is not 3 to 128 visible ASCII characters that end in one of / : . _ # -", n)
@@ -194,9 +221,9 @@ func notVisible(r rune) bool { return r <= ' ' || r >= 0x7f || r == '"' || r == 
 // checkSecrets refuses a secret that is given twice: which key-encryption key seals, say, must not
 // hang on a rule of precedence that nobody remembers.
 func (l *loader) checkSecrets() {
-	for _, s := range secrets(&l.loaded.Config) {
+	for _, s := range secrets(l.of.root) {
 		if !s.field.IsZero() && l.settings[s.file()].field.String() != "" {
-			l.wrong(s.file(), "is given beside %s; give one of them", Variable(s.path))
+			l.wrong(s.file(), "is given beside %s; give one of them", l.of.variable(s.path))
 		}
 	}
 }

@@ -134,7 +134,7 @@ func (w *walker) isSection(path string) bool {
 
 func (w *walker) unknown(key ast.Node, path string) {
 	if s, ok := w.secrets[path]; ok {
-		w.problem(key, path, "a secret is not written here: name its file in %s, or set %s", s.file(), Variable(path))
+		w.problem(key, path, "a secret is not written here: name its file in %s, or set %s", s.file(), w.of.variable(path))
 		return
 	}
 	if strings.Contains(key.GetToken().Value, ".") {
