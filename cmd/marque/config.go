@@ -16,7 +16,11 @@ func (a *app) configCommand() *cobra.Command {
 
 func (a *app) configCheck() *cobra.Command {
 	var settings *settingFlags
+	var gate bool
 	cmd := verb("check", "Report everything that is wrong with the configuration, and the files that it names", func(*cobra.Command, []string) error {
+		if gate {
+			return a.checkGate(settings)
+		}
 		c, err := settings.load(false)
 		if err != nil {
 			return err
@@ -39,6 +43,7 @@ func (a *app) configCheck() *cobra.Command {
 		return err
 	})
 	settings = a.settings(cmd)
+	forGate(cmd, &gate)
 	return cmd
 }
 
@@ -57,8 +62,9 @@ func (a *app) checkKeyFiles(c configs.Config) error {
 func (a *app) configPrint() *cobra.Command {
 	var settings *settingFlags
 	var p *printer
+	var gate bool
 	cmd := verb("print", "Show every setting, and where its value comes from", func(*cobra.Command, []string) error {
-		c, err := settings.load(false)
+		c, err := settings.loadFor(gate)
 		if err != nil {
 			return err
 		}
@@ -71,5 +77,24 @@ func (a *app) configPrint() *cobra.Command {
 	cmd.Long = "Shows every setting with its value, and beside it where the value comes from: the line of the\n" +
 		"file, the variable, or default. With --json, the values alone."
 	settings, p = a.settings(cmd), a.printing(cmd)
+	forGate(cmd, &gate)
 	return cmd
+}
+
+func forGate(cmd *cobra.Command, gate *bool) {
+	cmd.Flags().BoolVar(gate, "gate", false, "the configuration of marque gate, not of the server")
+}
+
+// shown is a configuration as config print shows it.
+type shown interface {
+	WriteYAML(to io.Writer) error
+	JSON() map[string]any
+}
+
+func (f *settingFlags) loadFor(gate bool) (shown, error) {
+	if !gate {
+		return f.load(false)
+	}
+	c, err := configs.LoadGate(f.options())
+	return c, f.explain(err)
 }

@@ -24,7 +24,7 @@ func (b *redisBackend) lookAtFiles(d *doctor) {
 		if file == "" {
 			continue
 		}
-		if _, err := readPasswordFile(file, b.config.Dev); err != nil {
+		if _, err := readSecretFile("password", file, b.config.Dev); err != nil {
 			d.error("files", file, passwordFix(err, file), "the password of Redis cannot be had: %v", err)
 			continue
 		}

@@ -38,6 +38,7 @@ func (a *app) root() *cobra.Command {
 	root := group("marque", "An OAuth 2.0 authorization server for machines",
 		a.initCommand(),
 		a.serveCommand(),
+		a.gateCommand(),
 		a.demoCommand(),
 		a.resourceCommand(),
 		a.clientCommand(),

@@ -76,6 +76,7 @@ func flagSettings() map[string][2]string {
 	return map[string][2]string{
 		"data":          {"data", "the data folder (default $MARQUE_DATA, else $HOME/.marque)"},
 		"issuer":        {"issuer", "the issuer identifier, an https URL"},
+		"audience":      {"audience", "of a gate: the API behind the proxy"},
 		"kek-file":      {"keys.kek_file", "the file with the key-encryption key"},
 		"store":         {"store.driver", "the kind of store: bolt or redis"},
 		"listen":        {"listen", "host:port of the public listener (default 127.0.0.1:8080)"},
@@ -103,7 +104,15 @@ func (a *app) settings(cmd *cobra.Command, flags ...string) *settingFlags {
 // load returns the configuration with the flags that were given. If every mistake is in a flag, the
 // command line is what is wrong.
 func (f *settingFlags) load(dev bool) (*configs.Loaded, error) {
-	o := configs.Options{File: f.file, Environ: f.app.environ, Dev: dev, Flags: map[string]string{}}
+	o := f.options()
+	o.Dev = dev
+	c, err := configs.Load(o)
+	return c, f.explain(err)
+}
+
+// options are the flags that were given.
+func (f *settingFlags) options() configs.Options {
+	o := configs.Options{File: f.file, Environ: f.app.environ, Flags: map[string]string{}}
 	for name, setting := range flagSettings() {
 		flag := f.cmd.Flags().Lookup(name)
 		if flag == nil {
@@ -115,12 +124,16 @@ func (f *settingFlags) load(dev bool) (*configs.Loaded, error) {
 		}
 		o.Overrides = append(o.Overrides, configs.Override{Path: setting[0], Flag: "--" + name, Values: []string{flag.Value.String()}})
 	}
-	c, err := configs.Load(o)
+	return o
+}
+
+// explain says what is wrong with a configuration, all of it.
+func (*settingFlags) explain(err error) error {
 	var wrong *configs.Error
 	if errors.As(err, &wrong) {
-		return nil, configError(wrong)
+		return configError(wrong)
 	}
-	return c, err
+	return err
 }
 
 func configError(wrong *configs.Error) error {

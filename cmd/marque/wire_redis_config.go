@@ -52,16 +52,16 @@ func redisPassword(setting, file string, given configs.Secret, dev bool) (string
 	if file == "" || !given.IsZero() {
 		return given.Reveal(), nil
 	}
-	password, err := readPasswordFile(file, dev)
+	password, err := readSecretFile("password", file, dev)
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", setting, err)
 	}
 	return password, nil
 }
 
-// readPasswordFile reads a password from a regular file that, outside --dev, nobody but its owner may use.
+// readSecretFile reads what, a password say, from a regular file that, outside --dev, nobody but its owner may use.
 // One line end after it is not part of it.
-func readPasswordFile(file string, dev bool) (string, error) {
+func readSecretFile(what, file string, dev bool) (string, error) {
 	// Looked at before it is opened: opening a named pipe would wait for a writer.
 	info, err := os.Stat(file)
 	if err != nil {
@@ -79,7 +79,7 @@ func readPasswordFile(file string, dev bool) (string, error) {
 		return "", err
 	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 && !dev {
-		return "", fmt.Errorf("%s has mode %04o, so that others can read the password; run: chmod 600 %s", file, mode, shellWord(file))
+		return "", fmt.Errorf("%s has mode %04o, so that others can read the %s; run: chmod 600 %s", file, mode, what, shellWord(file))
 	}
 	text, err := io.ReadAll(io.LimitReader(f, maxSecretInput+1))
 	if err != nil {
@@ -88,11 +88,11 @@ func readPasswordFile(file string, dev bool) (string, error) {
 	password := strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r")
 	switch {
 	case len(text) > maxSecretInput:
-		return "", fmt.Errorf("%s is larger than %d bytes, and no password", file, maxSecretInput)
+		return "", fmt.Errorf("%s is larger than %d bytes, and no %s", file, maxSecretInput, what)
 	case password == "":
 		return "", fmt.Errorf("%s is empty", file)
 	case strings.ContainsFunc(password, unicode.IsControl):
-		return "", fmt.Errorf("%s holds a line break or another control character in the middle, and so no password", file)
+		return "", fmt.Errorf("%s holds a line break or another control character in the middle, and so no %s", file, what)
 	}
 	return password, nil
 }

@@ -365,7 +365,7 @@ func TestRedis_PasswordFile(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := readPasswordFile(dir, false); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+	if _, err := readSecretFile("password", dir, false); err == nil || !strings.Contains(err.Error(), "not a regular file") {
 		t.Errorf("a folder: %v", err)
 	}
 }

@@ -1,0 +1,228 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// proxied is a gate, a proxy of the kind that a test names, and an API that tells what reached it.
+type proxied struct {
+	gate *gateServer
+	url  string // of the proxy
+	api  *echo
+}
+
+// echo is an API that keeps the header of the last request.
+type echo struct {
+	*httptest.Server
+	mu     sync.Mutex
+	calls  int
+	header http.Header
+	uri    string
+}
+
+func newEcho(t testing.TB) *echo {
+	t.Helper()
+	e := &echo{}
+	e.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		e.mu.Lock()
+		e.calls, e.header, e.uri = e.calls+1, r.Header.Clone(), r.RequestURI
+		e.mu.Unlock()
+		if status := r.URL.Query().Get("answer"); status != "" {
+			w.Header().Set("WWW-Authenticate", "Own")
+			w.WriteHeader(int(status[0]-'0')*100 + int(status[1]-'0')*10 + int(status[2]-'0'))
+		}
+		fmt.Fprintf(w, "%s %d", r.Method, len(body))
+	}))
+	t.Cleanup(e.Close)
+	return e
+}
+
+// seen returns how many calls there were, and what the last one brought.
+func (e *echo) seen() (calls int, header http.Header, uri string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.calls, e.header, e.uri
+}
+
+func (e *echo) address() string { return strings.TrimPrefix(e.URL, "http://") }
+
+// proxies are the kinds that are started for real, each from the files that are shipped.
+var proxies = map[string]func(t testing.TB, gate, api string) (url string){"nginx": startNginx, "haproxy": startHAProxy}
+
+func startNginx(t testing.TB, gate, api string) string {
+	t.Helper()
+	binary := requireProxy(t, "nginx", "nginx-light")
+	at := freePort(t)
+	dir := shipped(t, "nginx", nginxForTests(gate, api, at))
+	startProxy(t, at, exec.Command(binary, "-p", dir, "-c", filepath.Join(dir, "nginx.conf"), "-e", "stderr"))
+	return "http://" + at
+}
+
+// nginxForTests is what a test replaces in the sample: addresses, and folders that are nginx's own otherwise.
+func nginxForTests(gate, api, at string) map[string]string {
+	return map[string]string{
+		"127.0.0.1:9180": gate, "127.0.0.1:9000": api, "127.0.0.1:8000": at,
+		"worker_processes auto;": "worker_processes 1; daemon off; pid nginx.pid; error_log stderr;",
+		"http {": "http {\naccess_log off; client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi;" +
+			" uwsgi_temp_path uwsgi; scgi_temp_path scgi;\n",
+	}
+}
+
+func startHAProxy(t testing.TB, gate, api string) string {
+	t.Helper()
+	binary := requireProxy(t, "haproxy", "haproxy")
+	at := freePort(t)
+	dir := shipped(t, "haproxy", map[string]string{"127.0.0.1:9180": gate, "127.0.0.1:9000": api, "127.0.0.1:8000": at})
+	c := exec.Command(binary, "-db", "-f", filepath.Join(dir, "haproxy.cfg"))
+	c.Dir = dir
+	startProxy(t, at, c)
+	return "http://" + at
+}
+
+// requireProxy skips a test for want of a program, or fails it where CI is set.
+func requireProxy(t testing.TB, name, debian string) string {
+	t.Helper()
+	for _, place := range []string{name, "/usr/sbin/" + name} { // which is not on every user's PATH
+		if path, err := exec.LookPath(place); err == nil {
+			return path
+		}
+	}
+	missing := name + " is missing: install it (Debian: apt-get install " + debian + ")"
+	if os.Getenv("CI") != "" {
+		t.Fatal(missing)
+	}
+	t.Skip(missing)
+	return ""
+}
+
+// shipped copies a folder of samples, with some texts replaced, each of which must be there.
+func shipped(t testing.TB, name string, replace map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	files, err := filepath.Glob(filepath.Join("../../configs", name, "*"))
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	missing := maps.Clone(replace)
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := string(b)
+		for old, now := range replace {
+			if strings.Contains(text, old) {
+				delete(missing, old)
+			}
+			text = strings.ReplaceAll(text, old, now)
+		}
+		if err := os.WriteFile(filepath.Join(dir, filepath.Base(file)), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(missing) > 0 {
+		t.Fatalf("the samples for %s do not hold %q", name, missing)
+	}
+	return dir
+}
+
+func freePort(t testing.TB) string {
+	t.Helper()
+	all, err := freePorts(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all[0]
+}
+
+// startProxy runs a proxy until the test ends, and returns once it listens.
+func startProxy(t testing.TB, at string, c *exec.Cmd) *exec.Cmd {
+	t.Helper()
+	log := &logBuffer{}
+	c.Stdout, c.Stderr = log, log
+	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- c.Wait() }()
+	t.Cleanup(func() {
+		_ = c.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-ended:
+		case <-time.After(20 * time.Second):
+			_ = c.Process.Kill()
+			t.Errorf("%s does not end", c.Path)
+		}
+		if t.Failed() {
+			t.Logf("%s said:\n%s", c.Path, log)
+		}
+	})
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(2 * time.Millisecond) {
+		conn, err := net.Dial("tcp", at)
+		if err == nil {
+			conn.Close()
+			return c
+		}
+		select {
+		case err := <-ended:
+			ended <- err
+			t.Fatalf("%s ended: %v\n%s", c.Path, err, log)
+		default:
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%s does not listen: %v\n%s", c.Path, err, log)
+		}
+	}
+}
+
+// raw sends a request as it is written, and returns the answer.
+func raw(t testing.TB, proxy, request string) *http.Response {
+	t.Helper()
+	conn, err := net.Dial("tcp", strings.TrimPrefix(proxy, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+	if _, err := io.WriteString(conn, strings.ReplaceAll(request, "\n", "\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	return readAnswer(t, conn, strings.HasPrefix(request, "HEAD"))
+}
+
+func readAnswer(t testing.TB, conn net.Conn, head bool) *http.Response {
+	t.Helper()
+	r := &http.Request{Method: http.MethodGet}
+	if head {
+		r.Method = http.MethodHead
+	}
+	res, err := http.ReadResponse(bufio.NewReader(conn), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body = io.NopCloser(bytes.NewReader(b))
+	return res
+}
