@@ -35,7 +35,7 @@ var (
 		http.StatusInternalServerError, http.StatusServiceUnavailable,
 	}
 	gateCauses = []string{
-		verifier.CauseNoToken, verifier.CauseMalformed, verifier.CauseScope, verifier.CauseUnavailable,
+		string(verifier.OutcomeNoToken), malformedRequest, string(verifier.OutcomeLacksScope), string(verifier.OutcomeUnavailable), string(verifier.OutcomeAbandoned),
 		string(token.ReasonMalformed), string(token.ReasonHeader), string(token.ReasonType), string(token.ReasonAlgorithm), string(token.ReasonUnknownKey),
 		string(token.ReasonSignature), string(token.ReasonClaims), string(token.ReasonIssuer), string(token.ReasonAudience), string(token.ReasonExpired),
 		string(token.ReasonNotYetValid), string(token.ReasonConfirmation), string(token.ReasonRevoked), string(token.ReasonInactive), other,
@@ -90,8 +90,21 @@ func (m *gateMetrics) Checked(status int) {
 	c.Inc()
 }
 
-// Refused counts one refusal.
-func (m *gateMetrics) Refused(cause string) {
+// malformedRequest is the cause of a request that brings its token in a wrong way; the token may be malformed, too.
+const malformedRequest = "malformed_request"
+
+// Judged counts what was not let through.
+func (m *gateMetrics) Judged(v verifier.Verdict) {
+	cause := string(v.Outcome)
+	switch v.Outcome {
+	case verifier.OutcomeAccepted:
+		return
+	case verifier.OutcomeRefused:
+		cause = string(v.Reason)
+	case verifier.OutcomeMalformed:
+		cause = malformedRequest
+	default:
+	}
 	c, ok := m.refusals[cause]
 	if !ok {
 		c = m.refusals[other]

@@ -161,7 +161,7 @@ func (g *gateServer) verify(ctx context.Context) error {
 		return err
 	}
 	c := gateVerifier(g.config, secret)
-	c.Log, c.OnRefused = g.log, g.metrics.Refused
+	c.Log, c.OnVerdict = g.log, g.metrics.Judged
 	ctx, cancel := context.WithTimeout(ctx, gateStart)
 	defer cancel()
 	if g.verifier, err = verifier.New(ctx, c); err != nil {
