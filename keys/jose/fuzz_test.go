@@ -1,11 +1,13 @@
 package jose
 
 import (
-	"crypto"
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/x509"
+	"encoding/asn1"
 	"encoding/json"
 	"errors"
+	"math/big"
 	"reflect"
 	"strings"
 	"testing"
@@ -137,6 +139,51 @@ func FuzzHeader(f *testing.F) {
 	})
 }
 
+// FuzzDERSignature: what is read of a device's answer is what encoding/asn1 reads, printed as it came, and
+// between 1 and n-1; and whatever that is so for is read.
+func FuzzDERSignature(f *testing.F) {
+	one := big.NewInt(1)
+	for _, alg := range []Algorithm{ES256, ES384} {
+		c, _ := curveFor(alg)
+		n := c.Params().N
+		for _, v := range []*big.Int{new(big.Int), one, big.NewInt(-1), big.NewInt(127), big.NewInt(128), n, new(big.Int).Sub(n, one), new(big.Int).Lsh(one, 1016)} {
+			f.Add(must(asn1.Marshal(derSignature{v, one})))
+			f.Add(must(asn1.Marshal(derSignature{one, v})))
+		}
+	}
+	for _, der := range []string{
+		"", "0", "0\x00", "0\x80", "0\x80\x02\x01\x01\x02\x01\x01\x00\x00", "0\x81\x06\x02\x01\x01\x02\x01\x01", "0\x06\x02\x01\x01\x02\x01\x01\x00",
+		"0\x07\x02\x02\x00\x01\x02\x01\x01", "0\x07\x02\x01\x01\x02\x02\x00\x80", "0\x05\x02\x00\x02\x01\x01", "0\x09\x02\x01\x01\x02\x01\x01\x02\x01\x01",
+		"1\x06\x02\x01\x01\x02\x01\x01", "0\x06\x03\x01\x01\x02\x01\x01", "0\x08\x02\x84\xff\xff\xff\xff\x02\x01",
+	} {
+		f.Add([]byte(der))
+	}
+	f.Fuzz(func(t *testing.T, der []byte) {
+		for _, alg := range []Algorithm{ES256, ES384} {
+			c, _ := curveFor(alg)
+			got, err := c.plain(der)
+			var want derSignature
+			rest, other := asn1.Unmarshal(der, &want)
+			good := other == nil && len(rest) == 0
+			for _, v := range []*big.Int{want.R, want.S} {
+				good = good && v.Sign() > 0 && v.Cmp(c.Params().N) < 0
+			}
+			if good {
+				printed, err := asn1.Marshal(want)
+				good = err == nil && bytes.Equal(printed, der)
+			}
+			if good != (err == nil) {
+				t.Fatalf("%s: %x: %v, and encoding/asn1 has %v, %v", alg, der, err, want, other)
+			}
+			if good && !bytes.Equal(got, append(want.R.FillBytes(make([]byte, c.size)), want.S.FillBytes(make([]byte, c.size))...)) {
+				t.Fatalf("%s: %x: got %x, want %v", alg, der, got, want)
+			}
+		}
+	})
+}
+
+type derSignature struct{ R, S *big.Int }
+
 // FuzzParseSet: a set that was read, printed and read again is the same, with nothing left to skip.
 func FuzzParseSet(f *testing.F) {
 	var docs []string
@@ -146,7 +193,7 @@ func FuzzParseSet(f *testing.F) {
 			f.Fatal(err)
 		}
 		docs = append(docs, string(b))
-		private, err := MarshalPrivateJWK(unwrap(s))
+		private, err := MarshalPrivateJWK(s.key)
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -194,19 +241,11 @@ func FuzzParseSet(f *testing.F) {
 	})
 }
 
-// unwrap returns the key that a signer was made of.
-func unwrap(s *Signer) crypto.Signer {
-	if ec, ok := s.key.(ecSigner); ok {
-		return ec.Signer
-	}
-	return s.key
-}
-
 // FuzzParsePrivateKeyFile: what is read signs, and is the same when it is printed and read again; what
 // is refused is refused for a reason that holds nothing of the file.
 func FuzzParsePrivateKeyFile(f *testing.F) {
 	for _, s := range fuzzSigners(f) {
-		key := unwrap(s)
+		key := s.key
 		jwk := string(must(MarshalPrivateJWK(key)))
 		text := block("PRIVATE KEY", must(x509.MarshalPKCS8PrivateKey(key)))
 		for _, seed := range []string{

@@ -74,7 +74,7 @@ func forge(tb testing.TB, s *Signer, header, payload string) string {
 // resign completes a signing input, well formed or not, by a signature that is right.
 func resign(tb testing.TB, s *Signer, input string) string {
 	tb.Helper()
-	signature, err := s.primitive.Sign([]byte(input), s.key)
+	signature, err := s.signature([]byte(input))
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -1,7 +1,10 @@
 package jose
 
 import (
+	"bytes"
 	"crypto"
+	"crypto/ed25519"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"maps"
@@ -13,13 +16,16 @@ import (
 // maxCachedTypes bounds the header segments that a Signer keeps; a server uses one or two.
 const maxCachedTypes = 8
 
+// signingRoom is how long most tokens are, in octets. Longer ones take memory once more.
+const signingRoom = 1 << 10
+
 // Signer signs with one private key under one kid and one algorithm. It is safe for concurrent use
 // if the crypto.Signer in it is, and it prints as a placeholder.
 type Signer struct {
 	key       crypto.Signer
 	public    *PublicKey
 	wire      Algorithm
-	primitive jws.Signer
+	primitive jws.Signer // of RSA and Ed25519; ECDSA has none
 
 	// headers maps typ to "base64url(header).", the same for every token. It is replaced, never
 	// changed: readers need no lock.
@@ -40,14 +46,12 @@ func NewSigner(key crypto.Signer, kid string, alg, wireAlg Algorithm) (*Signer, 
 	if !wireAlg.known() || wireAlg.Canonical() != public.algorithm {
 		return nil, fmt.Errorf("%w: a key for %s cannot be announced under another name", ErrKey, public.algorithm)
 	}
-	primitive, err := jws.NewSigner(alg.primitive())
-	if err != nil {
-		return nil, fmt.Errorf("%w: no signer for %s", ErrKey, alg)
+	s := &Signer{key: key, public: public, wire: wireAlg}
+	if _, ec := curveFor(public.algorithm); !ec {
+		if s.primitive, err = jws.NewSigner(alg.primitive()); err != nil {
+			return nil, fmt.Errorf("%w: no signer for %s", ErrKey, alg)
+		}
 	}
-	if c, ok := curveFor(public.algorithm); ok {
-		key = ecSigner{key, c, public.raw}
-	}
-	s := &Signer{key: key, public: public, wire: wireAlg, primitive: primitive}
 	s.headers.Store(&map[string]string{})
 	return s, nil
 }
@@ -76,10 +80,10 @@ func (s *Signer) Sign(typ string, payload []byte) (string, error) {
 	if len(payload) == 0 || length > MaxTokenSize {
 		return "", fmt.Errorf("jose: sign: a token has a payload and at most %d octets", MaxTokenSize)
 	}
-	buf := make([]byte, 0, length)
-	buf = append(buf, header...)
+	var room [signingRoom]byte // on the stack: see signature
+	buf := append(room[:0], header...)
 	buf = strictBase64.AppendEncode(buf, payload)
-	signature, err := s.primitive.Sign(buf, s.key)
+	signature, err := s.signature(buf)
 	if err != nil {
 		return "", fmt.Errorf("jose: sign with key %q: %w", s.public.keyID, err)
 	}
@@ -89,6 +93,18 @@ func (s *Signer) Sign(typ string, payload []byte) (string, error) {
 	buf = append(buf, '.')
 	buf = strictBase64.AppendEncode(buf, signature)
 	return string(buf), nil
+}
+
+// signature returns the signature over input in the form of a JWS. The input itself is never let out of sight:
+// a key in a device, which might keep it, gets a copy or a digest.
+func (s *Signer) signature(input []byte) ([]byte, error) {
+	if c, ec := curveFor(s.public.algorithm); ec {
+		return c.signBy(s.key, input)
+	}
+	if own, ok := s.key.(ed25519.PrivateKey); ok {
+		return own.Sign(rand.Reader, input, crypto.Hash(0))
+	}
+	return s.primitive.Sign(bytes.Clone(input), s.key)
 }
 
 // header returns the first segment, with its dot.
