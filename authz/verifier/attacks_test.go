@@ -194,10 +194,10 @@ func (f *forger) headers(url string) map[string]attack {
 	var packed bytes.Buffer
 	w, err := flate.NewWriter(&packed, flate.BestCompression)
 	f.check(err)
-	_, err = w.Write(append(bytes.Repeat([]byte(" "), 50<<20), f.payload()...))
+	_, err = w.Write(append(bytes.Repeat([]byte(" "), 4<<20), f.payload()...))
 	f.check(err)
 	f.check(w.Close())
-	all["zip, 50 MiB of spaces"] = at(f.token(header(`"zip":"DEF"`), packed.String()[:min(packed.Len(), 8<<10)]), token.ReasonHeader)
+	all["zip, 4 MiB of spaces"] = at(f.token(header(`"zip":"DEF"`), packed.String()), token.ReasonHeader)
 	all["a token in the payload"] = at(f.token(header(), f.token(header(), f.payload())), token.ReasonClaims)
 	all["a token in the payload, said so"] = at(f.token(header(`"cty":"JWT"`), f.token(header(), f.payload())), token.ReasonHeader)
 	return all

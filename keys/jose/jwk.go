@@ -110,10 +110,8 @@ func (w *wireKey) checkUse() error {
 	if w.K != nil {
 		return fmt.Errorf("%w: a symmetric key (member k): a public key is needed", ErrKey)
 	}
-	for _, v := range []jsontext.Value{w.D, w.P, w.Q, w.DP, w.DQ, w.QI, w.Oth, w.Priv} {
-		if v != nil {
-			return fmt.Errorf("%w: a private key: a public one is needed, and this one is no secret any more", ErrKey)
-		}
+	if w.private() {
+		return fmt.Errorf("%w: a private key: a public one is needed, and this one is no secret any more", ErrKey)
 	}
 	if w.Use != nil && *w.Use != "sig" {
 		return fmt.Errorf("%w: use is not sig", ErrKey)
@@ -130,6 +128,16 @@ func (w *wireKey) checkUse() error {
 		return fmt.Errorf("%w: key_ops lack verify", ErrKey)
 	}
 	return nil
+}
+
+// private reports whether there is a member of a private key, whatever it holds.
+func (w *wireKey) private() bool {
+	for _, v := range []jsontext.Value{w.D, w.P, w.Q, w.DP, w.DQ, w.QI, w.Oth, w.Priv} {
+		if v != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // material decodes the key itself, which NewPublicKey goes on to judge. Lengths are exact, so that

@@ -13,6 +13,7 @@ type Set struct {
 	keys    []*PublicKey
 	byID    map[string][]*PublicKey // in the order of keys; more than one only from ParseSet
 	skipped int
+	exposed []string
 }
 
 // NewSet returns the set of keys, in that order. Two keys with one kid are an error.
@@ -64,6 +65,9 @@ func ParseSet(b []byte) (*Set, error) {
 		k, err := parseSetKey(entry)
 		if err != nil {
 			s.skipped++
+			if kid, ok := exposedBy(entry); ok {
+				s.exposed = append(s.exposed, kid)
+			}
 			continue
 		}
 		for _, other := range s.byID[k.keyID] {
@@ -114,3 +118,19 @@ func (s *Set) Keys() []*PublicKey { return slices.Clone(s.keys) }
 
 // Skipped returns how many entries of the document [ParseSet] could not use.
 func (s *Set) Skipped() int { return s.skipped }
+
+// Exposed returns the kids of the entries among them that hold a secret: a private key, or a symmetric one. Whoever
+// published that document has shown it to everybody. A kid that cannot stand in a log line is left empty.
+func (s *Set) Exposed() []string { return slices.Clone(s.exposed) }
+
+// exposedBy reports whether an entry that was skipped holds a secret, and its kid.
+func exposedBy(entry jsontext.Value) (kid string, ok bool) {
+	var w wireKey
+	if err := StrictUnmarshal(entry, &w, false); err != nil || w.K == nil && !w.private() {
+		return "", false
+	}
+	if w.KeyID != nil && plainText(*w.KeyID, MaxKeyIDLength) {
+		kid = *w.KeyID
+	}
+	return kid, true
+}

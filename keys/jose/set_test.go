@@ -117,11 +117,22 @@ func TestJWK11_RKY11_UnusableKeysAreSkipped(t *testing.T) {
 		t.Run("JWK-03 with "+member, func(t *testing.T) {
 			for _, value := range []string{`"AAAA"`, `""`, `null`, `[]`, `1`} {
 				for _, jwk := range []string{rsa, okp} {
-					parseSet(t, setOf(with(jwk, `,"`+member+`":`+value), ec), 1, 1)
+					set := parseSet(t, setOf(with(jwk, `,"`+member+`":`+value), ec), 1, 1)
+					if got := set.Exposed(); len(got) != 1 {
+						t.Errorf("a secret is published, and Exposed says %q", got)
+					}
 				}
 			}
 		})
 	}
+	t.Run("JWK-03 whose secrets they are", func(t *testing.T) {
+		set := parseSet(t, setOf(
+			`{"kty":"oct","k":"AA","kid":"s"}`, `{"kty":"AKP","alg":"ML-DSA-44","kid":"m","pub":"AA","priv":"AA"}`, `{"kty":"oct","k":"AA","kid":"a\nb"}`,
+			`{"kty":"oct","k":"AA"}`, `{"kty":"AKP","alg":"ML-DSA-44","kid":"n","pub":"AA"}`, `7`, ec), 1, 6)
+		if got := fmt.Sprintf("%q", set.Exposed()); got != `["s" "m" "" ""]` {
+			t.Errorf("Exposed says %s", got)
+		}
+	})
 	t.Run("ALG-09 a token in an algorithm that was skipped", func(t *testing.T) {
 		set := parseSet(t, setOf(`{"kty":"AKP","alg":"ML-DSA-44","kid":"x","pub":"AAAA"}`, ec), 1, 1)
 		opts := VerifyOptions{Types: []string{"at+jwt"}, Algorithms: []Algorithm{ES256}, Key: set.Find}

@@ -54,6 +54,7 @@ type Fetch struct {
 	Duration time.Duration // by Config.Now
 	Keys     int           // usable ones in the new set
 	Skipped  int           // entries of it that were not: unknown types, bad keys
+	Exposed  []string      // kids of entries that hold a secret, which were skipped (an alarm: JWK-03)
 	Changed  []string      // kids whose key differs from the one they named before (an alarm: JWK-04)
 }
 

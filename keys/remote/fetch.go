@@ -78,7 +78,7 @@ func (s *source) keys(ctx context.Context) (*jose.Set, time.Duration, error) {
 	if set.Len() == 0 {
 		// An empty set replaces nothing: it is what a broken issuer says, not one that withdrew
 		// every key it has (RKY-11).
-		return nil, 0, fmt.Errorf("read the keys: none of %d is usable", set.Skipped())
+		return nil, 0, fmt.Errorf("read the keys: none of %d is usable, and %d hold secrets", set.Skipped(), len(set.Exposed()))
 	}
 	s.rediscover = false
 	return set, freshness(header), nil

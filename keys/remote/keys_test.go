@@ -348,6 +348,25 @@ func TestRKY11_BadKeysSkipped(t *testing.T) {
 	}
 }
 
+// JWK-03: an issuer that shows a secret is an alarm, in the log and for metrics; the key is nobody's any more.
+func TestRKY11_JWK03_PrivateKeys(t *testing.T) {
+	is := newIssuer(t, true)
+	good := strings.TrimPrefix(document(newKey(t, "a")), `{"keys":[`)
+	is.jwks = func(w http.ResponseWriter, _ *http.Request) {
+		io.WriteString(w, `{"keys":[`+strings.TrimSuffix(strings.TrimPrefix(document(newKey(t, "burnt")), `{"keys":[`), "}]}")+`,"d":"hunter2"},`+good)
+	}
+	var log syncBuffer
+	f := discover(t, is, func(c *remote.Config) { c.Log = slog.New(slog.NewTextHandler(&log, nil)) })
+	f.want(t, "a", nil)
+	f.want(t, "burnt", jose.ErrUnknownKey)
+	if e := f.next(t); e.Err != nil || e.Skipped != 1 || len(e.Exposed) != 1 || e.Exposed[0] != "burnt" {
+		t.Errorf("%+v", e)
+	}
+	if s := log.String(); !strings.Contains(s, "level=ERROR") || !strings.Contains(s, "kid=burnt") || strings.Contains(s, "hunter2") {
+		t.Errorf("log: %s", s)
+	}
+}
+
 // RKY-13: a kid whose key changes is an alarm, in the log and for metrics.
 func TestRKY13_ChangedKey(t *testing.T) {
 	is := newIssuer(t, true, newKey(t, "a"), newKey(t, "b"))

@@ -93,6 +93,7 @@ func (k *Keys) fetch(ctx context.Context, cause Cause) Fetch {
 		k.failures++
 	} else {
 		report.Keys, report.Skipped = set.Len(), set.Skipped()
+		report.Exposed = set.Exposed()
 		report.Changed = changed(k.current.Load().set, set)
 		k.current.Store(newSnapshot(set, began, fresh, k.keepFor))
 		k.failures, k.nextRefresh = 0, time.Time{}
@@ -115,6 +116,9 @@ func (k *Keys) report(ctx context.Context, f Fetch) {
 		k.log.WarnContext(ctx, "keys not fetched", "cause", string(f.Cause), "err", f.Err)
 	default:
 		k.log.DebugContext(ctx, "keys fetched", "cause", string(f.Cause), "keys", f.Keys, "skipped", f.Skipped)
+	}
+	for _, kid := range f.Exposed {
+		k.log.ErrorContext(ctx, "the issuer publishes a secret key", "kid", kid)
 	}
 	// A kid names one key for ever (JWK-04). The issuer's word is taken, but somebody should ask why.
 	for _, kid := range f.Changed {
