@@ -38,6 +38,7 @@ type issuer struct {
 	mu         sync.Mutex
 	signers    []*jose.Signer   // the first signs; all are published
 	metadata   string           // in place of the right document, where it is not empty
+	jwks       http.HandlerFunc // in place of the right document, where it is not nil
 	introspect http.HandlerFunc // nil: there is no such endpoint
 	feed       *feed            // nil: there is none
 }
@@ -112,6 +113,8 @@ func (is *issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			}
 			io.WriteString(w, `{"issuer":"`+is.URL+`","jwks_uri":"`+is.URL+`/jwks"`+more+`}`)
 		}
+	case is.jwks != nil:
+		is.jwks(w, r)
 	default:
 		w.Header().Set("Cache-Control", "max-age=300")
 		var keys []string
