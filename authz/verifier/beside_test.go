@@ -53,28 +53,77 @@ func BenchmarkBeside(b *testing.B) {
 	}
 }
 
-// BenchmarkRepeated compares what a repeated token costs without a revocation check, with one, and with one over a
-// million live revocations, as BenchmarkBeside does.
+// BenchmarkRepeated compares what a repeated token costs with a check against no revocation, against a million live
+// ones, and without a check, whether the service was given the revocations or follows the issuer; like BenchmarkBeside.
+//
+//	go test -run '^$' -bench Repeated -benchtime 400x ./authz/verifier
 func BenchmarkRepeated(b *testing.B) {
-	f := newField(b, jose.ES256)
-	again := func(name string, revoked *token.Index) contender {
-		v := f.verifier(b, func(c *verifier.Config) {
-			if revoked != nil {
-				c.Revoked = revoked
-			}
-		})
-		c := f.by(name, v)
-		for i := range f.tokens {
-			if err := c.check(i); err != nil {
-				b.Fatal(err)
-			}
+	const many = 1_000_000
+	b.Run("given", func(b *testing.B) {
+		f := newField(b, jose.ES256)
+		checked := func(n int) contender {
+			x := revocations(n)
+			return again(b, f.verifier(b, func(c *verifier.Config) { c.Revoked = x }), f.tokens)
 		}
-		return c
+		compareRepeated(b, checked(0), checked(many), again(b, f.verifier(b, func(*verifier.Config) {}), f.tokens))
+	})
+	b.Run("following", func(b *testing.B) {
+		is := newFeed(b, jose.ES256)
+		tokens := make([]string, 512)
+		for i := range tokens {
+			tokens[i] = is.token(b, map[string]any{"jti": fmt.Sprintf("LIVE%022d", i)})
+		}
+		none, million := follow(b, is, nil).Verifier, follow(b, is, nil).flooded(many)
+		compareRepeated(b, again(b, none, tokens), again(b, million, tokens), again(b, newVerifier(b, is), tokens))
+	})
+}
+
+func compareRepeated(b *testing.B, none, million, unchecked contender) {
+	b.Helper()
+	none.name, million.name, unchecked.name = "none", "million", "unchecked"
+	ns := inTurn(b, 1024, none, million, unchecked)
+	b.ReportMetric(ns[0], "none-ns")
+	b.ReportMetric(ns[1], "million-ns")
+	b.ReportMetric(ns[2], "unchecked-ns")
+}
+
+// again has seen every token.
+func again(b *testing.B, v *verifier.Verifier, tokens []string) contender {
+	b.Helper()
+	c := checks("", v, tokens)
+	for i := range tokens {
+		if err := c.check(i); err != nil {
+			b.Fatal(err)
+		}
 	}
-	ns := inTurn(b, 1024, again("none", revocations(0)), again("unchecked", nil), again("million", revocations(1_000_000)))
-	for i, name := range []string{"none", "unchecked", "million"} {
-		b.ReportMetric(ns[i], name+"-ns")
+	return c
+}
+
+// checks verifies one token after the other.
+func checks(name string, v *verifier.Verifier, tokens []string) contender {
+	ctx := context.Background()
+	return contender{name, func(i int) error {
+		_, err := v.Verify(ctx, tokens[i%len(tokens)])
+		return err
+	}}
+}
+
+// flooded is the verifier after a snapshot of so many revoked tokens.
+func (f *following) flooded(n int) *verifier.Verifier {
+	const each = 200
+	f.run = "flood"
+	parts := n / each
+	for p := range parts {
+		var all []token.Subject
+		for i := range each {
+			all = append(all, jti(fmt.Sprintf("REVOKED%019d", p*each+i)))
+		}
+		f.send(f.part(p+1, parts, all...))
 	}
+	if r := f.wait(verifier.FeedInstalled); r.Revocations != n {
+		f.t.Fatalf("%d revocations", r.Revocations)
+	}
+	return f.Verifier
 }
 
 func revocations(n int) *token.Index {
@@ -235,7 +284,7 @@ func bareSignature(key crypto.PublicKey, input, sig []byte) bool {
 // marque sees every token for the first time: it remembers few, and has forgotten them when they come again.
 func (f *field) marque(b *testing.B) contender {
 	b.Helper()
-	return f.by("marque", f.verifier(b, func(c *verifier.Config) { c.Revoked, c.Remember = revocations(1000), 16 }))
+	return checks("marque", f.verifier(b, func(c *verifier.Config) { c.Revoked, c.Remember = revocations(1000), 16 }), f.tokens)
 }
 
 func (f *field) verifier(b *testing.B, change func(*verifier.Config)) *verifier.Verifier {
@@ -252,14 +301,6 @@ func (f *field) verifier(b *testing.B, change func(*verifier.Config)) *verifier.
 	}
 	b.Cleanup(v.Close)
 	return v
-}
-
-func (f *field) by(name string, v *verifier.Verifier) contender {
-	ctx := context.Background()
-	return contender{name, func(i int) error {
-		_, err := v.Verify(ctx, f.tokens[i%len(f.tokens)])
-		return err
-	}}
 }
 
 func (f *field) oidc() contender {

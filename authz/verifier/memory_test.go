@@ -3,7 +3,6 @@ package verifier_test
 import (
 	"errors"
 	"fmt"
-	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -212,68 +211,4 @@ func TestRSV38_AtOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
-}
-
-// BenchmarkRemembered: a million live revocations change what a repeated token costs by less than a tenth, whether
-// the service was given them or follows the issuer.
-func BenchmarkRemembered(b *testing.B) {
-	const many = 1_000_000
-	is := newFeed(b, jose.ES256)
-	given := func(n int) func(*verifier.Config) {
-		return func(c *verifier.Config) {
-			x := token.NewIndex()
-			all := make([]token.Indexed, n)
-			for i := range all {
-				all[i].Subject = jti(fmt.Sprintf("REVOKED%019d", i))
-			}
-			x.Replace(all)
-			c.Revoked = x
-		}
-	}
-	for _, bm := range []struct {
-		name string
-		new  func() *verifier.Verifier
-	}{
-		{"without revocations", func() *verifier.Verifier { return newVerifier(b, is) }},
-		{"none revoked", func() *verifier.Verifier { return newVerifier(b, is, given(0)) }},
-		{"a million revoked", func() *verifier.Verifier { return newVerifier(b, is, given(many)) }},
-		{"following, none revoked", func() *verifier.Verifier { return follow(b, is, nil).Verifier }},
-		{"following, a million revoked", func() *verifier.Verifier { return follow(b, is, nil).flooded(many) }},
-	} {
-		b.Run(bm.name, func(b *testing.B) {
-			v := bm.new()
-			tokens := make([]string, 1000)
-			for i := range tokens {
-				tokens[i] = is.token(b, map[string]any{"jti": fmt.Sprintf("LIVE%022d", i)})
-				if _, err := v.Verify(b.Context(), tokens[i]); err != nil {
-					b.Fatal(err)
-				}
-			}
-			runtime.GC() // what a snapshot leaves behind is not a call's
-			b.ReportAllocs()
-			for i := 0; b.Loop(); i++ {
-				if _, err := v.Verify(b.Context(), tokens[i%len(tokens)]); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-	}
-}
-
-// flooded is the verifier after a snapshot of so many revoked tokens.
-func (f *following) flooded(n int) *verifier.Verifier {
-	const each = 200
-	f.run = "flood"
-	parts := n / each
-	for p := range parts {
-		var all []token.Subject
-		for i := range each {
-			all = append(all, jti(fmt.Sprintf("REVOKED%019d", p*each+i)))
-		}
-		f.send(f.part(p+1, parts, all...))
-	}
-	if r := f.wait(verifier.FeedInstalled); r.Revocations != n {
-		f.t.Fatalf("%d revocations", r.Revocations)
-	}
-	return f.Verifier
 }

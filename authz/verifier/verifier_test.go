@@ -1,12 +1,6 @@
 package verifier_test
 
 import (
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/rsa"
-	"crypto/sha256"
-	"crypto/sha512"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -304,56 +298,4 @@ func TestToken_LogValue(t *testing.T) {
 	if !strings.Contains(log.String(), "token.client_id=c1 token.jti=j1") {
 		t.Error(log.String())
 	}
-}
-
-// BenchmarkVerify is the whole check beside the bare signature check of the standard library.
-func BenchmarkVerify(b *testing.B) {
-	for _, alg := range []jose.Algorithm{jose.ES256, jose.ES384, jose.Ed25519, jose.RS256, jose.PS256} {
-		is := newIssuer(b, alg)
-		v := newVerifier(b, is, func(c *verifier.Config) { c.Remember = verifier.NoMemory })
-		compact := is.token(b, nil)
-		b.Run(string(alg)+"/verify", func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				if _, err := v.Verify(b.Context(), compact); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-		dot := strings.LastIndex(compact, ".")
-		sig, err := base64.RawURLEncoding.DecodeString(compact[dot+1:])
-		if err != nil {
-			b.Fatal(err)
-		}
-		pub := is.signers[0].PublicKey().Raw()
-		b.Run(string(alg)+"/signature", func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				if !bareVerify(alg, pub, []byte(compact[:dot]), sig) {
-					b.Fatal("bad signature")
-				}
-			}
-		})
-	}
-}
-
-func bareVerify(alg jose.Algorithm, key crypto.PublicKey, input, sig []byte) bool {
-	sum := sha256.Sum256(input)
-	switch pub := key.(type) {
-	case *ecdsa.PublicKey:
-		digest, half := sum[:], len(sig)/2
-		if alg == jose.ES384 {
-			wide := sha512.Sum384(input)
-			digest = wide[:]
-		}
-		return ecdsa.Verify(pub, digest, new(big.Int).SetBytes(sig[:half]), new(big.Int).SetBytes(sig[half:]))
-	case ed25519.PublicKey:
-		return ed25519.Verify(pub, input, sig)
-	case *rsa.PublicKey:
-		if alg == jose.PS256 {
-			return rsa.VerifyPSS(pub, crypto.SHA256, sum[:], sig, nil) == nil
-		}
-		return rsa.VerifyPKCS1v15(pub, crypto.SHA256, sum[:], sig) == nil
-	}
-	return false
 }
