@@ -31,7 +31,8 @@ type table struct {
 	key    [16]byte
 	counts map[digest]int32 // entries by owner; none is 0; guarded by Index.mu
 	size   atomic.Int64
-	texts  *texts // nil unless the Index is listed; guarded by Index.mu
+	kinds  atomic.Uint32 // of which there ever was an entry: see kindBit
+	texts  *texts        // nil unless the Index is listed; guarded by Index.mu
 	slots  []slot
 	shift  uint8 // what is left of 64 bits is the number of a slot
 }
@@ -75,6 +76,7 @@ func (t *table) roomier() *table {
 	fresh := newTable(t.index, t.key, fewEntries+1)
 	fresh.counts, fresh.texts = t.counts, t.texts
 	fresh.size.Store(t.size.Load())
+	fresh.kinds.Store(t.kinds.Load())
 	for i := range t.slots {
 		for _, e := range t.slots[i].entries() {
 			slot := fresh.slot(e.subject)
@@ -100,6 +102,25 @@ func (t *table) digest(kind, value string) digest {
 }
 
 func (t *table) subject(s Subject) digest { return t.digest(string(s.Kind), s.Value) }
+
+// kindBit returns a bit of its own for each kind; those that are not known share one.
+func kindBit(k RevocationKind) uint32 {
+	switch k {
+	case RevokedJTI:
+		return 1
+	case RevokedClient:
+		return 2
+	case RevokedCredential:
+		return 4
+	case RevokedKey:
+		return 8
+	case RevokedResource:
+		return 16
+	case RevokedAll:
+		return 32
+	}
+	return 64
+}
 
 func (t *table) owner(client string) digest { return t.digest("owner", client) }
 
@@ -160,6 +181,9 @@ func (t *table) Revocation(s Subject) (Revocation, bool) {
 
 // stored is Revocation without what SetKeys said.
 func (t *table) stored(s Subject) (Revocation, bool) {
+	if t.kinds.Load()&kindBit(s.Kind) == 0 {
+		return Revocation{}, false // spares the digest: mostly tokens are revoked, and clients
+	}
 	d := t.subject(s)
 	slot := t.slot(d)
 	if slot.hints.Load()&d.hint() == 0 {
@@ -179,6 +203,7 @@ func (t *table) set(r Indexed) {
 	if r.Kind == RevokedJTI && r.Client != "" {
 		e.owner = t.owner(r.Client)
 	}
+	t.kinds.Or(kindBit(r.Kind)) // before the entry is there
 	slot := t.slot(e.subject)
 	old := slot.entries()
 	i := find(old, e.subject)
