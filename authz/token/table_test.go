@@ -106,3 +106,36 @@ func TestIndex_ReplaceKnowsHowMany(t *testing.T) {
 		}
 	}
 }
+
+// Each kind is found from when it was set, in a table that grows and in one that takes the place of another; also one
+// that is not known here.
+func TestIndex_FindsEachKind(t *testing.T) {
+	kinds := []RevocationKind{RevokedJTI, RevokedClient, RevokedCredential, RevokedKey, RevokedResource, RevokedAll, "another"}
+	of := func(k RevocationKind) Indexed { return Indexed{Revocation: Revocation{Subject: Subject{Kind: k, Value: "x"}}} }
+	x := NewIndex()
+	want := func(when string, held func(i int) bool) {
+		t.Helper()
+		for i, k := range kinds {
+			if _, ok := x.Revocation(of(k).Subject); ok != held(i) {
+				t.Errorf("%s: %s: found %v", when, k, ok)
+			}
+		}
+	}
+	for n, k := range kinds {
+		x.Set(of(k))
+		want("set one by one", func(i int) bool { return i <= n })
+	}
+	for i := range fewEntries + 1 {
+		x.Set(numbered(i))
+	}
+	if len(x.table.Load().slots) != slots {
+		t.Fatal("it did not grow")
+	}
+	want("grown", func(int) bool { return true })
+	for n, k := range kinds {
+		x.Replace([]Indexed{of(k)})
+		want("replaced", func(i int) bool { return i == n })
+	}
+	x.Replace(nil)
+	want("replaced by nothing", func(int) bool { return false })
+}
