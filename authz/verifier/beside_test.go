@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -65,7 +66,13 @@ func BenchmarkRepeated(b *testing.B) {
 			x := revocations(n)
 			return again(b, f.verifier(b, func(c *verifier.Config) { c.Revoked = x }), f.tokens)
 		}
-		compareRepeated(b, checked(0), checked(many), again(b, f.verifier(b, func(*verifier.Config) {}), f.tokens))
+		var calls atomic.Int64
+		counted := again(b, f.verifier(b, func(c *verifier.Config) {
+			c.Revoked = revocations(0)
+			c.OnVerdict = func(verifier.Verdict) { calls.Add(1) }
+		}), f.tokens)
+		counted.name = "counted"
+		compareRepeated(b, checked(0), checked(many), again(b, f.verifier(b, func(*verifier.Config) {}), f.tokens), counted)
 	})
 	b.Run("following", func(b *testing.B) {
 		is := newFeed(b, jose.ES256)
@@ -78,10 +85,10 @@ func BenchmarkRepeated(b *testing.B) {
 	})
 }
 
-func compareRepeated(b *testing.B, none, million, unchecked contender) {
+func compareRepeated(b *testing.B, none, million, unchecked contender, more ...contender) {
 	b.Helper()
 	none.name, million.name, unchecked.name = "none", "million", "unchecked"
-	ns := inTurn(b, 1024, none, million, unchecked)
+	ns := inTurn(b, 1024, append([]contender{none, million, unchecked}, more...)...)
 	b.ReportMetric(ns[0], "none-ns")
 	b.ReportMetric(ns[1], "million-ns")
 	b.ReportMetric(ns[2], "unchecked-ns")

@@ -16,5 +16,7 @@
 //
 // Three outcomes are kept apart: the token is good; it is refused for good, which is [ErrToken] and
 // 401; it could not be judged, because the issuer's keys, or what it revoked, cannot be had, which is any other
-// error and 503. Callers learn nothing of why a token was refused; the log does.
+// error and 503. Callers learn nothing of why a token was refused; the log does, and [Config].OnVerdict.
+//
+// Package verifiertest issues tokens for tests of services.
 package verifier

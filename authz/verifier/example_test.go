@@ -2,6 +2,7 @@ package verifier_test
 
 import (
 	"context"
+	"expvar"
 	"fmt"
 	"log"
 	"net/http"
@@ -10,9 +11,10 @@ import (
 	"time"
 
 	"github.com/marque-auth/marque/authz/verifier"
+	"github.com/marque-auth/marque/keys/remote"
 )
 
-// A service that takes access tokens, whole.
+// A service that takes access tokens, whole. How to test one is shown in package verifiertest.
 func Example() {
 	v, err := verifier.New(context.Background(), verifier.Config{
 		Issuer: "https://as.example", Audience: "https://fulfilment.example",
@@ -26,6 +28,25 @@ func Example() {
 		fmt.Fprintln(w, "orders of", caller.ClientID())
 	})))
 	log.Print(http.ListenAndServe("127.0.0.1:8090", nil))
+}
+
+// What a service counts: calls by their outcome, refusals by their cause, and where the keys stand.
+func Example_metrics() {
+	calls := expvar.NewMap("access_tokens")
+	v, err := verifier.New(context.Background(), verifier.Config{
+		Issuer: "https://as.example", Audience: "https://fulfilment.example",
+		OnVerdict: func(v verifier.Verdict) { calls.Add(string(v.Outcome)+" "+string(v.Reason), 1) }, // such as "refused expired"
+		OnFetch: func(f remote.Fetch) {
+			if f.Err != nil || len(f.Changed) > 0 || len(f.Exposed) > 0 {
+				log.Print("keys: ", f.Err, f.Changed, f.Exposed) // count it, and alarm somebody
+			}
+		},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer v.Close()
+	expvar.Publish("keys_usable_until", expvar.Func(func() any { return v.Status().UsableUntil }))
 }
 
 // A service that knows of revocations within a second, and asks nobody about a token: it follows the issuer's
