@@ -27,6 +27,8 @@ type lab struct {
 	env      []string         // settings of its servers
 	signed   []jose.Algorithm // what the tokens of its resources are signed with
 
+	plainHTTP bool // the issuer is where the servers listen, for those who look there
+
 	address  string                      // of every server's public listener
 	requests map[jose.Algorithm][][]byte // one of each client
 	secret   string                      // in the first request of every algorithm
@@ -56,15 +58,22 @@ func (l *lab) kek() string  { return filepath.Join(l.dir, "kek") }
 
 // prepare makes the installation and chooses the address that its servers listen on.
 func (l *lab) prepare(ctx context.Context) error {
+	var err error
+	if l.address, err = freeAddress(); err != nil {
+		return err
+	}
+	issuer := "https://as.example"
+	if l.plainHTTP {
+		issuer = "http://" + l.address
+		l.env = append(l.env, "MARQUE_INSECURE_HTTP=true")
+	}
 	cmd := exec.CommandContext(ctx, l.binary, "init",
-		"--data", l.data(), "--issuer", "https://as.example", "--kek-file", l.kek())
+		"--data", l.data(), "--issuer", issuer, "--kek-file", l.kek())
 	cmd.Env = append(os.Environ(), l.env...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("marque init: %w\n%s", err, out)
 	}
-	var err error
-	l.address, err = freeAddress()
-	return err
+	return nil
 }
 
 // freeAddress returns an address of loopback that nobody listens on now.

@@ -31,6 +31,7 @@ type settings struct {
 	listed      int           // clients that are registered before pages of them are asked for; 0: none
 
 	redis  bool // measure a server on Redis beside one on the embedded store, and nothing else
+	gate   bool // measure nginx with a gate beside nginx alone, and nothing else
 	filled int  // clients that Redis holds when its starts and its memory are measured; 0: leave that out
 }
 
@@ -49,6 +50,7 @@ func main() {
 	flag.IntVar(&s.withdrawn, "withdrawn", 5_000, "tokens that are introspected, and then revoked")
 	flag.IntVar(&s.listed, "listed", 100_000, "clients registered before lists are measured; 0 for none")
 	flag.BoolVar(&s.redis, "redis", false, "measure Redis beside the embedded store, and nothing else")
+	flag.BoolVar(&s.gate, "gate", false, "measure nginx that asks marque gate beside nginx alone, and nothing else")
 	flag.IntVar(&s.filled, "filled", 1_000_000, "with -redis: clients that Redis is filled with; 0 for none")
 	flag.Parse()
 	if problem := s.problem(); problem != "" || flag.NArg() > 0 {
@@ -64,6 +66,9 @@ func main() {
 
 // problem says what cannot be measured so; empty for none.
 func (s settings) problem() string {
+	if s.gate && s.redis {
+		return "-gate and -redis exclude each other"
+	}
 	if least := 2 * s.connections; s.redis && s.filled != 0 && s.filled < least {
 		return fmt.Sprintf("-filled is 0, or at least %d, twice the connections", least)
 	}
@@ -104,9 +109,12 @@ func run(ctx context.Context, s settings, out io.Writer) error {
 	l := lab{settings: s, seats: seats, binary: binary, dir: dir}
 	r := report{out: out}
 	r.machine(s, seats)
-	if s.redis {
+	switch {
+	case s.gate:
+		err = measureGate(ctx, l, &r)
+	case s.redis:
 		err = measureStores(ctx, l, &r)
-	} else {
+	default:
 		l.signed = algorithms()
 		err = l.measure(ctx, &r)
 	}

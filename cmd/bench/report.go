@@ -27,8 +27,11 @@ func (r *report) machine(s settings, seats seats) {
 		cmp.Or(processor(), "processor unknown"))
 	r.line("one core each for server and load (%s); %d connections kept alive", seats, s.connections)
 	sides := "floor and server"
-	if s.redis {
+	switch {
+	case s.redis:
 		sides = "embedded store and Redis"
+	case s.gate:
+		sides = "without and with a gate"
 	}
 	r.line("median (least to most) over %d windows of %s, %s in turn", s.pairs, s.window, sides)
 }
