@@ -3,11 +3,14 @@ package verifier
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"time"
 
 	"github.com/marque-auth/marque/authz/token"
+	"github.com/marque-auth/marque/keys/jose"
 )
 
 // Token is what a verified access token says. There is no other way to get one than to verify it,
@@ -59,6 +62,26 @@ func (t Token) Claim(name string) (value json.RawMessage, ok bool) {
 		}
 	}
 	return nil, false
+}
+
+// ErrNoClaim says that a token has no claim of that name.
+var ErrNoClaim = errors.New("verifier: no such claim")
+
+// ClaimAs returns a claim of t as a T: what Claim returns, decoded strictly. A member that occurs twice, or whose name
+// differs in case only, is not one of T's fields, and null is an error. Without that claim the error is ErrNoClaim; any other
+// says that it has another form, and quotes nothing of it. Either way, decide as if the claim gave no right.
+//
+//	roles, err := verifier.ClaimAs[[]string](caller, "roles")
+func ClaimAs[T any](t Token, name string) (T, error) {
+	var zero, v T
+	c, ok := t.Claim(name)
+	if !ok {
+		return zero, ErrNoClaim
+	}
+	if err := jose.StrictUnmarshal(c, &v, false); err != nil {
+		return zero, fmt.Errorf("verifier: the claim %q: %w", name, err)
+	}
+	return v, nil
 }
 
 // LogValue is the caller in a log line: client_id and jti.

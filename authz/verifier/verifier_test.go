@@ -2,6 +2,7 @@ package verifier_test
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -53,6 +54,41 @@ func TestVerify_Token(t *testing.T) {
 	}
 	if c, _ := tok.Claim("https://partner.example/tier"); tok.Audience()[0] != audience || tok.HasScope("admin") || c[0] != '{' {
 		t.Error("the token was changed")
+	}
+}
+
+// A claim that is not exactly what was asked for gives nothing.
+func TestClaimAs(t *testing.T) {
+	type tier struct {
+		Level int `json:"level"`
+	}
+	is := newIssuer(t, jose.ES256)
+	tok, err := newVerifier(t, is).Verify(t.Context(), is.token(t, map[string]any{
+		"roles": []string{"a", "b"}, "https://x.example/tier": map[string]any{"level": 3, "more": true}, "https://x.example/case": map[string]any{"LEVEL": 3},
+		"https://x.example/text": map[string]any{"level": "s3cret"}, "https://x.example/null": nil, "https://x.example/none": json.RawMessage("null"),
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if roles, err := verifier.ClaimAs[[]string](tok, "roles"); err != nil || fmt.Sprint(roles) != "[a b]" {
+		t.Errorf("roles %q, error %v", roles, err)
+	}
+	if got, err := verifier.ClaimAs[tier](tok, "https://x.example/tier"); err != nil || got.Level != 3 {
+		t.Errorf("%+v, error %v", got, err)
+	}
+	if got, err := verifier.ClaimAs[tier](tok, "https://x.example/case"); err != nil || got.Level != 0 {
+		t.Errorf("another case: %+v, error %v", got, err)
+	}
+	for _, name := range []string{"https://x.example/text", "https://x.example/none", "roles"} {
+		got, err := verifier.ClaimAs[tier](tok, name)
+		if err == nil || errors.Is(err, verifier.ErrNoClaim) || got != (tier{}) || strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("%s: %+v, error %v", name, got, err)
+		}
+	}
+	for _, name := range []string{"https://x.example/null", "ROLES", "sub", "scope", ""} {
+		if got, err := verifier.ClaimAs[any](tok, name); !errors.Is(err, verifier.ErrNoClaim) || got != nil {
+			t.Errorf("%q: %v, error %v", name, got, err)
+		}
 	}
 }
 

@@ -1,7 +1,6 @@
 package verifiertest_test
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -18,11 +17,8 @@ func newService(v *verifier.Verifier) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /orders", v.Require("orders:read")(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		caller, _ := verifier.FromContext(r.Context())
-		var roles []string
-		if claim, ok := caller.Claim("roles"); ok {
-			_ = json.Unmarshal(claim, &roles) // no roles if they are of another form
-		}
-		if slices.Contains(roles, "auditor") {
+		roles, err := verifier.ClaimAs[[]string](caller, "roles") // none if there is an error
+		if err == nil && slices.Contains(roles, "auditor") {
 			fmt.Fprint(w, "all orders")
 			return
 		}
