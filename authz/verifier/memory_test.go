@@ -3,6 +3,8 @@ package verifier_test
 import (
 	"errors"
 	"fmt"
+	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -211,4 +213,22 @@ func TestRSV38_AtOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// JWT-50, RST-10: what is too long to be a token costs nothing to refuse, with a memory as well.
+func TestJWT50_RST10_NoHashOfWhatIsTooLong(t *testing.T) {
+	is := newIssuer(t, jose.ES256)
+	v := newVerifier(t, is)
+	long := is.token(t, nil) + strings.Repeat("A", 1<<20)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range 16 {
+		if _, err := v.Verify(t.Context(), long); !errors.Is(err, verifier.ErrToken) {
+			t.Fatal(err)
+		}
+	}
+	runtime.ReadMemStats(&after)
+	if n := (after.TotalAlloc - before.TotalAlloc) / 16; n > 64<<10 {
+		t.Errorf("%d bytes allocated for a token of a megabyte", n)
+	}
 }

@@ -247,7 +247,8 @@ func (v *Verifier) Verify(ctx context.Context, accessToken string) (Token, error
 
 // judge is Verify without a report. It says, too, whether a good token was remembered.
 func (v *Verifier) judge(ctx context.Context, accessToken string) (t Token, known bool, err error) {
-	if v.memory == nil {
+	// What is too long is refused for that, and not worth a hash before.
+	if v.memory == nil || len(accessToken) > jose.MaxTokenSize {
 		t, _, err = v.verify(ctx, accessToken)
 		return t, false, err
 	}
