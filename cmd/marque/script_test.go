@@ -26,7 +26,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"marque": main})
+	testscript.Main(m, map[string]func(){"marque": main, followerName: followerMain})
 }
 
 // TestScript runs the real program as its users do: every file in testdata/script is a story.
