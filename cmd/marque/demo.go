@@ -23,7 +23,7 @@ func (a *app) demoCommand() *cobra.Command {
 	})
 	cmd.Flags().StringVar(&kind, "store", kind, "the kind of store: bolt, or redis, for which it starts a redis-server of its own")
 	cmd.Long = "Runs a server in a fresh folder, registers an API and a partner, fetches tokens as the partner\n" +
-		"and takes them as the API, withdraws a token, rotates the key, explains a refusal, stops the\n" +
+		"and takes them as the API, withdraws tokens, rotates the key, explains a refusal, stops the\n" +
 		"partner, and checks every outcome. Exit code 0 only if every step held.\n" +
 		"Nothing stays behind."
 	return cmd
@@ -54,6 +54,7 @@ type demo struct {
 	token                  string       // the partner's good token
 	apiID, apiSecret       string       // of the API itself
 	asking                 *demoService // the API once more, asking about every token
+	following              *demoService // and once more, following revocations
 	input                  string       // what the next command reads from its standard input
 }
 
@@ -81,6 +82,7 @@ func (a *app) demo(ctx context.Context, kind string, g guard) (err error) {
 		d.protect,
 		d.refuse,
 		d.withdraw,
+		d.follow,
 		d.rotate,
 		d.explain,
 		d.disable,
@@ -110,7 +112,7 @@ func (w *lastingWriter) Write(p []byte) (int, error) {
 
 func (d *demo) close() error {
 	var errs []error
-	for _, s := range []*demoService{d.service, d.asking} {
+	for _, s := range []*demoService{d.service, d.asking, d.following} {
 		if s != nil {
 			errs = append(errs, s.Close())
 		}

@@ -11,7 +11,7 @@ import (
 	"github.com/marque-auth/marque/authz/token"
 )
 
-// explain is step 7: a refusal explains itself, to the right person.
+// explain is step 8: a refusal explains itself, to the right person.
 func (d *demo) explain(ctx context.Context) error {
 	d.chapter("The partner mistypes its secret", "the partner is told what everybody is told; the admin sees why")
 	status, requestID, body, err := d.ask(ctx, mistyped(d.clientSecret))
@@ -61,7 +61,7 @@ func (d *demo) ask(ctx context.Context, secret string) (status int, requestID, b
 	return resp.StatusCode, resp.Header.Get("X-Request-Id"), body, nil
 }
 
-// disable is step 8: a partner is stopped.
+// disable is step 9: a partner is stopped.
 func (d *demo) disable(ctx context.Context) error {
 	d.chapter("The admin stops the partner", "its tokens are void, and it gets no new ones")
 	last, err := d.fetch(ctx, d.briefly(), d.clientID, d.clientSecret, demoAPI)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/marque-auth/marque/authz/admin/client"
 	"github.com/marque-auth/marque/authz/token"
+	"github.com/marque-auth/marque/authz/verifier"
 )
 
 // protect is step 4, the good call: the service verifies the token by itself.
@@ -18,7 +19,7 @@ func (d *demo) protect(ctx context.Context) error {
 	d.chapter("The API verifies tokens by itself", "an ordinary net/http service with authz/verifier: discovery, JWKS, RFC 9068")
 	var err error
 	fetches := &discovery{narrator: d.narrator}
-	if d.service, err = startService(ctx, d.server.Issuer(), fetches, d.guard, nil); err != nil {
+	if d.service, err = startService(ctx, d.server.Issuer(), fetches, d.guard, func(*verifier.Config) {}); err != nil {
 		return err
 	}
 	if err := d.discovered(fetches.end()); err != nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/marque-auth/marque/authz/admin/client"
 )
 
-// rotate is step 6: the next signing key takes over, and no token that is out breaks.
+// rotate is step 7: the next signing key takes over, and no token that is out breaks.
 func (d *demo) rotate(ctx context.Context) error {
 	d.chapter("The admin rotates the signing key", "the key windows of a real server are hours; those of this one are seconds")
 	old, err := d.fetch(ctx, d.briefly(), d.clientID, d.clientSecret, demoAPI)

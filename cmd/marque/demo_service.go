@@ -30,20 +30,21 @@ func requireOrders(v *verifier.Verifier) func(http.Handler) http.Handler {
 	return v.Require("orders:read")
 }
 
-// startService starts the service. Its verifier fetches what it needs to know through fetches, and asks
-// about every token if introspect says how.
-func startService(ctx context.Context, issuer string, fetches http.RoundTripper, g guard, introspect *verifier.Introspection) (*demoService, error) {
+// startService starts the service. Its verifier fetches what it needs to know through fetches; edit adds how it
+// learns of revocations.
+func startService(ctx context.Context, issuer string, fetches http.RoundTripper, g guard, edit func(*verifier.Config)) (*demoService, error) {
 	s := &demoService{log: &lastRefusal{}, done: make(chan error, 1)}
-	var err error
-	s.verifier, err = verifier.New(ctx, verifier.Config{
+	c := verifier.Config{
 		Issuer:       issuer,
 		Audience:     demoAPI,
 		Leeway:       verifier.NoLeeway, // one machine, one clock
 		InsecureHTTP: true,              // the story runs on loopback
 		HTTPClient:   &http.Client{Transport: fetches},
 		Log:          slog.New(s.log),
-		Introspect:   introspect,
-	})
+	}
+	edit(&c)
+	var err error
+	s.verifier, err = verifier.New(ctx, c)
 	if err != nil {
 		return nil, err
 	}

@@ -25,12 +25,12 @@ func TestDemo_TheWholeStoryHolds(t *testing.T) {
 		t.Fatalf("exit code %d\n%s\n%s", code, errs.String(), out.String())
 	}
 	for _, want := range []string{
-		"1. A server starts", "4. The API verifies tokens by itself", "The story held: 8 steps, 34 outcomes checked.",
+		"1. A server starts", "4. The API verifies tokens by itself", "The story held: 9 steps, 39 outcomes checked.",
 		"→ POST http://127.0.0.1:", "← 401 Unauthorized", "WWW-Authenticate: Bearer", `"aud": "` + demoAPI + `"`,
 		"→ GET http://127.0.0.1:", "/.well-known/oauth-authorization-server", "/.well-known/jwks.json",
 		"the token says  aud " + demoOther + ", exp 2", "the token says  aud " + demoAPI + ", exp 2",
 		"(shown this once)", "   token_lifetime  10m\n", // as the commands print for people
-		"the API's log says  signature", "the API's log says  inactive", "secret_typo", "client.disable", "(with the token on its standard input)", "the API's log says  audience", "the API's log says  expired",
+		"the API's log says  signature", "the API's log says  inactive", "the API's log says  revoked", "from the admin's command to the refusal  ", " ms, with what", "✓ with no request from the API to the server", "secret_typo", "client.disable", "(with the token on its standard input)", "the API's log says  audience", "the API's log says  expired",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the story does not say %q", want)

@@ -29,7 +29,7 @@ func (d *demo) withdraw(ctx context.Context) error {
 	if err := d.served(ctx, "the API serves the call", d.asking, d.token); err != nil {
 		return err
 	}
-	if err := d.revokeToken(ctx); err != nil {
+	if err := d.revokeToken(ctx, d.token, "the partner's laptop was stolen"); err != nil {
 		return err
 	}
 	if err := d.active(ctx, "introspection says inactive, and nothing else", d.token, false); err != nil {
@@ -44,14 +44,15 @@ func (d *demo) withdraw(ctx context.Context) error {
 
 // askEveryTime starts the API once more, with a verifier that asks the issuer about every token.
 func (d *demo) askEveryTime(ctx context.Context) (err error) {
-	introspect := &verifier.Introspection{ClientID: d.apiID, Secret: verifier.Secret(d.apiSecret)}
-	d.asking, err = startService(ctx, d.server.Issuer(), http.DefaultTransport, d.guard, introspect)
+	d.asking, err = startService(ctx, d.server.Issuer(), http.DefaultTransport, d.guard, func(c *verifier.Config) {
+		c.Introspect = &verifier.Introspection{ClientID: d.apiID, Secret: verifier.Secret(d.apiSecret)}
+	})
 	return err
 }
 
 // revokeToken is the command, with the token on its standard input.
-func (d *demo) revokeToken(ctx context.Context) error {
-	_, claims, err := decodeToken(d.token)
+func (d *demo) revokeToken(ctx context.Context, compact, reason string) error {
+	_, claims, err := decodeToken(compact)
 	if err != nil {
 		return err
 	}
@@ -60,9 +61,9 @@ func (d *demo) revokeToken(ctx context.Context) error {
 		return err
 	}
 	var revoked client.Revocation
-	d.input = d.token
+	d.input = compact
 	defer func() { d.input = "" }()
-	if err := d.admin(ctx, &revoked, "token", "revoke", "--reason", "the partner's laptop was stolen"); err != nil {
+	if err := d.admin(ctx, &revoked, "token", "revoke", "--reason", reason); err != nil {
 		return err
 	}
 	return d.check("it is withdrawn by its jti", text(revoked.Value) == said.Jti && said.Jti != "", "%q is", text(revoked.Value))
