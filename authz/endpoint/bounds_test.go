@@ -17,6 +17,7 @@ type service struct {
 	*stack
 	handler http.Handler
 	index   *token.Index
+	heard   chan verifier.FeedReport // with Follow
 }
 
 // newService starts an API whose Verifier lives by the clock of the stack.
@@ -46,9 +47,13 @@ func (a *service) takes(compact string) bool {
 	return w.Code == http.StatusOK
 }
 
-// feed tells the API what the server knows to be revoked.
+// feed tells the API what the server knows to be revoked; with Follow it waits until it was told.
 func (a *service) feed() {
 	a.t.Helper()
+	if a.heard != nil {
+		a.hear()
+		return
+	}
 	stored, err := a.gate.ListRevocations(a.t.Context(), "", 1000)
 	check(a.t, err)
 	var all []token.Indexed
@@ -57,6 +62,26 @@ func (a *service) feed() {
 	}
 	a.index.Replace(all)
 	a.index.SetKeys(a.ring.RevokedKeys())
+}
+
+// hear has the server take over what was revoked of its signing keys, as cmd/marque does, and waits for the API to know
+// what is revoked.
+func (a *service) hear() {
+	a.t.Helper()
+	if kids := a.ring.RevokedKeys(); len(kids) > 0 {
+		a.stack.index.SetKeys(kids)
+		a.stack.feed.Renew()
+	}
+	for {
+		select {
+		case r := <-a.heard:
+			if r.What == verifier.FeedRevoked || r.What == verifier.FeedInstalled && r.Revocations > 0 {
+				return
+			}
+		case <-time.After(10 * time.Second):
+			a.t.Fatal("the API was told nothing")
+		}
+	}
 }
 
 // refusedAfter asks the API every second until it refuses the token, and returns how long that took.
@@ -102,7 +127,13 @@ func TestEVT14_EVT05_TimeFromTheAnswerToTheRefusal(t *testing.T) {
 		"neither, the most":  {func(_ *service, c *verifier.Config) { c.Leeway = token.MaxLeeway }, time.Hour, token.RevocationKept, jwks},
 		"Introspect":         {introspecting(0), 10 * time.Minute, 0, 0},
 		"CacheFor":           {introspecting(20 * time.Second), 10 * time.Minute, 20 * time.Second, 20 * time.Second},
-		"Revoked":            {func(a *service, c *verifier.Config) { c.Revoked = a.index }, 10 * time.Minute, 0, 0},
+		"Follow": {func(a *service, c *verifier.Config) {
+			secret := a.client(authz.ClientSpec{ID: "gateway", Serves: []string{api}})
+			c.Follow = &verifier.Feed{ClientID: "gateway", Secret: verifier.Secret(secret), WhenSilent: verifier.SilentClosed}
+			a.heard = make(chan verifier.FeedReport, 1_000)
+			c.OnFeed = func(r verifier.FeedReport) { a.heard <- r }
+		}, 10 * time.Minute, 0, 0},
+		"Revoked": {func(a *service, c *verifier.Config) { c.Revoked = a.index }, 10 * time.Minute, 0, 0},
 	} {
 		for how, withdraw := range withdrawals {
 			t.Run(name+"/"+how, func(t *testing.T) {

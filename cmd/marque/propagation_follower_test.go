@@ -234,8 +234,8 @@ type question struct {
 
 // told is a line of what such a process says: that it has begun, a step, or a verdict.
 type told struct {
-	Ready   bool   `json:",omitempty"`
-	Step    *step  `json:",omitempty"`
+	Ready   bool      `json:",omitempty"`
+	Step    *step     `json:",omitempty"`
 	Verdict *question `json:",omitempty"`
 }
 
