@@ -126,6 +126,7 @@ func fly[K ~string, V, T any](ctx context.Context, c *cache[K, V], drops uint64,
 		c.flight.Forget(key)
 	}
 	result := c.flight.DoChan(key, func() (any, error) {
+		deepen(len(key))
 		// The first caller's deadline is not everyone's.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), loadTimeout)
 		defer cancel()
@@ -146,6 +147,20 @@ func fly[K ~string, V, T any](ctx context.Context, c *cache[K, V], drops uint64,
 		}
 		return zero, c.fresh.explain(r.Err)
 	}
+}
+
+// loadStack is more of the stack, in octets, than any load takes.
+const loadStack = 12 << 10
+
+// deepen gives the goroutine of a load all the stack that it may need, at once. A stack that grows on the way is copied
+// at some depth, which takes longer than the load; reading a client goes deeper than asking for its version, and so
+// a stranger could tell an identifier that nobody has from one that is held, by the time: 24 against 13 µs.
+//
+//go:noinline
+func deepen(n int) byte {
+	var room [loadStack]byte // a place that the compiler cannot foresee keeps it from leaving this out
+	room[n%len(room)]++
+	return room[(n+1)%len(room)]
 }
 
 // version asks the store for the version of a record that is held. It takes the way of a load, and so as long

@@ -250,25 +250,35 @@ func TestTOK42_FailuresTakeEquallyLong(t *testing.T) {
 		return authz.Request{GrantType: authz.GrantClientCredentials, Client: authz.Presented{Method: authz.PresentedBasic, ID: authz.ClientID(id), Secret: "wrong"}}
 	}
 	ids := []string{"nobody", "c1", "disabled", "expired", "secretless"}
-	times := map[string][]time.Duration{}
-	for range 400 {
-		for _, id := range ids {
-			begin := time.Now()
-			_, err := s.server.Token(t.Context(), request(id))
-			times[id] = append(times[id], time.Since(begin))
-			if err == nil {
-				t.Fatal("a token")
+	apart := func() (said []string) {
+		times := map[string][]time.Duration{}
+		for range 400 {
+			for _, id := range ids {
+				begin := time.Now()
+				_, err := s.server.Token(t.Context(), request(id))
+				times[id] = append(times[id], time.Since(begin))
+				if err == nil {
+					t.Fatal("a token")
+				}
 			}
 		}
-	}
-	median := func(id string) time.Duration {
-		slices.Sort(times[id])
-		return times[id][len(times[id])/2]
-	}
-	for _, id := range ids[1:] {
-		if a, b := median("nobody"), median(id); 2*a > 3*b || 2*b > 3*a {
-			t.Errorf("an unknown client takes %s, %s takes %s", a, id, b)
+		median := func(id string) time.Duration {
+			slices.Sort(times[id])
+			return times[id][len(times[id])/2]
 		}
+		for _, id := range ids[1:] {
+			if a, b := median("nobody"), median(id); 2*a > 3*b || 2*b > 3*a {
+				said = append(said, fmt.Sprintf("an unknown client takes %s, %s takes %s", a, id, b))
+			}
+		}
+		return said
+	}
+	said := apart()
+	for tries := 0; said != nil && tries < 2; tries++ { // what tells them apart does so again; a busy machine does not
+		said = apart()
+	}
+	if said != nil {
+		t.Error(said)
 	}
 }
 
