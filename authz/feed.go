@@ -24,6 +24,10 @@ const DefaultFeedStreams = 2_000
 // FeedStreamsPerClient is how many of them one client may have: a service runs as several processes.
 const FeedStreamsPerClient = 64
 
+// feedRemembered is for how long a revocation is signed after the last reader was seen: who was cut off, or polls,
+// goes on where it was.
+const feedRemembered = time.Hour
+
 // FeedConfig is what a Feed needs.
 type FeedConfig struct {
 	Server *Server      // authenticates callers; its Issuer and Keys sign
@@ -82,6 +86,7 @@ type Feed struct {
 	failing    bool // under publishing: Failed was told
 
 	streams  slots
+	read     atomic.Int64 // Unix nanoseconds: when somebody was last seen who reads, or 0. See followed
 	counts   feedCounts
 	snapshot snapshots
 
@@ -107,10 +112,15 @@ func NewFeed(c FeedConfig) (*Feed, error) {
 }
 
 // Publish sends a revocation to all who follow. It is called after Index obeys it, in the order in which
-// revocations of one subject came about. It waits for one signature, and for nobody who follows.
+// revocations of one subject came about. It waits for one signature, and for nobody who follows. While nobody does
+// it signs nothing, and ends the run: who comes then is sent everything, and this with it.
 func (f *Feed) Publish(r token.Revocation) {
 	f.publishing.Lock()
 	defer f.publishing.Unlock()
+	if !f.followed() {
+		f.log.renew()
+		return
+	}
 	_, seq := f.log.now()
 	set, err := f.sign(token.Event{Kind: token.EventRevoked, Run: f.run(), Seq: seq + 1, Revocations: []token.Revocation{r}})
 	if !f.could(err) {
@@ -118,6 +128,16 @@ func (f *Feed) Publish(r token.Revocation) {
 	}
 	f.log.append(set, seq+1, true)
 	f.counts.published.Add(1)
+}
+
+// seen notes that somebody reads. Who reads is seen before it looks at the log: a Publish that still saw nobody ends
+// the run behind it, which the reader notices as it does when a key is revoked.
+func (f *Feed) seen() { f.read.Store(f.config.Now().UnixNano()) }
+
+// followed reports whether somebody reads, or may come back and go on.
+func (f *Feed) followed() bool {
+	last := f.read.Load()
+	return f.streams.inUse() > 0 || last != 0 && f.config.Now().UnixNano()-last < int64(feedRemembered)
 }
 
 // Renew begins a new run: whoever follows is sent all that is revoked, by what signs now. It is called after
@@ -244,12 +264,12 @@ func (f *Feed) unavailable(client ClientID, err error) error {
 // FeedStats are what a Feed has done since it was made.
 type FeedStats struct {
 	Streams    int    // open now
-	Published  uint64 // revocations, each counted once
+	Published  uint64 // revocations that were signed, because somebody followed; each counted once
 	Heartbeats uint64
 	Sent       uint64 // messages handed to streams, parts of snapshots included
 	Snapshots  uint64 // made; several streams may have shared one
 	Polled     uint64 // pages handed to those who do not stream
-	Runs       uint64 // begun after the first
+	Runs       uint64 // begun after the first, but for want of somebody who follows
 	Ended      map[FeedEnd]uint64
 }
 

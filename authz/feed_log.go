@@ -49,7 +49,7 @@ var (
 )
 
 func newFeedLog() *feedLog {
-	return &feedLog{run: rand.Text(), ring: make([]FeedEvent, 0, 64), wake: make(chan struct{})}
+	return &feedLog{run: rand.Text(), wake: make(chan struct{})}
 }
 
 // renew begins a new run: what was sent before is no longer to be had.
@@ -57,7 +57,7 @@ func (l *feedLog) renew() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.run, l.seq, l.head = rand.Text(), 0, 0
-	l.ring = make([]FeedEvent, 0, 64)
+	l.ring = nil
 	l.wakeAll()
 }
 

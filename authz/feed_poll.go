@@ -39,6 +39,7 @@ func (f *Feed) Poll(ctx context.Context, r FeedRequest) (FeedPage, error) {
 	if after, ok := f.config.Server.rate.take(caller.id); !ok {
 		return FeedPage{}, &ThrottledError{Cause: CauseRateLimited, Client: caller.id, RetryAfter: after}
 	}
+	f.seen()
 	p, err := f.wholePage(ctx, r.After)
 	switch {
 	case err != nil && ctx.Err() != nil:

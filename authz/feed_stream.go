@@ -62,6 +62,7 @@ func (f *Feed) Follow(ctx context.Context, r FeedRequest) (*FeedStream, error) {
 	if err := f.streams.take(caller.id); err != nil {
 		return nil, err
 	}
+	f.seen()
 	s := &FeedStream{Client: caller.id, feed: f, caller: caller, until: until, why: FeedEndCaller}
 	if age := f.config.Now().Add(feedAge - rand.N(feedAge/10)); until.IsZero() || age.Before(until) {
 		s.until, s.why = age, FeedEndAge
@@ -176,6 +177,7 @@ func (s *FeedStream) Close(why FeedEnd) {
 		return
 	}
 	s.over = true
+	s.feed.seen()
 	s.feed.streams.give(s.caller.id)
 	s.feed.counts.end(why)
 }

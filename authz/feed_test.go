@@ -163,6 +163,7 @@ func TestSET01_SET13_SnapshotThenEvents(t *testing.T) {
 		}
 	}
 	f.kids = []string{"old-key"}
+	f.feed.seen()
 	f.revoke(jtiRevoked(0))
 	s := f.follow(t, "")
 	all := f.next(t, s)
