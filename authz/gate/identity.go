@@ -56,15 +56,24 @@ func identify(h http.Header, t verifier.Token) error {
 // escape writes text so that no header can be made of it, no list, and no other text: what is not visible ASCII, and
 // "%" and ",", is percent-encoded, as UTF-8. What an ordinary identifier consists of stays as it is.
 func escape(s string) string {
-	const hex = "0123456789ABCDEF"
+	for i := 0; i < len(s); i++ {
+		if !stays(s[i]) {
+			return s[:i] + escaped(s[i:])
+		}
+	}
+	return s
+}
+
+func escaped(s string) string {
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {
-		c := s[i]
-		if c > ' ' && c < 0x7f && c != '%' && c != ',' {
-			b.WriteByte(c)
-			continue
+		if stays(s[i]) {
+			b.WriteByte(s[i])
+		} else {
+			fmt.Fprintf(&b, "%%%02X", s[i])
 		}
-		b.WriteString("%" + string(hex[c>>4]) + string(hex[c&15]))
 	}
 	return b.String()
 }
+
+func stays(c byte) bool { return c > ' ' && c < 0x7f && c != '%' && c != ',' }

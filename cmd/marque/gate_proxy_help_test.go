@@ -31,10 +31,11 @@ type proxied struct {
 // echo is an API that keeps the header of the last request.
 type echo struct {
 	*httptest.Server
-	mu     sync.Mutex
-	calls  int
-	header http.Header
-	uri    string
+	mu      sync.Mutex
+	calls   int
+	header  http.Header
+	trailer http.Header
+	uri     string
 }
 
 func newEcho(t testing.TB) *echo {
@@ -43,7 +44,7 @@ func newEcho(t testing.TB) *echo {
 	e.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		e.mu.Lock()
-		e.calls, e.header, e.uri = e.calls+1, r.Header.Clone(), r.RequestURI
+		e.calls, e.header, e.trailer, e.uri = e.calls+1, r.Header.Clone(), r.Trailer.Clone(), r.RequestURI
 		e.mu.Unlock()
 		if status := r.URL.Query().Get("answer"); status != "" {
 			w.Header().Set("WWW-Authenticate", "Own")

@@ -189,6 +189,36 @@ func TestGate_ForgedIdentityDoesNotReachTheAPI(t *testing.T) {
 	})
 }
 
+// TestGate_NothingPassesBesideTheHeader: a caller who was let through cannot have the next hop take away who he is, add to
+// it behind the body, or go on in a protocol that nobody looks into.
+func TestGate_NothingPassesBesideTheHeader(t *testing.T) {
+	eachProxy(t, func(t *testing.T, s *server, p proxied) {
+		bearer := "Authorization: Bearer " + getSample(t, s)
+		for name, request := range map[string]string{
+			"Connection":  "Connection: close, Marque-Client-Id, Marque-Scope\n\n",
+			"Trailer":     "Connection: close\nTransfer-Encoding: chunked\nTrailer: Marque-Client-Id\n\n1\nx\n0\nMarque-Client-Id: root\n\n",
+			"unannounced": "Connection: close\nTransfer-Encoding: chunked\n\n1\nx\n0\nMarque-Client-Id: root\n\n",
+			"h2c":         "Connection: Upgrade, HTTP2-Settings\nUpgrade: h2c\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\n\n",
+			"websocket":   "Connection: Upgrade, Marque-Client-Id\nUpgrade: websocket\nSec-WebSocket-Version: 13\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\n\n",
+		} {
+			r := raw(t, p.url, "GET /orders HTTP/1.1\nHost: a\n"+bearer+"\n"+request)
+			_, header, _ := p.api.seen()
+			if r.StatusCode != 200 || header.Get("Marque-Client-Id") != sampleClient {
+				t.Errorf("%s: %d, %q", name, r.StatusCode, header["Marque-Client-Id"])
+			}
+			p.api.mu.Lock()
+			trailer := p.api.trailer
+			p.api.mu.Unlock()
+			if strings.Contains(t.Name(), "haproxy") {
+				trailer = nil // HAProxy 2.6 cannot be told to drop them: authz/gate/README.md says what the API must not do
+			}
+			if len(trailer) > 0 || header.Get("Upgrade") != "" || strings.Contains(strings.ToLower(strings.Join(header["Connection"], ",")), "marque") {
+				t.Errorf("%s: the API got %v, behind the body %v", name, header, trailer)
+			}
+		}
+	})
+}
+
 // TestGate_TheRequirementIsNotTheCallers: it is what the proxy's configuration says, whatever is in the request.
 func TestGate_TheRequirementIsNotTheCallers(t *testing.T) {
 	eachProxy(t, func(t *testing.T, s *server, p proxied) {

@@ -53,6 +53,9 @@ func TestGate_TraefikSample(t *testing.T) {
 			}
 			Middlewares map[string]struct {
 				ForwardAuth traefikAuth `yaml:"forwardAuth"`
+				Headers     struct {
+					CustomRequestHeaders map[string]string `yaml:"customRequestHeaders"`
+				}
 			}
 		}
 	}
@@ -61,14 +64,17 @@ func TestGate_TraefikSample(t *testing.T) {
 	t.Cleanup(http.DefaultClient.CloseIdleConnections)
 	g := startGateTest(t, gateConfig(s, newAPI(t, s, "gate")))
 	compact := getSample(t, s)
-	if len(sample.HTTP.Routers) != 2 || len(sample.HTTP.Middlewares) != 2 {
+	if len(sample.HTTP.Routers) != 2 || len(sample.HTTP.Middlewares) != 3 {
 		t.Fatalf("%+v", sample)
 	}
 	for name, router := range sample.HTTP.Routers {
-		if len(router.Middlewares) != 1 {
+		if len(router.Middlewares) != 2 {
 			t.Fatalf("%s: %v", name, router.Middlewares)
 		}
-		auth := sample.HTTP.Middlewares[router.Middlewares[0]].ForwardAuth
+		if value, ok := sample.HTTP.Middlewares[router.Middlewares[0]].Headers.CustomRequestHeaders["Upgrade"]; !ok || value != "" {
+			t.Errorf("%s: Upgrade stays", name)
+		}
+		auth := sample.HTTP.Middlewares[router.Middlewares[1]].ForwardAuth
 		path, ok := strings.CutPrefix(auth.Address, "http://127.0.0.1:9180")
 		if !ok || auth.TrustForwardHeader || !slices.Equal(auth.AuthRequestHeaders, []string{"Authorization"}) {
 			t.Fatalf("%s: %+v", name, auth)
