@@ -274,7 +274,7 @@ type LimitsConfig struct {
 
 	// FeedStreams is how many streams of the revocation feed this server has open at once, of all clients,
 	// 1 to 100000; one more is answered 503. One client has at most 64 of them, then 429. Each takes a
-	// connection. Default 2000.
+	// connection and about 40 KiB. Default 2000.
 	FeedStreams int `yaml:"feed_streams"`
 }
 

@@ -28,8 +28,10 @@ type settings struct {
 	tokens      int           // issued before memory is read
 	starts      int           // process starts to the first token
 	withdrawn   int           // tokens that are asked about, and then revoked
+	streams     int           // of the revocation feed; 0: none
 	listed      int           // clients that are registered before pages of them are asked for; 0: none
 
+	feed   bool // measure the revocation feed, and nothing else
 	redis  bool // measure a server on Redis beside one on the embedded store, and nothing else
 	gate   bool // measure nginx with a gate beside nginx alone, and nothing else
 	filled int  // clients that Redis holds when its starts and its memory are measured; 0: leave that out
@@ -49,6 +51,8 @@ func main() {
 	flag.IntVar(&s.starts, "starts", 7, "process starts to the first token")
 	flag.IntVar(&s.withdrawn, "withdrawn", 5_000, "tokens that are introspected, and then revoked")
 	flag.IntVar(&s.listed, "listed", 100_000, "clients registered before lists are measured; 0 for none")
+	flag.IntVar(&s.streams, "streams", 1_000, "streams of the revocation feed; 0 for none")
+	flag.BoolVar(&s.feed, "feed", false, "measure the revocation feed, and nothing else")
 	flag.BoolVar(&s.redis, "redis", false, "measure Redis beside the embedded store, and nothing else")
 	flag.BoolVar(&s.gate, "gate", false, "measure nginx that asks marque gate beside nginx alone, and nothing else")
 	flag.IntVar(&s.filled, "filled", 1_000_000, "with -redis: clients that Redis is filled with; 0 for none")
@@ -72,8 +76,8 @@ func (s settings) problem() string {
 	if least := 2 * s.connections; s.redis && s.filled != 0 && s.filled < least {
 		return fmt.Sprintf("-filled is 0, or at least %d, twice the connections", least)
 	}
-	if min(s.clients, s.connections, s.pairs, s.tokens, s.starts, s.withdrawn) < 1 || s.window <= 0 || s.listed < 0 {
-		return "every number is at least 1 (-listed and -filled at least 0)"
+	if min(s.clients, s.connections, s.pairs, s.tokens, s.starts, s.withdrawn) < 1 || s.window <= 0 || s.listed < 0 || s.streams < 0 || s.feed && s.streams == 0 {
+		return "every number is at least 1 (-listed, -streams and -filled at least 0)"
 	}
 	return ""
 }
@@ -112,6 +116,9 @@ func run(ctx context.Context, s settings, out io.Writer) error {
 	switch {
 	case s.gate:
 		err = measureGate(ctx, l, &r)
+	case s.feed:
+		l.signed = []jose.Algorithm{jose.ES256}
+		err = l.onlyFeed(ctx, &r)
 	case s.redis:
 		err = measureStores(ctx, l, &r)
 	default:
@@ -148,6 +155,11 @@ func (l *lab) measure(ctx context.Context, r *report) error {
 	}
 	if err := l.measureJWKS(ctx, server, r); err != nil {
 		return err
+	}
+	if l.settings.streams > 0 {
+		if err := l.measureFeed(ctx, server, r); err != nil {
+			return err
+		}
 	}
 	used, err := server.memory()
 	if err != nil {

@@ -112,7 +112,8 @@ func (r *report) decisions(all []decision, memory int64) {
 	}
 	r.line("  %-12s %-26s %s   target: at most 1.1", "apart", inBrackets(apart(all, func(d decision) []float64 { return d.alone }), 2),
 		inBrackets(apart(all, func(d decision) []float64 { return d.whole }), 2))
-	r.line("  memory of the last index: %.1f MiB   target: within 128 MiB", float64(memory)/(1<<20))
+	r.line("  memory of the last index: %.1f MiB, %.0f octets for each live revocation   target: within 128 MiB",
+		float64(memory)/(1<<20), float64(memory)/float64(all[len(all)-1].revoked))
 }
 
 func inBrackets(n []float64, digits int) string {
