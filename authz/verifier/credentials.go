@@ -65,12 +65,20 @@ func isToken(s string) bool {
 func isToken68(s string) bool {
 	s = strings.TrimRight(s, "=")
 	for i := 0; i < len(s); i++ {
-		if !alphanumeric(s[i]) && !strings.ContainsRune("-._~+/", rune(s[i])) {
+		if !token68[s[i]] {
 			return false
 		}
 	}
 	return s != ""
 }
+
+// token68 is its alphabet, as a table: every octet of every token is looked up at every call. It is immutable.
+var token68 = func() (table [256]bool) {
+	for c := range table {
+		table[c] = alphanumeric(byte(c)) || strings.IndexByte("-._~+/", byte(c)) >= 0
+	}
+	return table
+}()
 
 func alphanumeric(c byte) bool {
 	return c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || c >= '0' && c <= '9'

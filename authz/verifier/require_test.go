@@ -81,6 +81,19 @@ func TestRSV02_RSV03_RSV04_RSV05_RSV06_Presentation(t *testing.T) {
 	want(t, "RSV-03 body only", w.Result(), http.StatusUnauthorized, "")
 }
 
+// RSV-05: octet by octet, what may stand in a token68 (RFC 9110, Section 11.2) goes on to be judged, and nothing else.
+func TestRSV05_Token68(t *testing.T) {
+	h := newVerifier(t, newIssuer(t, jose.ES256)).Require()(api(t))
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/"
+	for c := range 256 {
+		status, code := http.StatusBadRequest, "invalid_request"
+		if strings.IndexByte(alphabet, byte(c)) >= 0 {
+			status, code = http.StatusUnauthorized, "invalid_token"
+		}
+		want(t, fmt.Sprintf("octet %d", c), call(h, "/", "Bearer a"+string([]byte{byte(c)})+"b"), status, code)
+	}
+}
+
 // RSV-08, RSV-20 to RSV-36, JWT-52, RST-12: every defect gives the same answer, octet for octet.
 func TestRSV08_JWT52_RST12_OneAnswer(t *testing.T) {
 	is, other := newIssuer(t, jose.ES256), newIssuer(t, jose.ES256)
