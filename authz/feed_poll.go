@@ -11,8 +11,9 @@ import (
 )
 
 const (
-	// feedPageSize bounds the messages of one page, in octets; the heartbeat comes on top.
-	feedPageSize = 256 << 10
+	// feedPageSize bounds the messages of one page, in octets, but for the last of them and the heartbeat: whoever
+	// reads slowly holds as much, on each of his connections.
+	feedPageSize = 64 << 10
 
 	// feedPageKept is for how long a snapshot of several pages may be read page by page. It is right for as long
 	// as the log holds what comes after it, and all who poll share the one: they keep no more than one in memory.

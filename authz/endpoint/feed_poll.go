@@ -3,6 +3,7 @@ package endpoint
 import (
 	"context"
 	"net/http"
+	"slices"
 
 	"github.com/marque-auth/marque/authz"
 )
@@ -38,7 +39,11 @@ func feedCursor(c *call) (after string, refused *refusal) {
 
 // pageBody writes a page. Nothing in the alphabets of a compact JWS and of a cursor is escaped in JSON.
 func pageBody(out []byte, p *authz.FeedPage) []byte {
-	out = append(out, `{"sets":[`...)
+	size := len(p.Next) + 64
+	for _, set := range p.Sets {
+		size += len(set) + len(`"",`)
+	}
+	out = append(slices.Grow(out, size), `{"sets":[`...)
 	for i, set := range p.Sets {
 		if i > 0 {
 			out = append(out, ',')
