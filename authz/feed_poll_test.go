@@ -194,8 +194,8 @@ func TestSET14_PollingALargeSnapshot(t *testing.T) {
 	}
 	f.advance(feedPageKept - time.Second)
 	f.feed.Beat()
-	if all, _ := f.poll(t, first.Next); all[0].Kind != token.EventSnapshot || all[0].Part != len(all)+1 {
-		t.Errorf("page 2 is part %d", all[0].Part)
+	if second, _ := f.poll(t, first.Next); second[0].Kind != token.EventSnapshot || second[0].Part != len(all)+1 {
+		t.Errorf("page 2 begins with part %d", second[0].Part)
 	}
 	if made := f.listing.Load(); made != 1 {
 		t.Errorf("%d snapshots were made", made)
