@@ -37,6 +37,7 @@ const forcedExit = 5 * time.Second
 // serve runs a server until ctx ends or a listener fails.
 func (a *app) serve(ctx context.Context, c configs.Config) error {
 	signal.Ignore(syscall.SIGPIPE) // who reads the log may go away; the server stays
+	defer makeRoom()()
 	log := newLog(a.stderr, c.Log)
 	s, err := start(ctx, c, options{log: log})
 	if errors.Is(err, errStopped) {
