@@ -104,6 +104,15 @@ func TestRSV04_RSV05_RSV06_RSV08_RSV09_RST07_GateBehindProxies(t *testing.T) {
 			}
 		}
 
+		// A query that is odd, or long, is the API's to judge.
+		for _, target := range []string{"/orders?%zz", "/orders?a=b&&=?/-/", "/orders?a;b", "/orders?" + strings.Repeat("x", 6000), "/orders?", "/%C3%A9", "/a%2Fb//c/./d"} {
+			if r := p.get(t, target, bearer); r.StatusCode != 200 {
+				t.Errorf("%.40q: %d", target, r.StatusCode)
+			} else if _, _, uri := p.api.seen(); uri != target {
+				t.Errorf("%.40q reached the API as %.40q", target, uri)
+			}
+		}
+
 		// What the API itself answers stays as it is.
 		for _, own := range []string{"401", "403", "500", "503"} {
 			r := p.get(t, "/orders?answer="+own, bearer)
