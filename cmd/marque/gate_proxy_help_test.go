@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -68,13 +69,18 @@ func (e *echo) address() string { return strings.TrimPrefix(e.URL, "http://") }
 // proxies are the kinds that are started for real, each from the files that are shipped.
 var proxies = map[string]func(t testing.TB, gate, api string) (url string){"nginx": startNginx, "haproxy": startHAProxy}
 
-func startNginx(t testing.TB, gate, api string) string {
+func startNginx(t testing.TB, gate, api string) string { return startNginxWith(t, gate, api, nil) }
+
+// startNginxWith starts nginx with the sample, in which more texts are replaced.
+func startNginxWith(t testing.TB, gate, api string, more map[string]string) string {
 	t.Helper()
 	binary := requireProxy(t, "nginx", "nginx-light")
-	at := freePort(t)
-	dir := shipped(t, "nginx", nginxForTests(gate, api, at))
-	startProxy(t, at, exec.Command(binary, "-p", dir, "-c", filepath.Join(dir, "nginx.conf"), "-e", "stderr"))
-	return "http://" + at
+	return startProxy(t, func(at string) *exec.Cmd {
+		replace := nginxForTests(gate, api, at)
+		maps.Copy(replace, more)
+		dir := shipped(t, "nginx", replace)
+		return exec.Command(binary, "-p", dir, "-c", filepath.Join(dir, "nginx.conf"), "-e", "stderr")
+	})
 }
 
 // nginxForTests is what a test replaces in the sample: addresses, and folders that are nginx's own otherwise.
@@ -87,15 +93,19 @@ func nginxForTests(gate, api, at string) map[string]string {
 	}
 }
 
-func startHAProxy(t testing.TB, gate, api string) string {
+func startHAProxy(t testing.TB, gate, api string) string { return startHAProxyWith(t, gate, api, nil) }
+
+// startHAProxyWith starts HAProxy with the sample, in which more texts are replaced.
+func startHAProxyWith(t testing.TB, gate, api string, more map[string]string) string {
 	t.Helper()
 	binary := requireProxy(t, "haproxy", "haproxy")
-	at := freePort(t)
-	dir := shipped(t, "haproxy", map[string]string{"127.0.0.1:9180": gate, "127.0.0.1:9000": api, "127.0.0.1:8000": at})
-	c := exec.Command(binary, "-db", "-f", filepath.Join(dir, "haproxy.cfg"))
-	c.Dir = dir
-	startProxy(t, at, c)
-	return "http://" + at
+	return startProxy(t, func(at string) *exec.Cmd {
+		replace := map[string]string{"127.0.0.1:9180": gate, "127.0.0.1:9000": api, "127.0.0.1:8000": at}
+		maps.Copy(replace, more)
+		c := exec.Command(binary, "-db", "-f", "haproxy.cfg")
+		c.Dir = shipped(t, "haproxy", replace)
+		return c
+	})
 }
 
 // requireProxy skips a test for want of a program, or fails it where CI is set.
@@ -154,17 +164,44 @@ func freePort(t testing.TB) string {
 	return all[0]
 }
 
-// startProxy runs a proxy until the test ends, and returns once it listens.
-func startProxy(t testing.TB, at string, c *exec.Cmd) *exec.Cmd {
+// proxyTries is how often a proxy is started: a port that was free may be taken by the time it is asked for.
+const proxyTries = 3
+
+// startProxy runs a proxy until the test ends, and returns its URL once it listens at the address that prepare was
+// given.
+func startProxy(t testing.TB, prepare func(at string) *exec.Cmd) string {
+	t.Helper()
+	var err error
+	for range proxyTries {
+		at := freePort(t)
+		if err = tryProxy(t, at, prepare(at)); err == nil {
+			return "http://" + at
+		}
+	}
+	t.Fatal(err)
+	return ""
+}
+
+func tryProxy(t testing.TB, at string, c *exec.Cmd) error {
 	t.Helper()
 	log := &logBuffer{}
 	c.Stdout, c.Stderr = log, log
+	// It ends with the test's process, even if that is killed. Linux ends the child with the thread that made it, so
+	// this one waits for it.
 	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
+	started, ended := make(chan error), make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := c.Start()
+		started <- err
+		if err == nil {
+			ended <- c.Wait()
+		}
+	}()
+	if err := <-started; err != nil {
+		return err
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- c.Wait() }()
 	t.Cleanup(func() {
 		_ = c.Process.Signal(syscall.SIGTERM)
 		select {
@@ -180,17 +217,16 @@ func startProxy(t testing.TB, at string, c *exec.Cmd) *exec.Cmd {
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(2 * time.Millisecond) {
 		conn, err := net.Dial("tcp", at)
 		if err == nil {
-			conn.Close()
-			return c
+			return conn.Close()
 		}
 		select {
-		case err := <-ended:
-			ended <- err
-			t.Fatalf("%s ended: %v\n%s", c.Path, err, log)
+		case why := <-ended:
+			ended <- why
+			return fmt.Errorf("%s ended: %v\n%s", c.Path, why, log)
 		default:
 		}
 		if time.Now().After(end) {
-			t.Fatalf("%s does not listen: %v\n%s", c.Path, err, log)
+			return fmt.Errorf("%s does not listen: %v\n%s", c.Path, err, log)
 		}
 	}
 }

@@ -8,8 +8,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -367,7 +365,6 @@ func askImpostor(t *testing.T, start func(t testing.TB, gate, api string) string
 // TestGate_HAProxyGoesOnWhenLuaFails: and the sample does not, nor where no rule fits, nor on a connection whose last
 // request was let through. Without the rule that ends both, the API is called.
 func TestGate_HAProxyGoesOnWhenLuaFails(t *testing.T) {
-	binary := requireProxy(t, "haproxy", "haproxy")
 	s := startTest(t, devConfig(t), options{})
 	t.Cleanup(http.DefaultClient.CloseIdleConnections)
 	g := startGateTest(t, gateConfig(s, newAPI(t, s, "gate")))
@@ -384,11 +381,8 @@ func TestGate_HAProxyGoesOnWhenLuaFails(t *testing.T) {
 		"a requirement is lost":  {map[string]string{"lua.marque_require orders:read/-": "lua.marque_require orders:read"}, 503},
 	} {
 		t.Run(name, func(t *testing.T) {
-			api, at := newEcho(t), freePort(t)
-			tt.replace["127.0.0.1:9180"], tt.replace["127.0.0.1:9000"], tt.replace["127.0.0.1:8000"] = g.Address(), api.address(), at
-			c := exec.Command(binary, "-db", "-f", "haproxy.cfg")
-			c.Dir = shipped(t, "haproxy", tt.replace)
-			startProxy(t, at, c)
+			api := newEcho(t)
+			at := strings.TrimPrefix(startHAProxyWith(t, g.Address(), api.address(), tt.replace), "http://")
 			conn, err := net.Dial("tcp", at)
 			if err != nil {
 				t.Fatal(err)
@@ -426,7 +420,6 @@ func TestGate_HAProxyGoesOnWhenLuaFails(t *testing.T) {
 // TestGate_NginxOuterRequirement: what is set for a whole server is set again while nginx asks the gate, and must not
 // replace what the location has; and a requirement that is lost is none that anybody meets.
 func TestGate_NginxOuterRequirement(t *testing.T) {
-	binary := requireProxy(t, "nginx", "nginx-light")
 	s := startTest(t, devConfig(t), options{})
 	t.Cleanup(http.DefaultClient.CloseIdleConnections)
 	g := startGateTest(t, gateConfig(s, newAPI(t, s, "gate")))
@@ -442,12 +435,8 @@ func TestGate_NginxOuterRequirement(t *testing.T) {
 		"no end":                      {"orders:read/-;", "orders:read;", 503, 403},
 	} {
 		t.Run(name, func(t *testing.T) {
-			api, at := newEcho(t), freePort(t)
-			replace := nginxForTests(g.Address(), api.address(), at)
-			replace[tt.old] = tt.now
-			dir := shipped(t, "nginx", replace)
-			startProxy(t, at, exec.Command(binary, "-p", dir, "-c", filepath.Join(dir, "nginx.conf"), "-e", "stderr"))
-			p := proxied{g, "http://" + at, api}
+			api := newEcho(t)
+			p := proxied{g, startNginxWith(t, g.Address(), api.address(), map[string]string{tt.old: tt.now}), api}
 			if r := p.get(t, "/orders", bearer); r.StatusCode != tt.get {
 				t.Errorf("GET: %d", r.StatusCode)
 			}
