@@ -34,7 +34,7 @@ func TestReadme_TheTaskPagesWork(t *testing.T) {
 	r.write("old.pem", newPEM(t))
 	for _, want := range []string{
 		"Connect a partner", "Move a partner from another server", "A secret has leaked", "invalid_client, why?", "Signing keys", "Who revoked what?",
-		"From another machine", "Is all well?",
+		"From another machine", "Protect a service in any language", "Is all well?",
 	} {
 		if len(pages[want]) == 0 {
 			t.Errorf("the README has no page %q with commands", want)
@@ -68,9 +68,10 @@ func (r *reader) copyInto(page, block string) {
 		partner = "legacy-7"
 	}
 	for variable, value := range map[string]func() string{
-		"CREDENTIAL": func() string { return r.firstCredential(partner) },
-		"SECRET":     func() string { return r.newSecret(partner) },
-		"OPS_SECRET": func() string { return r.newSecret("ops") },
+		"CREDENTIAL":  func() string { return r.firstCredential(partner) },
+		"SECRET":      func() string { return r.newSecret(partner) },
+		"OPS_SECRET":  func() string { return r.newSecret("ops") },
+		"GATE_SECRET": func() string { return r.newSecret("accounts-gate") },
 	} {
 		if strings.Contains(block, `"$`+variable+`"`) {
 			r.set(variable, value())
