@@ -81,29 +81,32 @@ func BenchmarkVerify(b *testing.B) {
 }
 
 func signRaw(key crypto.Signer, alg Algorithm, input []byte) ([]byte, error) {
-	digest := sha256.Sum256(input)
-	switch alg {
+	switch alg { // a hash that is not signed is not made
 	case ES384:
 		wide := sha512.Sum384(input)
 		return key.Sign(rand.Reader, wide[:], crypto.SHA384)
 	case Ed25519:
 		return key.Sign(rand.Reader, input, crypto.Hash(0))
-	case PS256:
+	}
+	digest := sha256.Sum256(input)
+	if alg == PS256 {
 		return key.Sign(rand.Reader, digest[:], &rsa.PSSOptions{SaltLength: 32, Hash: crypto.SHA256})
 	}
 	return key.Sign(rand.Reader, digest[:], crypto.SHA256)
 }
 
 func verifyRaw(pub crypto.PublicKey, alg Algorithm, input, signature []byte) bool {
-	digest := sha256.Sum256(input)
 	switch alg {
 	case ES384:
 		wide := sha512.Sum384(input)
 		return ecdsa.VerifyASN1(pub.(*ecdsa.PublicKey), wide[:], signature)
-	case ES256:
-		return ecdsa.VerifyASN1(pub.(*ecdsa.PublicKey), digest[:], signature)
 	case Ed25519:
 		return ed25519.Verify(pub.(ed25519.PublicKey), input, signature)
+	}
+	digest := sha256.Sum256(input)
+	switch alg {
+	case ES256:
+		return ecdsa.VerifyASN1(pub.(*ecdsa.PublicKey), digest[:], signature)
 	case PS256:
 		return rsa.VerifyPSS(pub.(*rsa.PublicKey), crypto.SHA256, digest[:], signature, nil) == nil
 	}
