@@ -29,7 +29,11 @@ func (k *knowledge) age(now time.Time) time.Duration {
 
 // mode returns how calls are judged at now, and how old the knowledge is.
 func (f *follower) mode(now time.Time) (FeedMode, time.Duration) {
-	k := f.knowledge.Load()
+	return f.modeBy(f.knowledge.Load(), now)
+}
+
+// modeBy is mode by knowledge that was looked at earlier.
+func (f *follower) modeBy(k *knowledge, now time.Time) (FeedMode, time.Duration) {
 	age := unknownAge
 	if k != nil {
 		if age = k.age(now); age <= f.feed.MaxAge {
@@ -47,8 +51,8 @@ func (f *follower) mode(now time.Time) (FeedMode, time.Duration) {
 
 // admit reports whether the issuer must be asked about a token that the feed did not withdraw. An error says
 // that it cannot be judged.
-func (f *follower) admit(ctx context.Context, now time.Time) (ask bool, err error) {
-	mode, age := f.mode(now)
+func (f *follower) admit(ctx context.Context, k *knowledge, now time.Time) (ask bool, err error) {
+	mode, age := f.modeBy(k, now)
 	if silent := mode != ModeFollowing; silent != f.silent.Load() && f.silent.CompareAndSwap(!silent, silent) {
 		f.tell(ctx, mode, age)
 	}

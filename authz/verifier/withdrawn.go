@@ -22,17 +22,19 @@ type generations [maxSources]uint64
 // error that is ErrUnavailable if that cannot be known. The issuer is asked last, so that nobody can
 // make it busy with tokens that are bad anyway (RST-01).
 func (v *Verifier) withdrawn(ctx context.Context, compact string, t *token.Verified) error {
+	k := v.knowledge()
 	for i := range v.sources {
 		if err := v.sources[i].ask(t); err != nil {
 			return err
 		}
 	}
-	return v.withoutWord(ctx, compact, t)
+	return v.withoutWord(ctx, compact, t, k)
 }
 
 // withdrawnSince is withdrawn for a token that is remembered: the revocations are asked only if there may be
 // others than when they did not withdraw it.
 func (v *Verifier) withdrawnSince(ctx context.Context, compact string, r *remembered) error {
+	k := v.knowledge()
 	for i := range v.sources {
 		s, last := &v.sources[i], &r.generations[i]
 		if g := s.generation(); g == 0 || g != last.Load() {
@@ -42,7 +44,7 @@ func (v *Verifier) withdrawnSince(ctx context.Context, compact string, r *rememb
 			last.Store(g)
 		}
 	}
-	return v.withoutWord(ctx, compact, &r.verified)
+	return v.withoutWord(ctx, compact, &r.verified, k)
 }
 
 // generations are those of the revocations, asked before they are.
@@ -88,11 +90,11 @@ func (f *follower) source() source {
 
 // withoutWord decides about a token that nobody has withdrawn as far as this service knows: whether that is
 // known well enough, and what the issuer says where it has to be asked.
-func (v *Verifier) withoutWord(ctx context.Context, compact string, t *token.Verified) error {
+func (v *Verifier) withoutWord(ctx context.Context, compact string, t *token.Verified, k *knowledge) error {
 	ask := v.introspect != nil
 	if v.follow != nil {
 		var err error
-		if ask, err = v.follow.admit(ctx, v.now()); err != nil {
+		if ask, err = v.follow.admit(ctx, k, v.now()); err != nil {
 			return err
 		}
 	}
@@ -125,3 +127,11 @@ func (e *unavailableError) Error() string { return "verifier: unavailable: " + e
 
 // Is reports whether target is ErrUnavailable.
 func (e *unavailableError) Is(target error) bool { return target == ErrUnavailable }
+
+// knowledge is looked at before the revocations are: what it vouches for is in them.
+func (v *Verifier) knowledge() *knowledge {
+	if v.follow == nil {
+		return nil
+	}
+	return v.follow.knowledge.Load()
+}
