@@ -175,7 +175,7 @@ func (l *gateLoader) checkClient() {
 		l.wrong("client_id", "is missing: the gate's own client, which serves the audience")
 	}
 	if g.ClientSecretFile == "" && g.ClientSecret.IsZero() && l.readable("client_secret_file") {
-		l.wrong("client_secret_file", "is missing, or %s", VariableGateClientSecret)
+		l.wrong("client_secret_file", "is missing: the file with the secret of client_id, or set %s", VariableGateClientSecret)
 	}
 }
 

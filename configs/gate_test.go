@@ -81,7 +81,7 @@ func TestGateRefused(t *testing.T) {
 		{"a time, and closed", following + "feed: {when_silent: closed, open_for: 1m}\n", "", []string{"m.yaml:6: feed.open_for: is for feed.when_silent open alone"}},
 		{"no client", "issuer: https://as.example\naudience: https://api.example\nmode: introspection\n", "", []string{
 			"default: client_id: is missing: the gate's own client, which serves the audience",
-			"default: client_secret_file: is missing, or MARQUE_GATE_CLIENT_SECRET",
+			"default: client_secret_file: is missing: the file with the secret of client_id, or set MARQUE_GATE_CLIENT_SECRET",
 		}},
 		{"a client for nothing", minimal + "client_id: gate\n", "MARQUE_GATE_CLIENT_SECRET=hunter2", []string{
 			"m.yaml:4: client_id: needs mode feed or introspection",

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -101,7 +102,11 @@ func plain(value json.RawMessage) string {
 		}
 		return strings.Join(all, " ")
 	}
-	return string(value)
+	var compact bytes.Buffer
+	if json.Compact(&compact, value) != nil { // what a client got was indented
+		return string(value)
+	}
+	return compact.String()
 }
 
 func shortened(s string, most int) string {

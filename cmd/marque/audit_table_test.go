@@ -72,3 +72,10 @@ func TestChangesAreReadable(t *testing.T) {
 		}
 	}
 }
+
+// What a client of the API decodes keeps the line breaks of the answer, which a table must not have.
+func TestChangesAreReadable_OfAnObject(t *testing.T) {
+	if got := plain(json.RawMessage("{\n  \"kind\": \"client\",\n  \"value\": \"a  b\"\n}")); got != `{"kind":"client","value":"a  b"}` {
+		t.Error(got)
+	}
+}

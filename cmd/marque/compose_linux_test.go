@@ -30,6 +30,7 @@ type composed struct {
 	t       *testing.T
 	project *types.Project
 	dir     string
+	second  int               // octet of all addresses
 	address map[string]string // by service
 	running map[string]*exec.Cmd
 	ended   map[string]bool // since up
@@ -45,21 +46,30 @@ func compose(t *testing.T, profiles ...string) *composed {
 	}
 	c := &composed{t: t, dir: dir, address: map[string]string{}, running: map[string]*exec.Cmd{}, logs: map[string]*logBuffer{}}
 	t.Cleanup(c.end)
-	third, fourth := 1+rand.IntN(250), 1+rand.IntN(200)
-	address := func(i int) string { return fmt.Sprintf("127.77.%d.%d", third, fourth+i) }
-	issuer := "http://" + address(0) + ":8080"
-	c.project = composeFile(t, map[string]string{
-		"MARQUE_ISSUER": issuer, "MARQUE_KEYS_REFRESH_INTERVAL": "1s", "MARQUE_PROXY_ADDRESS": address(0),
-	}, profiles...)
-	for i, name := range c.project.ServiceNames() {
-		c.address[name] = address(i + 1)
+	c.second = 64 + rand.IntN(128)
+	front := fmt.Sprintf("127.%d.1.1", c.second) // whose address the issuer has
+	if len(profiles) > 0 {
+		front = c.loopback("172.30.83.10")
 	}
-	for _, front := range []string{"marque", "proxy"} { // the issuer is theirs
-		if _, there := c.address[front]; there {
-			c.address[front] = address(0)
+	// The subnets of the file become subnets of 127.0.0.0/8; who has no address there is given one.
+	c.project = composeFile(t, map[string]string{"MARQUE_ISSUER": "http://" + front + ":8080", "MARQUE_KEYS_REFRESH_INTERVAL": "1s"}, profiles...)
+	for i, name := range c.project.ServiceNames() {
+		c.address[name] = fmt.Sprintf("127.%d.1.%d", c.second, i+2)
+		for _, n := range c.project.Services[name].Networks {
+			if n != nil && n.Ipv4Address != "" {
+				c.address[name] = c.loopback(n.Ipv4Address)
+			}
 		}
 	}
+	if len(profiles) == 0 {
+		c.address["marque"] = front
+	}
 	return c
+}
+
+// loopback is what an address of the file is here.
+func (c *composed) loopback(text string) string {
+	return strings.ReplaceAll(text, "172.30.", fmt.Sprintf("127.%d.", c.second))
 }
 
 // end kills what still runs.
@@ -197,7 +207,7 @@ func (c *composed) command(name string, args []string) *exec.Cmd {
 // root is a service's file system: its volumes, and what is its own.
 func (c *composed) root(name string) string {
 	c.t.Helper()
-	root := filepath.Join(c.dir, "c"+strconv.Itoa(slices.Index(c.project.ServiceNames(), name))) // no name: names are translated
+	root := filepath.Join(c.dir, "c"+strconv.Itoa(slices.Index(c.project.ServiceNames(), name)))
 	must := func(err error) {
 		if err != nil {
 			c.t.Fatal(err)
@@ -219,10 +229,7 @@ func (c *composed) root(name string) string {
 	return root
 }
 
-var (
-	composePath = regexp.MustCompile(`(^|[^\w./-])(/(?:password|kek|volumes|data|tmp|run/marque)\b)`)
-	composeHost = regexp.MustCompile(`\b(?:redis|sentinel|marque)-[123]\b`)
-)
+var composePath = regexp.MustCompile(`(^|[^\w./-])(/(?:password|kek|volumes|data|tmp|run/marque)\b)`)
 
 // here translates paths, names, addresses and users.
 func (c *composed) here(name, root, text string) string {
@@ -230,15 +237,10 @@ func (c *composed) here(name, root, text string) string {
 		return "marque"
 	}
 	text = composePath.ReplaceAllString(text, "${1}"+root+"${2}")
-	text = composeHost.ReplaceAllStringFunc(text, func(host string) string {
-		if at, there := c.address[host]; there {
-			return at
-		}
-		return host
-	})
 	return strings.NewReplacer(
 		"redis:6379", c.address["redis"]+":6379",
 		"0.0.0.0", c.address[name],
+		"172.30.", fmt.Sprintf("127.%d.", c.second),
 		"65532:65532", fmt.Sprintf("%d:%d", os.Getuid(), os.Getgid()),
 		"down-after-milliseconds marque 5000", "down-after-milliseconds marque 1000",
 		"log stdout format raw local0", "",
@@ -347,7 +349,7 @@ func TestCompose_TwoServers(t *testing.T) {
 	waitFor(t, func() bool { // someone else is the primary, for both
 		time.Sleep(50 * time.Millisecond)
 		out, _ := c.command("sentinel-2", []string{"/bin/sh", "-c",
-			`REDISCLI_AUTH=$(cat /password/redis) redis-cli -h "$NAME" -p 26379 sentinel get-master-addr-by-name marque`}).Output()
+			`REDISCLI_AUTH=$(cat /password/redis) redis-cli -h "$ADDRESS" -p 26379 sentinel get-master-addr-by-name marque`}).Output()
 		return len(out) > 0 && !strings.Contains(string(out), c.address["redis-1"])
 	})
 	c.token(secret)

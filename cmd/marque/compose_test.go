@@ -30,11 +30,11 @@ func composeFile(t *testing.T, environment map[string]string, profiles ...string
 }
 
 // oneShot are the services that end; all others run.
-var oneShot = []string{"init", "init-shared", "prepare", "prepare-shared"}
+var oneShot = []string{"image", "init", "init-shared", "prepare", "prepare-shared"}
 
 // TestCompose_WhatRunsIsConfined: the file says nothing that a container should not have.
 func TestCompose_WhatRunsIsConfined(t *testing.T) {
-	if got, want := composeFile(t, nil).ServiceNames(), []string{"init", "marque", "prepare", "redis"}; !slices.Equal(got, want) {
+	if got, want := composeFile(t, nil).ServiceNames(), []string{"image", "init", "marque", "prepare", "redis"}; !slices.Equal(got, want) {
 		t.Errorf("without a profile: %q, want %q", got, want)
 	}
 	all := composeFile(t, nil, "sentinel")
@@ -59,6 +59,9 @@ func TestCompose_WhatRunsIsConfined(t *testing.T) {
 		}
 		if strings.HasSuffix(s.Image, ":latest") {
 			t.Errorf("%s: image %s", name, s.Image)
+		}
+		if (s.Build != nil) != (name == "image") || s.Image == "marque" && s.Build == nil && s.PullPolicy != "never" {
+			t.Errorf("%s: builds %v, pulls %q", name, s.Build, s.PullPolicy)
 		}
 		for variable := range s.Environment {
 			if slices.Contains([]string{"MARQUE_KEYS_KEK", "MARQUE_REDIS_PASSWORD", "MARQUE_REDIS_SENTINEL_PASSWORD", "REDISCLI_AUTH"}, variable) {
