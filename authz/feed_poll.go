@@ -15,9 +15,11 @@ const (
 	// reads slowly holds as much, on each of his connections.
 	feedPageSize = 64 << 10
 
-	// feedPageKept is for how long a snapshot of several pages may be read page by page. It is right for as long
+	// feedPageKept is for how long a snapshot of several pages is kept after somebody has read one, and feedPagesKept for
+	// how long at most: whoever is far away, or reads slowly, comes to its end. It is right for as long
 	// as the log holds what comes after it, and all who poll share the one: they keep no more than one in memory.
-	feedPageKept = 2 * time.Minute
+	feedPageKept  = 2 * time.Minute
+	feedPagesKept = 15 * time.Minute
 )
 
 // FeedPage is what somebody who does not stream is sent at once.
@@ -146,7 +148,7 @@ func (f *Feed) paged(instead *feedSnapshot) *feedSnapshot {
 	s := &f.snapshot
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.paged != nil && !(s.paged.readable(f.config.Now()) && f.log.holds(s.paged.place)) {
+	if s.paged != nil && !(s.readable(f.config.Now()) && f.log.holds(s.paged.place)) {
 		s.paged = nil
 	}
 	if s.paged == nil && !s.closed {
@@ -155,12 +157,13 @@ func (f *Feed) paged(instead *feedSnapshot) *feedSnapshot {
 	if s.paged == nil {
 		return instead
 	}
+	s.read = f.config.Now()
 	return s.paged
 }
 
-// readable reports whether a snapshot may be read page by page at now.
-func (s *feedSnapshot) readable(now time.Time) bool {
-	return !now.Before(s.made) && now.Before(s.made.Add(feedPageKept))
+// readable reports whether the snapshot that is read page by page may be at now. The caller holds the lock.
+func (s *snapshots) readable(now time.Time) bool {
+	return !now.Before(s.paged.made) && now.Before(s.paged.made.Add(feedPagesKept)) && now.Before(s.read.Add(feedPageKept))
 }
 
 // fit returns where the parts from a number on end that have room; there is always one.

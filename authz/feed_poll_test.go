@@ -207,7 +207,7 @@ func TestSET14_PollingALargeSnapshot(t *testing.T) {
 			t.Errorf("%q: part %d", after, all[0].Part)
 		}
 	}
-	f.advance(2 * time.Second)
+	f.advance(feedPageKept)
 	f.feed.Beat()
 	if f.feed.snapshot.paged != nil || f.feed.snapshot.kept != nil {
 		t.Error("a large snapshot stays in memory")
@@ -218,6 +218,31 @@ func TestSET14_PollingALargeSnapshot(t *testing.T) {
 	// Whoever has all of it goes on, whatever became of it.
 	if all, _ := f.poll(t, next); len(all) != 1 {
 		t.Errorf("%+v", all)
+	}
+}
+
+// Whoever is far away comes to the end of a large snapshot, however long that takes, up to a bound.
+func TestSET14_PollingALargeSnapshotSlowly(t *testing.T) {
+	f := newFeeding(t, nil)
+	f.list = func() ([]token.Revocation, error) { return manyRevoked(1_000), nil }
+	_, p := f.poll(t, "")
+	begun, pages := f.now(), 1
+	for ; p.More && pages < 100; pages++ {
+		f.advance(feedPageKept - time.Second)
+		f.feed.Beat()
+		_, p = f.poll(t, p.Next)
+	}
+	if p.More || pages < 5 || f.listing.Load() != 1 || !f.now().After(begun.Add(2*feedPageKept)) {
+		t.Fatalf("%d pages of %d snapshots in %v", pages, f.listing.Load(), f.now().Sub(begun))
+	}
+	_, p = f.poll(t, "")
+	for f.now().Before(begun.Add(feedPagesKept)) {
+		f.advance(time.Minute)
+		f.feed.Beat()
+		_, p = f.poll(t, p.Next)
+	}
+	if f.listing.Load() != 2 {
+		t.Errorf("%d snapshots were made", f.listing.Load())
 	}
 }
 

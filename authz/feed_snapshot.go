@@ -49,6 +49,7 @@ type snapshots struct {
 	closed bool
 	kept   *feedSnapshot // shared by those who begin a stream
 	paged  *feedSnapshot // read page by page: see Poll
+	read   time.Time     // when that was last
 	flight *snapshotFlight
 }
 
@@ -65,7 +66,7 @@ func (s *snapshots) forget(now time.Time) {
 	if s.kept != nil && !s.kept.fresh(now) {
 		s.kept = nil
 	}
-	if s.paged != nil && !s.paged.readable(now) {
+	if s.paged != nil && !s.readable(now) {
 		s.paged = nil
 	}
 }
