@@ -85,9 +85,13 @@ func startNginxWith(t testing.TB, gate, api string, more map[string]string) stri
 
 // nginxForTests is what a test replaces in the sample: addresses, and folders that are nginx's own otherwise.
 func nginxForTests(gate, api, at string) map[string]string {
+	user := ""
+	if os.Geteuid() == 0 {
+		user = "user root; " // who else could not write into the test's folder
+	}
 	return map[string]string{
 		"127.0.0.1:9180": gate, "127.0.0.1:9000": api, "127.0.0.1:8000": at,
-		"worker_processes auto;": "worker_processes 1; daemon off; pid nginx.pid; error_log stderr;",
+		"worker_processes auto;": user + "worker_processes 1; daemon off; pid nginx.pid; error_log stderr;",
 		"http {": "http {\naccess_log off; client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi;" +
 			" uwsgi_temp_path uwsgi; scgi_temp_path scgi;\n",
 	}

@@ -127,6 +127,25 @@ func TestRSV04_RSV05_RSV06_RSV08_RSV09_RST07_GateBehindProxies(t *testing.T) {
 	})
 }
 
+// TestGate_BodiesGoToTheAPI: all of them. The gate is told of none: a server waits for one that it was told of.
+func TestGate_BodiesGoToTheAPI(t *testing.T) {
+	eachProxy(t, func(t *testing.T, s *server, p proxied) {
+		bearer := "Authorization: Bearer " + getSampleFor(t, s, "orders:write") + "\n"
+		for _, size := range []int{1, 4000, 300_000} {
+			body := strings.Repeat("x", size)
+			for how, rest := range map[string]string{
+				"length":  fmt.Sprintf("Content-Length: %d\n\n%s", size, body),
+				"chunked": fmt.Sprintf("Transfer-Encoding: chunked\n\n%x\n%s\n0\n\n", size, body),
+			} {
+				r := raw(t, p.url, "POST /orders HTTP/1.1\nHost: a\nConnection: close\n"+bearer+rest)
+				if b, _ := io.ReadAll(r.Body); r.StatusCode != 200 || string(b) != fmt.Sprintf("POST %d", size) {
+					t.Errorf("%d octets by %s: %d %.200q", size, how, r.StatusCode, b)
+				}
+			}
+		}
+	})
+}
+
 // TestRSV05_TwoAuthorizationFieldsBehindProxies: whatever a proxy makes of them, nobody gets in by the second.
 func TestRSV05_TwoAuthorizationFieldsBehindProxies(t *testing.T) {
 	eachProxy(t, func(t *testing.T, s *server, p proxied) {
@@ -324,7 +343,7 @@ func TestRST07_GateIsAwayOrDoesNotKnow(t *testing.T) {
 			}
 			for _, said := range []string{
 				"HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno", "HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n",
-				"nonsense\r\n\r\n", "", "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n",
+				"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 204 No Content\r\n\r\n", "nonsense\r\n\r\n", "", "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n",
 			} {
 				if got := askImpostor(t, start, said, bearer, api); got != 503 {
 					t.Errorf("a gate that says %.20q: %d", said, got)

@@ -40,7 +40,17 @@ func post(t *testing.T, address string, form url.Values) (int, string) {
 // getSample gets a token for the sample client.
 func getSample(t *testing.T, s *server) string {
 	t.Helper()
-	code, body := post(t, "http://"+s.Address()+"/oauth2/token", sampleForm(t, s))
+	return getSampleFor(t, s, "")
+}
+
+// getSampleFor gets a token with a scope; empty: with those that the client has by default.
+func getSampleFor(t *testing.T, s *server, scope string) string {
+	t.Helper()
+	form := sampleForm(t, s)
+	if scope != "" {
+		form.Set("scope", scope)
+	}
+	code, body := post(t, "http://"+s.Address()+"/oauth2/token", form)
 	var got issued
 	if err := json.Unmarshal([]byte(body), &got); err != nil || code != http.StatusOK {
 		t.Fatalf("status %d, %s, %v", code, body, err)
