@@ -22,9 +22,16 @@ type Index struct {
 
 // NewIndex returns an Index that was never loaded. Empty, it takes 64 KiB; see table.
 func NewIndex() *Index {
-	x := &Index{}
 	var key [16]byte
 	_, _ = rand.Read(key[:]) // never fails: it would end the program
+	return newIndex(key)
+}
+
+// Beside returns an empty Index that Absorb can put x into.
+func (x *Index) Beside() *Index { return newIndex(x.table.Load().key) }
+
+func newIndex(key [16]byte) *Index {
+	x := &Index{}
 	x.table.Store(newTable(x, key, 0))
 	x.revoked.Store(&map[string]struct{}{})
 	return x
@@ -47,6 +54,29 @@ func (x *Index) Set(r Indexed) {
 		t = t.roomier()
 	}
 	t.set(r)
+	x.table.Store(t)
+	x.changed.Add(1)
+}
+
+// Absorb adds what Set has put into other, which is x.Beside() or x is Beside it: of a subject that both know, x
+// withdraws from then on what either did (Revocation.Merge). It does not work for a listed Index. Nobody may change
+// other meanwhile but by Sweep.
+func (x *Index) Absorb(other *Index) {
+	other.mu.Lock()
+	from := other.table.Load()
+	other.mu.Unlock()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	t := x.table.Load()
+	for i := range from.slots {
+		for _, e := range from.slots[i].entries() {
+			if t.full() {
+				t = t.roomier()
+			}
+			t.absorb(e)
+		}
+	}
+	t.kinds.Or(from.kinds.Load())
 	x.table.Store(t)
 	x.changed.Add(1)
 }

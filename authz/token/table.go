@@ -221,6 +221,33 @@ func (t *table) set(r Indexed) {
 	slot.replace(list)
 }
 
+// absorb adds an entry of a table with the same key, or makes the one that is there withdraw as much as both.
+func (t *table) absorb(e entry) {
+	slot := t.slot(e.subject)
+	old := slot.entries()
+	i := find(old, e.subject)
+	list := slices.Clone(old)
+	if i < 0 {
+		t.size.Add(1)
+		t.count(e.owner, 1)
+		slot.replace(append(slices.Clip(list), e))
+		return
+	}
+	there := &list[i]
+	there.since = min(there.since, e.since) // that of the zero Time is the least
+	there.before = laterSecond(there.before, e.before)
+	there.until = laterSecond(there.until, e.until)
+	slot.replace(list)
+}
+
+// laterSecond returns the later of two times, of which the zero Time is the last.
+func laterSecond(a, b int64) int64 {
+	if never := (time.Time{}).Unix(); a == never || b == never {
+		return never
+	}
+	return max(a, b)
+}
+
 func (t *table) remove(s Subject) {
 	d := t.subject(s)
 	t.drop(t.slot(d), func(e *entry) bool { return e.subject == d })

@@ -148,9 +148,7 @@ func (f *follower) run(ctx context.Context) {
 			return
 		}
 		cause, retryAfter := f.drop(ctx, err)
-		if s.beats >= goodBeats {
-			failures = 0
-		}
+		failures = s.after(failures)
 		wait := time.NewTimer(f.delay(cause, failures, retryAfter))
 		select {
 		case <-ctx.Done():
@@ -164,6 +162,21 @@ func (f *follower) run(ctx context.Context) {
 // goodBeats is after how many heartbeats a stream counts as one that worked, so that the next failure is the
 // first again. A stream that always ends sooner is not asked for five times a second.
 const goodBeats = 5
+
+// fewFailures is as how many failures those count that came after a word of the server: when servers are restarted one
+// after the other, that is how streams end, and whoever waits for long is behind for as long.
+const fewFailures = 3
+
+// after returns as how many failures those before this stream count, now that it has ended.
+func (s *stream) after(failures int) int {
+	switch {
+	case s.beats >= goodBeats:
+		return 0
+	case s.beats > 0:
+		return min(failures, fewFailures)
+	}
+	return failures
+}
 
 // delay returns how long to wait after so many failures before this one. It is drawn, so that a thousand
 // services whose server stopped do not come back as one.

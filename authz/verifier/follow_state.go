@@ -2,6 +2,7 @@ package verifier
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/marque-auth/marque/authz/token"
@@ -12,8 +13,20 @@ import (
 // much: one that lags behind the last gives no token its life back.
 type tables []*token.Index
 
-// maxTables bounds that. A snapshot more which may lack something is not taken.
+// maxTables bounds that: beyond it the two oldest are made one. Servers that are restarted one after the other send
+// their followers from one to the next.
 const maxTables = 4
+
+// behind returns them behind one more, which is the newest.
+func (t tables) behind(newest *token.Index) tables {
+	if last := len(t) - 1; len(t) == maxTables {
+		merged := t[last].Beside()
+		merged.Absorb(t[last])
+		merged.Absorb(t[last-1])
+		t = append(slices.Clone(t[:last-1]), merged)
+	}
+	return append(tables{newest}, t...)
+}
 
 // serversApart is how far the clocks of two servers may differ: each is at most 5 s off from their store's
 // (authz.MaxSkew), and they speak of whole seconds.
@@ -60,7 +73,7 @@ type staged struct {
 func (s *stream) snapshot(e *token.Event) error {
 	switch before := s.staged; {
 	case before == nil && e.Part == 1 && (!s.begun || e.Run != s.run):
-		s.staged = &staged{index: token.NewIndex()}
+		s.staged = &staged{index: (*s.f.tables.Load())[0].Beside()}
 	case before == nil && e.Part == 1:
 		return dropped(FeedReplay, "a snapshot of a run that goes on")
 	case before == nil,
@@ -98,10 +111,8 @@ func (s *stream) install(index *token.Index, asOf time.Time) error {
 	case s.current:
 		now = append(now, before[1:]...)
 	case f.knowledge.Load() == nil, !asOf.Before(needed):
-	case len(before) >= maxTables:
-		return dropped(FeedSnapshot, "the snapshot may be older than what is known")
 	default:
-		now, f.needed = append(now, before...), needed
+		now, f.needed = before.behind(index), needed
 	}
 	f.tables.Store(&now)
 	f.changed.Add(1)

@@ -38,3 +38,15 @@ func TestRST05_BackOff(t *testing.T) {
 		}
 	}
 }
+
+// A stream that worked for a while is the end of a row of failures; one that said a word before it ended makes the row
+// short, and one that said none makes it longer.
+func TestRST05_BackOffAfterAStream(t *testing.T) {
+	for _, tt := range []struct{ beats, before, after int }{
+		{0, 0, 0}, {0, 7, 7}, {1, 0, 0}, {1, 2, 2}, {1, 7, fewFailures}, {goodBeats - 1, 7, fewFailures}, {goodBeats, 7, 0}, {100, 7, 0},
+	} {
+		if got := (&stream{beats: tt.beats}).after(tt.before); got != tt.after {
+			t.Errorf("%d beats after %d failures: %d, want %d", tt.beats, tt.before, got, tt.after)
+		}
+	}
+}
