@@ -110,7 +110,7 @@ func (f *follower) accept(resp *http.Response) error {
 	switch resp.StatusCode {
 	case http.StatusOK:
 	case http.StatusUnauthorized, http.StatusForbidden:
-		return dropped(FeedRefused, "status %d: the issuer does not take this service's own client", resp.StatusCode)
+		return dropped(FeedRefused, "status %d: the issuer does not take this service's own client; on the server: marque client refusals ID", resp.StatusCode)
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
 		seconds, _ := strconv.ParseUint(resp.Header.Get("Retry-After"), 10, 16)
 		return &dropError{cause: FeedAnswer, err: errors.New("status " + strconv.Itoa(resp.StatusCode)), retryAfter: time.Duration(seconds) * time.Second}

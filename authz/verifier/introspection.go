@@ -199,7 +199,7 @@ func (in *introspector) ask(ctx context.Context, endpoint, compact string) ([]by
 	switch resp.StatusCode {
 	case http.StatusOK:
 	case http.StatusUnauthorized, http.StatusForbidden:
-		return nil, fmt.Errorf("introspection: status %d: the issuer does not take this service's own client", resp.StatusCode)
+		return nil, fmt.Errorf("introspection: status %d: the issuer does not take this service's own client; on the server: marque client refusals ID", resp.StatusCode)
 	case http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusServiceUnavailable:
 		return nil, fmt.Errorf("introspection: status %d", resp.StatusCode)
 	default:

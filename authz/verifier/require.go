@@ -44,13 +44,25 @@ func (v *Verifier) Require(scopes ...string) func(http.Handler) http.Handler {
 func (v *Verifier) CanRequire(scopes ...string) error {
 	for _, s := range scopes {
 		if !scopeToken(s) {
-			return fmt.Errorf("%q is not a scope", s)
+			return fmt.Errorf("%q is not a scope", loggable(s))
 		}
 		if len(v.scopes) > 0 && !slices.Contains(v.scopes, s) {
-			return fmt.Errorf("Config.Scopes does not define %q", s)
+			return fmt.Errorf("Config.Scopes does not define %q", loggable(s))
 		}
 	}
 	return nil
+}
+
+// maxLogged is how long a scope may be, in bytes, to stand in a log. No token fits: its signature alone takes 86.
+const maxLogged = 80
+
+// loggable is a scope for the log. Scopes come from a path where a gate is asked, and whoever reaches it may write a
+// token there.
+func loggable(scope string) string {
+	if len(scope) > maxLogged {
+		return fmt.Sprintf("(%d bytes)", len(scope))
+	}
+	return scope
 }
 
 // gate is one Require.
@@ -85,7 +97,7 @@ func (g *gate) admit(r *http.Request) (context.Context, *answer) {
 	for _, s := range g.scopes {
 		if !t.HasScope(s) {
 			g.v.report(Verdict{Outcome: OutcomeLacksScope})
-			g.v.log.InfoContext(ctx, "request refused", "code", codeInsufficientScope, "token", t, "scope", s)
+			g.v.log.InfoContext(ctx, "request refused", "code", codeInsufficientScope, "token", t, "scope", loggable(s))
 			return nil, &g.answers.lacksScope
 		}
 	}

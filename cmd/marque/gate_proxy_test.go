@@ -272,8 +272,8 @@ func TestGate_TheRequirementIsNotTheCallers(t *testing.T) {
 	})
 }
 
-// TestEVT14_STR02_RevokedTokensAreRefusedBehindProxies: from the answer at the server to the refusal at the proxy.
-func TestEVT14_STR02_RevokedTokensAreRefusedBehindProxies(t *testing.T) {
+// TestEVT14_STR03_RevokedTokensAreRefusedBehindProxies: from the answer at the server to the refusal at the proxy.
+func TestEVT14_STR03_RevokedTokensAreRefusedBehindProxies(t *testing.T) {
 	eachProxy(t, func(t *testing.T, s *server, p proxied) {
 		var took delays
 		for i := range 10 {
@@ -330,8 +330,15 @@ func TestRST07_GateIsAwayOrDoesNotKnow(t *testing.T) {
 			if r := p.get(t, "/orders"); r.StatusCode != 401 {
 				t.Errorf("no token: %d", r.StatusCode)
 			}
-			if got := status(t, http.DefaultClient, "http://"+p.gate.StatusAddress()+"/readyz"); got != 503 {
-				t.Errorf("/readyz: %d", got)
+			waitFor(t, func() bool { return p.gate.verifier.FeedStatus().Err != nil })
+			unready, err := http.Get("http://" + p.gate.StatusAddress() + "/readyz")
+			if err != nil {
+				t.Fatal(err)
+			}
+			why, _ := io.ReadAll(unready.Body)
+			unready.Body.Close()
+			if unready.StatusCode != 503 || strings.Count(string(why), "\n") != 1 || !strings.Contains(string(why), "marque client refusals ID") {
+				t.Errorf("/readyz: %d %q", unready.StatusCode, why)
 			}
 
 			// A gate that has gone, is silent, or is somebody else.

@@ -131,6 +131,43 @@ func (p envoyPatterns) names() (all []string) {
 	return all
 }
 
+// wantEnvoyRemoves reports names that Envoy lets the caller say who he is by: those of the gate, with "." for any "-".
+// Envoy drops names with "_" by itself.
+func wantEnvoyRemoves(t *testing.T, sample []byte) {
+	t.Helper()
+	path, err := yaml.PathString("$.static_resources.listeners[0].filter_chains[0].filters[0].typed_config.http_filters[0].typed_config.mutations.request_mutations")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mutations []struct{ Remove string }
+	if err := path.Read(strings.NewReader(string(sample)), &mutations); err != nil {
+		t.Fatal(err)
+	}
+	removed := map[string]bool{}
+	for _, m := range mutations {
+		removed[m.Remove] = true
+	}
+	for _, name := range append(gate.IdentityHeaders(), gate.HeaderStatus, gate.HeaderAnswer) {
+		spelled := []string{""}
+		for i, part := range strings.Split(strings.ToLower(name), "-") {
+			var longer []string
+			for _, s := range spelled {
+				if i == 0 {
+					longer = append(longer, part)
+				} else {
+					longer = append(longer, s+"-"+part, s+"."+part)
+				}
+			}
+			spelled = longer
+		}
+		for _, s := range spelled {
+			if !removed[s] {
+				t.Errorf("%s stays as the caller sent it", s)
+			}
+		}
+	}
+}
+
 // TestGate_EnvoySample: Envoy appends the path and the query of the caller to path_prefix, joins fields of one name
 // by commas, asks with the caller's method, and takes 200 alone for a yes.
 func TestGate_EnvoySample(t *testing.T) {
@@ -146,6 +183,7 @@ func TestGate_EnvoySample(t *testing.T) {
 		Name        string
 		TypedConfig envoyAuthz `yaml:"typed_config"`
 	}
+	wantEnvoyRemoves(t, b)
 	if err := path.Read(strings.NewReader(string(b)), &filters); err != nil {
 		t.Fatal(err)
 	}

@@ -93,7 +93,7 @@ func scraped(t *testing.T, g *gateServer) string {
 }
 
 // TestGate_Modes: what each mode makes of a token that was revoked, and what the metrics say of it.
-func TestGate_Modes_STR01_STR02_STR04(t *testing.T) {
+func TestGate_Modes_STR01_STR03_STR04(t *testing.T) {
 	s := startTest(t, devConfig(t), options{})
 	t.Cleanup(http.DefaultClient.CloseIdleConnections)
 	api := newAPI(t, s, "gate")
@@ -153,29 +153,37 @@ func TestRST11_GateLogsNoTokenAndNoSecret(t *testing.T) {
 	t.Cleanup(http.DefaultClient.CloseIdleConnections)
 	api := newAPI(t, s, "gate")
 	log := &logBuffer{}
-	c := gateConfig(s, api)
-	c.Listen, c.StatusListen, c.Log.Level = "127.0.0.1:0", "127.0.0.1:0", "debug"
-	g, err := startGate(t.Context(), c, newLog(log, c.Log))
-	if err != nil {
-		t.Fatal(err)
-	}
-	waitFor(t, func() bool { time.Sleep(time.Millisecond); return g.verifier.Status().Ready })
 	compact := getSample(t, s)
-	for _, path := range []string{"/require/orders:read/-/", "/require/orders:write/-/", "/auth_request/-/", "/nothing/" + compact, "/require/" + compact + "/", "/require/-/?access_token=" + compact} {
-		for _, presented := range []string{compact, compact + "x", "x" + compact, ""} {
-			g.asks(t, path, presented)
+	parts := strings.Split(compact, ".")[1:]
+	for _, scopes := range [][]string{nil, {"orders:read", "orders:write"}} {
+		c := gateConfig(s, api)
+		c.Listen, c.StatusListen, c.Log.Level, c.Scopes = "127.0.0.1:0", "127.0.0.1:0", "debug", scopes
+		g, err := startGate(t.Context(), c, newLog(log, c.Log))
+		if err != nil {
+			t.Fatal(err)
+		}
+		waitFor(t, func() bool { time.Sleep(time.Millisecond); return g.verifier.Status().Ready })
+		for _, path := range []string{
+			"/require/orders:read/-/", "/require/orders:write/-/", "/auth_request/-/", "/nothing/" + compact, "/require/" + compact + "/", "/require/-/?access_token=" + compact,
+			"/require/" + compact + "/-/", "/require/" + parts[0] + "/-/", "/auth_request/orders:read/" + parts[1] + "/-/", "/require/raed/-/",
+		} {
+			for _, presented := range []string{compact, compact + "x", "x" + compact, ""} {
+				g.asks(t, path, presented)
+			}
+		}
+		if err := g.Close(); err != nil {
+			t.Fatal(err)
 		}
 	}
-	if err := g.Close(); err != nil {
-		t.Fatal(err)
-	}
-	for _, part := range append(strings.Split(compact, ".")[1:], api.secret) {
+	for _, part := range append(parts, api.secret) {
 		if strings.Contains(log.String(), part) {
 			t.Errorf("the log holds %.10s…:\n%s", part, log)
 		}
 	}
-	if !strings.Contains(log.String(), "a proxy asks for what the gate does not know") {
-		t.Errorf("the log:\n%s", log)
+	for _, want := range []string{"a proxy asks for what the gate does not know", `does not define \"raed\"`, "scope=raed"} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("no %s in the log:\n%s", want, log)
+		}
 	}
 }
 

@@ -5,13 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/marque-auth/marque/authz/admin"
@@ -82,6 +85,17 @@ func (g *gateServer) settled(ctx context.Context) error {
 	}
 }
 
+// whyNot says in one line why the gate is not ready. It holds no token and no secret.
+func (g *gateServer) whyNot() string {
+	if !g.live.Load() {
+		return "it starts or stops"
+	}
+	if err := errors.Join(g.verifier.Status().Err, g.verifier.FeedStatus().Err); err != nil {
+		return strings.ReplaceAll(err.Error(), "\n", "; ")
+	}
+	return "it does not know yet what it needs from the issuer"
+}
+
 // Close stops the gate: no new requests, then the running ones get their grace, then what serves them ends.
 func (g *gateServer) Close() error {
 	g.closing.Do(func() {
@@ -141,9 +155,14 @@ func gateSocket(ctx context.Context, path string) (net.Listener, error) {
 	if len(path) > admin.MaxSocketPath {
 		return nil, fmt.Errorf("the path of the socket has %d bytes and can have at most %d: %q", len(path), admin.MaxSocketPath, path)
 	}
-	if c, err := new(net.Dialer).DialContext(ctx, "unix", path); err == nil {
+	// Nobody is there if the system says so. A gate that has no time for another connection (EAGAIN), or lets nobody in
+	// who is not of its group, is one that lives.
+	switch c, err := new(net.Dialer).DialContext(ctx, "unix", path); {
+	case err == nil:
 		_ = c.Close()
 		return nil, fmt.Errorf("%q is in use by another program", path)
+	case !errors.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("%q may be in use by another program: %w", path, err)
 	}
 	l, err := admin.ListenUnix(path)
 	if err != nil {
@@ -230,7 +249,7 @@ func (g *gateServer) serveStatus(context.Context) error {
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		if !g.live.Load() || !g.verifier.Status().Ready {
-			w.WriteHeader(http.StatusServiceUnavailable)
+			http.Error(w, "not ready: "+g.whyNot(), http.StatusServiceUnavailable)
 			return
 		}
 		_, _ = io.WriteString(w, "ready\n")
