@@ -111,7 +111,9 @@ func TestIndex_ReplaceKnowsHowMany(t *testing.T) {
 // that is not known here.
 func TestIndex_FindsEachKind(t *testing.T) {
 	kinds := []RevocationKind{RevokedJTI, RevokedClient, RevokedCredential, RevokedKey, RevokedResource, RevokedAll, "another"}
-	of := func(k RevocationKind) Indexed { return Indexed{Revocation: Revocation{Subject: Subject{Kind: k, Value: "x"}}} }
+	of := func(k RevocationKind) Indexed {
+		return Indexed{Revocation: Revocation{Subject: Subject{Kind: k, Value: "x"}}}
+	}
 	x := NewIndex()
 	want := func(when string, held func(i int) bool) {
 		t.Helper()

@@ -348,8 +348,10 @@ func TestCompose_TwoServers(t *testing.T) {
 	c.kill("redis-1")
 	waitFor(t, func() bool { // someone else is the primary, for both
 		time.Sleep(50 * time.Millisecond)
-		out, _ := c.command("sentinel-2", []string{"/bin/sh", "-c",
-			`REDISCLI_AUTH=$(cat /password/redis) redis-cli -h "$ADDRESS" -p 26379 sentinel get-master-addr-by-name marque`}).Output()
+		out, _ := c.command("sentinel-2", []string{
+			"/bin/sh", "-c",
+			`REDISCLI_AUTH=$(cat /password/redis) redis-cli -h "$ADDRESS" -p 26379 sentinel get-master-addr-by-name marque`,
+		}).Output()
 		return len(out) > 0 && !strings.Contains(string(out), c.address["redis-1"])
 	})
 	c.token(secret)
