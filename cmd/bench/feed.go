@@ -200,14 +200,13 @@ func (a *audience) join(ctx context.Context, address string, request *http.Reque
 	}
 	a.readers.Go(func() {
 		defer answer.Body.Close()
-		if err := a.read(bufio.NewReader(answer.Body)); err != nil {
-			a.failed.CompareAndSwap(nil, &err)
-		}
+		err := a.read(bufio.NewReader(answer.Body))
+		a.failed.CompareAndSwap(nil, &err)
 	})
 	return nil
 }
 
-// read counts revocations by their numbers: an id without one before it is that of a snapshot, one that is as before that
+// read counts revocations until the stream ends, which is an error, by their numbers: an id without one before it is that of a snapshot, one that is as before that
 // of a heartbeat.
 func (a *audience) read(r *bufio.Reader) error {
 	last, whole := int64(-1), true
