@@ -58,9 +58,9 @@ func (x *Index) Set(r Indexed) {
 	x.changed.Add(1)
 }
 
-// Absorb adds what Set has put into other, which is x.Beside() or x is Beside it: of a subject that both know, x
-// withdraws from then on what either did (Revocation.Merge). It does not work for a listed Index. Nobody may change
-// other meanwhile but by Sweep.
+// Absorb adds what Set has put into other: of a subject that both know, x withdraws from then on what either did
+// (Revocation.Merge). One of the two was made by Beside of the other, or both by Beside of a third. It does not work for
+// a listed Index. Nobody may change other meanwhile but by Sweep.
 func (x *Index) Absorb(other *Index) {
 	other.mu.Lock()
 	from := other.table.Load()
@@ -68,6 +68,7 @@ func (x *Index) Absorb(other *Index) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	t := x.table.Load()
+	t.kinds.Or(from.kinds.Load()) // before the entries are there
 	for i := range from.slots {
 		for _, e := range from.slots[i].entries() {
 			if t.full() {
@@ -76,7 +77,6 @@ func (x *Index) Absorb(other *Index) {
 			t.absorb(e)
 		}
 	}
-	t.kinds.Or(from.kinds.Load())
 	x.table.Store(t)
 	x.changed.Add(1)
 }

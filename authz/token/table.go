@@ -226,13 +226,13 @@ func (t *table) absorb(e entry) {
 	slot := t.slot(e.subject)
 	old := slot.entries()
 	i := find(old, e.subject)
-	list := slices.Clone(old)
 	if i < 0 {
 		t.size.Add(1)
 		t.count(e.owner, 1)
-		slot.replace(append(slices.Clip(list), e))
+		slot.replace(append(slices.Clip(old), e))
 		return
 	}
+	list := slices.Clone(old)
 	there := &list[i]
 	there.since = min(there.since, e.since) // that of the zero Time is the least
 	there.before = laterSecond(there.before, e.before)
