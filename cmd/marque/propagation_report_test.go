@@ -42,6 +42,7 @@ func (p *spread) report(t *testing.T) {
 	t.Logf("%d services here and %d in processes of their own, 3 servers on one Redis, %d kills (SIGKILL); revoked: %v; load average %s",
 		len(p.services)-len(p.children), len(p.children), p.kills, kinds, strings.TrimSpace(string(load)))
 	t.Logf("from the 200 to the refusal, with a stream at the time of the 200: %v (%d before the 200)", steady, p.early.Load())
+	p.slowest.report(t)
 	if len(cut) > 0 {
 		t.Logf("without one, its server killed or just asked again: %v", cut)
 	}

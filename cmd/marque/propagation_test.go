@@ -97,6 +97,7 @@ type spread struct {
 	early           atomic.Int64 // events that came before the 200
 	hesitated       atomic.Int64 // good tokens that a service did not take at once: it had not fetched their key
 	faults          atomic.Int64
+	slowest         slowest
 
 	before memory
 }
@@ -260,10 +261,12 @@ func (p *spread) killAndStart(ctx context.Context, t *testing.T) {
 		victims := dice.Perm(len(p.nodes))[:1+dice.IntN(4)/3]
 		for _, i := range victims {
 			p.nodes[i].kill(t)
+			p.slowest.killed(i)
 		}
 		time.Sleep(time.Duration(dice.Int64N(int64(2 * time.Second)))) // for as long as it takes somebody to notice
 		for _, i := range victims {
 			p.nodes[i].begin(t)
+			p.slowest.begun(i)
 		}
 	}
 }

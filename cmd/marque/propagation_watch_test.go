@@ -61,6 +61,7 @@ func (w *attentive) hear(s step) {
 		}
 		if answered == 0 || s.Since.UnixNano() < answered {
 			w.steady = append(w.steady, late)
+			p.slow(late, acts[i], s)
 		} else {
 			w.cut = append(w.cut, late)
 		}
