@@ -21,18 +21,20 @@ var (
 
 // Stored is one record as a driver keeps it.
 type Stored struct {
-	Kind Kind   // a kind that can change, KindCredential or KindAudit
-	Key  string // its storage key; the number of an audit entry, in decimal
-	// Octets is the record in its envelope, or an audit entry as EncodeEntry returns it.
+	Kind Kind   // a kind that can change, KindCredential, KindAudit or, from Dump alone, KindInstallation
+	Key  string // its storage key; the number of an audit entry, in decimal; the namespace of the installation record
+	// Octets is the record in its envelope, or an audit entry as EncodeEntry returns it, or the installation
+	// record as EncodeInstallation does.
 	Octets []byte
 }
 
 // Mover gives out everything that a namespace holds, and takes in everything of another one. Changes are not
 // among it: they say what to reload, and who starts on a new store reloads everything. Its methods need no record
-// key: whoever moves records authenticates them, and seals them for the place where they go.
+// key: whoever moves records authenticates them, and seals them for the place where they go. The DB of each driver
+// is one; its Config.Moving opens also what was closed, or what an import has begun, for these methods alone.
 type Mover interface {
-	// Dump calls fn with each stored record of a kind, in any order, but audit entries by number from 1,
-	// until fn returns an error, which it returns. What is written meanwhile may or may not be among them.
+	// Dump calls fn with each stored record of a kind once, in any order, but audit entries by number from 1,
+	// until fn returns an error, which it returns. Of what is not there fn hears nothing. What is written meanwhile may or may not be among them.
 	Dump(ctx context.Context, kind Kind, fn func(Stored) error) error
 	// Floor returns a version that no revocation has exceeded which is no longer stored.
 	Floor(ctx context.Context) (uint64, error)
@@ -51,8 +53,8 @@ type Mover interface {
 	// anything else is.
 	Imported(ctx context.Context, export string) (done int, err error)
 	// Restore puts records, in one commit, into a namespace in which the import has put done of them, and none if it has
-	// put another number, which is ErrOccupied. Identifiers are new to the namespace, and audit entries
-	// follow each other from number 1. No server takes the namespace for an installation, nor does marque init,
+	// put another number, which is ErrOccupied. An identifier that is there already is an error, and nothing is
+	// put then; audit entries follow each other from number 1. No server takes the namespace for an installation, nor does marque init,
 	// before Complete.
 	Restore(ctx context.Context, export string, done int, records []Stored) error
 	// Complete is Restore of the last records, together with what makes the namespace an installation: the floor, the
