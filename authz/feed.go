@@ -111,10 +111,10 @@ func NewFeed(c FeedConfig) (*Feed, error) {
 	return f, nil
 }
 
-// Publish sends a revocation to all who follow. It is called after Index obeys it, in the order in which
+// Publish sends a revocation that was made at that time to all who follow. It is called after Index obeys it, in the order in which
 // revocations of one subject came about. It waits for one signature, and for nobody who follows. While nobody does
 // it signs nothing, and ends the run: who comes then is sent everything, and this with it.
-func (f *Feed) Publish(r token.Revocation) {
+func (f *Feed) Publish(r token.Revocation, at time.Time) {
 	f.publishing.Lock()
 	defer f.publishing.Unlock()
 	if !f.followed() {
@@ -122,7 +122,7 @@ func (f *Feed) Publish(r token.Revocation) {
 		return
 	}
 	_, seq := f.log.now()
-	set, err := f.sign(token.Event{Kind: token.EventRevoked, Run: f.run(), Seq: seq + 1, Revocations: []token.Revocation{r}})
+	set, err := f.sign(token.Event{Kind: token.EventRevoked, Run: f.run(), Seq: seq + 1, At: at, Revocations: []token.Revocation{r}})
 	if !f.could(err) {
 		return
 	}

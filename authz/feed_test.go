@@ -77,7 +77,7 @@ func newFeedingOn(t testing.TB, s *scene, edit func(*FeedConfig)) *feeding {
 // revoke does what the follower of the change feed does.
 func (f *feeding) revoke(r token.Revocation) {
 	f.index.Set(token.Indexed{Revocation: r})
-	f.feed.Publish(r)
+	f.feed.Publish(r, f.now())
 }
 
 func jtiRevoked(n int) token.Revocation {
@@ -597,7 +597,7 @@ func TestEVT01_StreamsEndWithTheRightToFollow(t *testing.T) {
 			if err := act(t, f); err != nil {
 				t.Fatal(err)
 			}
-			f.feed.Publish(jtiRevoked(1))
+			f.feed.Publish(jtiRevoked(1), f.now())
 			f.wantEnd(t, s, FeedEndCaller)
 			if name == "its record cannot be read" {
 				return
@@ -700,7 +700,7 @@ func TestFeed_Close(t *testing.T) {
 	}
 	_, err := f.followAs(f.first, "")
 	wantUnavailable(t, err, CauseFeedUnavailable)
-	f.feed.Publish(jtiRevoked(1)) // of a follower that ends later
+	f.feed.Publish(jtiRevoked(1), f.now()) // of a follower that ends later
 	f.feed.Beat()
 	f.feed.Close()
 }
@@ -754,7 +754,7 @@ func BenchmarkFeed(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
-		f.feed.Publish(jtiRevoked(i))
+		f.feed.Publish(jtiRevoked(i), f.now())
 		for arrived.Load() < int64(i+1)*followers {
 			time.Sleep(10 * time.Microsecond) // until all have it: nobody is to fall behind
 		}

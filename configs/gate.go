@@ -74,8 +74,8 @@ type Gate struct {
 // GateFeedConfig is about the mode feed; with another mode, all of it must be left at its default.
 type GateFeedConfig struct {
 	// WhenSilent is what becomes of calls when the issuer is not heard any more, and so it is not known what was
-	// revoked: closed, they are answered 503; open, they are let through for open_for more; introspect, the issuer is
-	// asked about each. Required with the mode feed: there is no default.
+	// revoked: closed, they are answered 503; open, those whose requirement ends in "+" are let through for
+	// open_for more, and others are not; introspect, the issuer is asked about each. Required with the mode feed: there is no default.
 	WhenSilent string `yaml:"when_silent"`
 
 	// OpenFor is for when_silent open alone, and required there: 1s to 1h.

@@ -450,7 +450,7 @@ func TestFeed_ASlowReaderHoldsUpNobody(t *testing.T) {
 	const n = 6_000 // some 5 MB: more than buffers of a loopback connection hold, and more than the log
 	go func() {
 		for i := range n {
-			s.feed.Publish(token.Revocation{Subject: token.Subject{Kind: token.RevokedJTI, Value: fmt.Sprint("jti-", i)}})
+			s.feed.Publish(token.Revocation{Subject: token.Subject{Kind: token.RevokedJTI, Value: fmt.Sprint("jti-", i)}}, time.Time{})
 			if i%100 == 0 {
 				time.Sleep(time.Millisecond) // for the one that reads
 			}

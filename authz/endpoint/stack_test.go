@@ -177,7 +177,7 @@ func (s *stack) follow(st store.Store) {
 		s.index.Remove(subject)
 		for _, r := range found {
 			s.index.Set(token.Indexed{Revocation: r.Revocation, Client: string(r.Client)})
-			s.feed.Publish(r.Revocation)
+			s.feed.Publish(r.Revocation, r.CreatedAt)
 		}
 		return nil
 	}

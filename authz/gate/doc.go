@@ -8,8 +8,10 @@
 //	/require/orders:read/orders:ship/-/  with both scopes
 //	/require/-/                        any good token
 //	/auth_request/orders:read/-/       the same, answered so that nginx understands it
+//	/require/orders:read/+/            the same, and open while nothing is heard of the issuer, if the Verifier may
+//	                                   be: see verifier.SilentOpen
 //
-// The single "-" ends the requirement. What follows it is the caller's (Envoy appends the path that it was asked for)
+// The single "-", or "+", ends the requirement. What follows it is the caller's (Envoy appends the path that it was asked for)
 // and means nothing, nor does any header but Authorization. The query is looked at for a token in the wrong place
 // only. A path of any other form is refused.
 //

@@ -74,7 +74,11 @@ func (h *Handler) check(required requirement, text string) http.Handler {
 	if ok {
 		return check
 	}
-	check = h.config.Verifier.Require(required.scopes...)(http.HandlerFunc(h.admit))
+	route := verifier.Route{Scopes: required.scopes, OpenTo: verifier.OpenToNone}
+	if required.open {
+		route.OpenTo = verifier.OpenToAll
+	}
+	check = h.config.Verifier.RequireRoute(route)(http.HandlerFunc(h.admit))
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if len(h.kept) < maxKept {

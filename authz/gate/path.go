@@ -23,14 +23,21 @@ const (
 	maxScopes      = 16
 )
 
-// end is the segment that ends a requirement. It must be there, so that a path from which the configuration
-// has lost something is refused, rather than completed by what the caller asked for; and no scope can have its
-// name, however it is written, so that nobody on the way can make one out of another segment.
-const end = "-"
+// The segments that end a requirement. One must be there, so that a path from which the configuration has lost something is
+// refused, rather than completed by what the caller asked for; and no scope can have its name, however it is
+// written, so that nobody on the way can make one out of another segment.
+//
+// The second is for requests that go on while it is not known what was revoked, where feed.when_silent is open. nginx and
+// Traefik ask by GET whatever the caller does, so the gate knows of no request that it changes nothing.
+const (
+	end     = "-"
+	openEnd = "+"
+)
 
 // requirement is what the proxy asks for.
 type requirement struct {
 	dialect dialect
+	open    bool // see verifier.OpenTo
 	scopes  []string
 }
 
@@ -54,10 +61,11 @@ func parse(target string) (r requirement, text string, err error) {
 		length := len(path) - len(after)
 		switch {
 		case !more:
-			return refused, "", errors.New(`the path has no "/-/", which ends what is required`)
+			return refused, "", errors.New(`the path has neither "/-/" nor "/+/", which end what is required`)
 		case length > maxRequirement:
 			return refused, "", fmt.Errorf("what is required is longer than %d bytes", maxRequirement)
-		case segment == end:
+		case segment == end || segment == openEnd:
+			r.open = segment == openEnd
 			return r, path[:length], nil
 		case len(r.scopes) == maxScopes:
 			return refused, "", fmt.Errorf("more than %d scopes are required", maxScopes)
@@ -80,7 +88,7 @@ func scopeIn(segment string) (string, error) {
 	if err != nil || !scopeToken(scope) {
 		return "", errors.New("a segment of what is required is no scope")
 	}
-	if scope == end || scope == "." || scope == ".." {
+	if scope == end || scope == openEnd || scope == "." || scope == ".." {
 		return "", fmt.Errorf("%q cannot be required as a scope", scope)
 	}
 	return scope, nil

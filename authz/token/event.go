@@ -38,6 +38,9 @@ type Event struct {
 	Run  string // of the feed
 	Seq  uint64 // of this revocation; of the last one before the snapshot was taken, or the heartbeat sent
 
+	// At is when the revocation was made: of EventRevoked alone. Zero means IssuedAt.
+	At time.Time
+
 	// AsOf is up to when the sender knows what was revoked: of a snapshot and of a heartbeat.
 	AsOf time.Time
 
@@ -61,6 +64,9 @@ func (e *Event) check() error {
 	case snapshot && n <= MaxEventRevocations && 1 <= e.Part && e.Part <= e.Parts:
 	default:
 		return fmt.Errorf("token: event: %d subjects, number %d, part %d of %d: not an event of this kind", n, e.Seq, e.Part, e.Parts)
+	}
+	if !e.At.IsZero() && e.Kind != EventRevoked {
+		return errors.New("token: event: toe does not belong to this kind")
 	}
 	if e.AsOf.IsZero() != (e.Kind == EventRevoked) || !snapshot && (e.Part != 0 || e.Parts != 0) {
 		return errors.New("token: event: as_of or part does not belong to this kind, or is missing")
@@ -87,7 +93,7 @@ func (e *Event) AppendJSON(b []byte) ([]byte, error) {
 	w.text(`,"jti":`, e.JTI)
 	if e.Kind == EventRevoked {
 		w.subjectID(e.Issuer, e.Revocations[0].Subject)
-		w.date(`,"toe":`, e.IssuedAt)
+		w.date(`,"toe":`, e.happened())
 	}
 	w.b = append(w.b, `,"events":{`...)
 	w.text("", e.Kind)
@@ -119,6 +125,15 @@ func (e *Event) AppendJSON(b []byte) ([]byte, error) {
 		return nil, w.err
 	}
 	return append(w.b, "}}"...), nil
+}
+
+// happened is the time of the event (RFC 8417, Section 2.2), which may be long before it is told: a server that was
+// cut off from its store tells of it afterwards.
+func (e *Event) happened() time.Time {
+	if e.At.IsZero() || e.At.After(e.IssuedAt) {
+		return e.IssuedAt
+	}
+	return e.At
 }
 
 // disables reports whether r ends a client for good, or until somebody enables it (EVT-01).

@@ -22,6 +22,7 @@ func ParseEvent(payload []byte) (Event, error) {
 		Audience string                    `json:"aud"`
 		IssuedAt *int64                    `json:"iat"`
 		JTI      string                    `json:"jti"`
+		At       int64                     `json:"toe"`
 		Subject  jsontext.Value            `json:"sub"`
 		Expiry   jsontext.Value            `json:"exp"`
 		Events   map[string]jsontext.Value `json:"events"`
@@ -49,6 +50,12 @@ func ParseEvent(payload []byte) (Event, error) {
 	var ok bool
 	if e.IssuedAt, ok = timeAt(*w.IssuedAt); !ok || e.IssuedAt.IsZero() {
 		return Event{}, errEvent
+	}
+	if e.Kind == EventRevoked {
+		if e.At, ok = timeAt(w.At); !ok {
+			return Event{}, errEvent
+		}
+		e.At = e.happened()
 	}
 	if err := e.check(); err != nil {
 		return Event{}, errEvent

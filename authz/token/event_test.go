@@ -16,13 +16,13 @@ var eventTime = time.Unix(1_800_000_000, 0).UTC()
 func revoked(r token.Revocation) token.Event {
 	return token.Event{
 		Issuer: "https://as.example", Audience: "https://as.example/oauth2/revocations", IssuedAt: eventTime, JTI: "j",
-		Kind: token.EventRevoked, Run: "run", Seq: 7, Revocations: []token.Revocation{r},
+		Kind: token.EventRevoked, Run: "run", Seq: 7, At: eventTime, Revocations: []token.Revocation{r},
 	}
 }
 
 func heartbeat() token.Event {
 	e := revoked(token.Revocation{})
-	e.Kind, e.AsOf, e.Revocations = token.EventHeartbeat, eventTime, nil
+	e.Kind, e.At, e.AsOf, e.Revocations = token.EventHeartbeat, time.Time{}, eventTime, nil
 	return e
 }
 
@@ -71,6 +71,34 @@ func TestSET01_SET02_SET03_SET13_Members(t *testing.T) {
 		if got, want := strings.Contains(string(b), `"`+token.EventAccountDisabled+`":{}`), r.Kind == token.RevokedClient; got != want {
 			t.Errorf("account-disabled: %t in %s", got, b)
 		}
+	}
+}
+
+// A server that was cut off tells of it late: iat is when it says so, toe when it happened. Nothing happens after it
+// was told.
+func TestSET13_WhenItHappened(t *testing.T) {
+	for _, tt := range []struct {
+		at, want time.Time
+	}{
+		{eventTime.Add(-time.Hour), eventTime.Add(-time.Hour)},
+		{eventTime, eventTime},
+		{eventTime.Add(time.Minute), eventTime}, // by another clock
+		{time.Time{}, eventTime},
+	} {
+		e := revoked(subjects[`{"format":"opaque","id":"all:"}`])
+		e.At = tt.at
+		b, err := e.AppendJSON(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := token.ParseEvent(b); err != nil || !got.At.Equal(tt.want) || !got.IssuedAt.Equal(eventTime) {
+			t.Errorf("%v: %v, issued %v, %v", tt.at, got.At, got.IssuedAt, err)
+		}
+	}
+	beat := heartbeat()
+	beat.At = eventTime
+	if b, err := beat.AppendJSON(nil); err == nil {
+		t.Errorf("a heartbeat tells of no event: %s", b)
 	}
 }
 

@@ -33,7 +33,8 @@ const (
 	SilentClosed WhenSilent = "closed"
 
 	// SilentOpen lets tokens through for Feed.OpenFor more, and answers 503 after that; a service that has
-	// just started, and knows nothing yet, answers 503 at once.
+	// just started, and knows nothing yet, answers 503 at once. Require answers 503 at once to requests that change
+	// something, too, unless their Route says otherwise.
 	SilentOpen WhenSilent = "open"
 
 	// SilentIntrospect has the issuer asked about each token, as Config.Introspect says. Where that has no

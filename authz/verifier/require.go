@@ -20,10 +20,20 @@ import (
 // Requires may be nested: the token is verified once. Require panics on a scope that no token can
 // have, or that Config.Scopes is lacking: a route like that would never open.
 func (v *Verifier) Require(scopes ...string) func(http.Handler) http.Handler {
-	if err := v.CanRequire(scopes...); err != nil {
+	return v.RequireRoute(Route{Scopes: scopes})
+}
+
+// RequireRoute is Require for a route of which more is to be said than its scopes. It panics on an OpenTo that there is
+// not, too.
+func (v *Verifier) RequireRoute(r Route) func(http.Handler) http.Handler {
+	err := v.CanRequire(r.Scopes...)
+	if err == nil && r.OpenTo != OpenToSafe && r.OpenTo != OpenToAll && r.OpenTo != OpenToNone {
+		err = fmt.Errorf("%q is no OpenTo", string(r.OpenTo))
+	}
+	if err != nil {
 		panic("verifier: Require: " + err.Error())
 	}
-	g := &gate{v: v, scopes: slices.Clone(scopes), answers: newAnswers(v.realm, scopes)}
+	g := &gate{v: v, scopes: slices.Clone(r.Scopes), openTo: r.OpenTo, answers: newAnswers(v.realm, r.Scopes)}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			ctx, refusal := g.admit(r)
@@ -69,6 +79,7 @@ func loggable(scope string) string {
 type gate struct {
 	v       *Verifier
 	scopes  []string
+	openTo  OpenTo
 	answers answers
 }
 
@@ -85,11 +96,12 @@ func (g *gate) admit(r *http.Request) (context.Context, *answer) {
 		g.v.log.InfoContext(ctx, "request refused", "code", codeInvalidRequest)
 		return nil, &g.answers.badRequest
 	}
-	t, again := g.v.before(ctx, raw)
+	open := g.openTo.holds(r.Method)
+	t, again := g.v.before(ctx, raw, open)
 	known := false
 	if !again {
 		var err error
-		if t, known, err = g.v.judge(ctx, raw); err != nil {
+		if t, known, err = g.v.judge(ctx, raw, open); err != nil {
 			g.v.report(verdict(ctx, err, false))
 			return nil, g.refuse(ctx, err)
 		}
@@ -105,13 +117,14 @@ func (g *gate) admit(r *http.Request) (context.Context, *answer) {
 		return ctx, nil
 	}
 	g.v.report(Verdict{Outcome: OutcomeAccepted, Remembered: known})
-	return context.WithValue(ctx, contextKey{}, verified{by: g.v, credential: raw, token: t}), nil
+	return context.WithValue(ctx, contextKey{}, verified{by: g.v, credential: raw, token: t, open: open}), nil
 }
 
-// before returns the token that an outer Require of the same Verifier has verified in this request, if it was raw.
-func (v *Verifier) before(ctx context.Context, raw string) (Token, bool) {
+// before returns the token that an outer Require of the same Verifier has verified in this request, if it was raw. What
+// passed because the outer route is open is judged once more where this one is not.
+func (v *Verifier) before(ctx context.Context, raw string, open bool) (Token, bool) {
 	b, ok := ctx.Value(contextKey{}).(verified)
-	if !ok || b.by != v || b.credential != raw {
+	if !ok || b.by != v || b.credential != raw || b.open && !open {
 		return Token{}, false
 	}
 	return b.token, true

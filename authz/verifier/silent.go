@@ -49,20 +49,20 @@ func (f *follower) modeBy(k *knowledge, now time.Time) (FeedMode, time.Duration)
 	return ModeClosed, age
 }
 
-// admit reports whether the issuer must be asked about a token that the feed did not withdraw. An error says
-// that it cannot be judged.
-func (f *follower) admit(ctx context.Context, k *knowledge, now time.Time) (ask bool, err error) {
+// admit reports whether the issuer must be asked about a token that the feed did not withdraw, brought by a call to
+// which SilentOpen is open or not. An error says that it cannot be judged.
+func (f *follower) admit(ctx context.Context, k *knowledge, now time.Time, open bool) (ask bool, err error) {
 	mode, age := f.modeBy(k, now)
 	if silent := mode != ModeFollowing; silent != f.silent.Load() && f.silent.CompareAndSwap(!silent, silent) {
 		f.tell(ctx, mode, age)
 	}
-	switch mode {
-	case ModeFollowing:
+	switch {
+	case mode == ModeFollowing:
 		return false, nil
-	case ModeOpen:
+	case mode == ModeOpen && open:
 		f.open.Add(1)
 		return false, nil
-	case ModeIntrospects:
+	case mode == ModeIntrospects:
 		f.asked.Add(1)
 		return true, nil
 	}

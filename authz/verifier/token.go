@@ -96,6 +96,7 @@ type verified struct {
 	by         *Verifier
 	credential string // what was verified; it leaves this package as little as it entered it
 	token      Token
+	open       bool // it was judged for a call to which SilentOpen is open
 }
 
 // FromContext returns the token of a request that went through Require.

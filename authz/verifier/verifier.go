@@ -237,30 +237,34 @@ func (v *Verifier) Status() remote.Status {
 // Verify checks an access token and returns what it says. An error that is ErrToken refuses the
 // token and may be shown to its bearer; any other, ErrUnavailable as a rule, means that the token
 // could not be judged: answer 503, never 401. ctx ends a wait for keys, and a question to the issuer.
+//
+// It knows nothing of the call that brought the token: where Feed.WhenSilent is SilentOpen it is open to all of them,
+// unlike Require.
 func (v *Verifier) Verify(ctx context.Context, accessToken string) (Token, error) {
-	t, remembered, err := v.judge(ctx, accessToken)
+	t, remembered, err := v.judge(ctx, accessToken, true)
 	if v.onVerdict != nil {
 		v.onVerdict(verdict(ctx, err, remembered))
 	}
 	return t, err
 }
 
-// judge is Verify without a report. It says, too, whether a good token was remembered.
-func (v *Verifier) judge(ctx context.Context, accessToken string) (t Token, known bool, err error) {
+// judge is Verify without a report, for a call to which SilentOpen is open or not. It says, too, whether a good token
+// was remembered.
+func (v *Verifier) judge(ctx context.Context, accessToken string, open bool) (t Token, known bool, err error) {
 	// What is too long is refused for that, and not worth a hash before.
 	if v.memory == nil || len(accessToken) > jose.MaxTokenSize {
-		t, _, err = v.verify(ctx, accessToken)
+		t, _, err = v.verify(ctx, accessToken, open)
 		return t, false, err
 	}
 	f := fingerprintOf(accessToken)
 	if r, ok := v.recall(ctx, f); ok {
-		if err := v.withdrawnSince(ctx, accessToken, r); err != nil {
+		if err := v.withdrawnSince(ctx, accessToken, r, open); err != nil {
 			return Token{}, false, err
 		}
 		return r.token, true, nil
 	}
 	at, asOf := v.now(), v.generations()
-	t, verified, err := v.verify(ctx, accessToken)
+	t, verified, err := v.verify(ctx, accessToken, open)
 	if err == nil {
 		v.remember(f, t, &verified, at, asOf)
 	}
@@ -268,10 +272,10 @@ func (v *Verifier) judge(ctx context.Context, accessToken string) (t Token, know
 }
 
 // verify is Verify from the beginning.
-func (v *Verifier) verify(ctx context.Context, accessToken string) (Token, token.Verified, error) {
+func (v *Verifier) verify(ctx context.Context, accessToken string, open bool) (Token, token.Verified, error) {
 	verified, err := v.checker.Verify(ctx, accessToken)
 	if err == nil {
-		err = v.withdrawn(ctx, accessToken, &verified)
+		err = v.withdrawn(ctx, accessToken, &verified, open)
 	}
 	if err != nil {
 		return Token{}, token.Verified{}, err

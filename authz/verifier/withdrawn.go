@@ -21,19 +21,19 @@ type generations [maxSources]uint64
 // withdrawn returns the refusal of a token that passed the local check and was withdrawn since, or an
 // error that is ErrUnavailable if that cannot be known. The issuer is asked last, so that nobody can
 // make it busy with tokens that are bad anyway (RST-01).
-func (v *Verifier) withdrawn(ctx context.Context, compact string, t *token.Verified) error {
+func (v *Verifier) withdrawn(ctx context.Context, compact string, t *token.Verified, open bool) error {
 	k := v.knowledge()
 	for i := range v.sources {
 		if err := v.sources[i].ask(t); err != nil {
 			return err
 		}
 	}
-	return v.withoutWord(ctx, compact, t, k)
+	return v.withoutWord(ctx, compact, t, k, open)
 }
 
 // withdrawnSince is withdrawn for a token that is remembered: the revocations are asked only if there may be
 // others than when they did not withdraw it.
-func (v *Verifier) withdrawnSince(ctx context.Context, compact string, r *remembered) error {
+func (v *Verifier) withdrawnSince(ctx context.Context, compact string, r *remembered, open bool) error {
 	k := v.knowledge()
 	for i := range v.sources {
 		s, last := &v.sources[i], &r.generations[i]
@@ -44,7 +44,7 @@ func (v *Verifier) withdrawnSince(ctx context.Context, compact string, r *rememb
 			last.Store(g)
 		}
 	}
-	return v.withoutWord(ctx, compact, &r.verified, k)
+	return v.withoutWord(ctx, compact, &r.verified, k, open)
 }
 
 // generations are those of the revocations, asked before they are.
@@ -90,11 +90,11 @@ func (f *follower) source() source {
 
 // withoutWord decides about a token that nobody has withdrawn as far as this service knows: whether that is
 // known well enough, and what the issuer says where it has to be asked.
-func (v *Verifier) withoutWord(ctx context.Context, compact string, t *token.Verified, k *knowledge) error {
+func (v *Verifier) withoutWord(ctx context.Context, compact string, t *token.Verified, k *knowledge, open bool) error {
 	ask := v.introspect != nil
 	if v.follow != nil {
 		var err error
-		if ask, err = v.follow.admit(ctx, k, v.now()); err != nil {
+		if ask, err = v.follow.admit(ctx, k, v.now(), open); err != nil {
 			return err
 		}
 	}

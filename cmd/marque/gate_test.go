@@ -288,3 +288,34 @@ func TestGateVerifier_TakesEverySetting(t *testing.T) {
 		t.Errorf("%+v", v)
 	}
 }
+
+// TestGate_OpenByRoute_RST07: a gate that is open while nothing is heard of the issuer is so where the proxy's
+// configuration says it, and 503 elsewhere.
+func TestGate_OpenByRoute_RST07(t *testing.T) {
+	s := startTest(t, devConfig(t), options{})
+	t.Cleanup(http.DefaultClient.CloseIdleConnections)
+	compact := getSample(t, s)
+	c := gateConfig(s, newAPI(t, s, "gate"))
+	c.Feed.WhenSilent, c.Feed.OpenFor, c.Feed.MaxAge = "open", configs.Duration(time.Hour), configs.Duration(5*time.Second)
+	g := startGateTest(t, c)
+	want := func(path string, status int) {
+		t.Helper()
+		if r := g.asks(t, path, compact); r.StatusCode != status {
+			t.Errorf("%s: %d, want %d", path, r.StatusCode, status)
+		}
+	}
+	want("/require/-/", 200)
+	want("/require/+/", 200)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, func() bool {
+		time.Sleep(50 * time.Millisecond)
+		return strings.Contains(scraped(t, g), `marque_gate_mode{mode="open"} 1`)
+	})
+	want("/require/+/", 200)
+	want("/require/-/", 503)
+	want("/require/-/+/", 503)
+	want("/auth_request/+/", 200)
+	want("/auth_request/-/", 403)
+}

@@ -106,11 +106,12 @@ func (s *server) knownUntil() time.Time {
 
 // obey takes a revocation over into the index, and tells the feed of it if it is news: after an outage the changes
 // of the last minute are applied once more. The caller holds indexing.
-func (s *server) obey(r token.Indexed) {
+func (s *server) obey(stored authz.Revocation) {
+	r := indexed(stored)
 	held, ok := s.index.Held(r.Subject)
 	s.index.Set(r)
 	if !ok || !covers(held.Revocation, r.Revocation) || !covers(r.Revocation, held.Revocation) {
-		s.feed.Publish(r.Revocation)
+		s.feed.Publish(r.Revocation, stored.CreatedAt)
 	}
 }
 

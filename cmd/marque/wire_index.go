@@ -186,7 +186,7 @@ func (s *server) readRevocations(ctx context.Context, subjects []token.Subject) 
 			lost = append(lost, held)
 			continue
 		}
-		s.obey(indexed(r))
+		s.obey(r)
 	}
 	for _, subject := range subjects {
 		held, ok := s.index.Held(subject)
