@@ -36,11 +36,14 @@ func here() []string {
 }
 
 // somewhere lists those that some package must have a test for: every row that is built. Not built are
-// refresh tokens (RVK-15) and bound tokens (RVK-16, INT-08).
+// refresh tokens (RVK-15), bound tokens (RVK-16, INT-08, RBD but for refusing them), metadata of protected resources
+// (RSV-12), status lists (RST-04, RST-08, STR-02), the FAPI profile (RST-03), and events that are pushed (SET-04 to SET-11).
 func somewhere() []string {
 	return slices.Concat(
 		here(), rows("JWT", 1, 17), rows("JWT", 22, 25), rows("JWT", 30, 44), rows("JWT", 46, 50), rows("JWT", 52, 52),
-		rows("CLM", 1, 7), rows("JWK", 11, 13), rows("RKY", 1, 5), rows("RVK", 14, 14),
+		rows("CLM", 1, 7), rows("JWK", 11, 13), rows("RKY", 1, 13), rows("RVK", 14, 14),
+		rows("RSV", 1, 11), rows("RSV", 13, 15), rows("RSV", 20, 38), rows("RBD", 2, 2), rows("RST", 1, 14, 3, 4, 8),
+		rows("SET", 1, 3), rows("SET", 12, 15), rows("STR", 1, 5, 2),
 	)
 }
 
@@ -95,7 +98,7 @@ func wantNames(t *testing.T, files, ids []string) {
 }
 
 // rowName is how the name of a subtest begins that is about a row: TKE-05 or TKE05.
-var rowName = regexp.MustCompile(`^(TOK|TKE|CLA|JWT|CLM|JWK|MET|RKY|RVK|INT|EVT)-?\d\d`)
+var rowName = regexp.MustCompile(`^(TOK|TKE|CLA|JWT|CLM|JWK|MET|RKY|RSV|RBD|RST|SET|STR|RVK|INT|EVT)-?\d\d`)
 
 // message matches the methods whose text appears when a test fails, and names nothing.
 var message = regexp.MustCompile(`^(Error|Errorf|Fatal|Fatalf|Log|Logf|Skip|Skipf)$`)
