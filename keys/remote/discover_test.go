@@ -20,6 +20,7 @@ func TestRKY01_MET04_LyingDocument(t *testing.T) {
 	for name, format := range map[string]string{
 		"another issuer":       `{"issuer":"https://evil.example","jwks_uri":"%[1]s/jwks"}`,
 		"slash":                `{"issuer":"%[1]s/","jwks_uri":"%[1]s/jwks"}`,
+		"long issuer":          `{"issuer":"https://` + strings.Repeat("x", 10_000) + `.example","jwks_uri":"%[1]s/jwks"}`,
 		"no issuer":            `{"jwks_uri":"%[1]s/jwks"}`,
 		"issuer of odd case":   `{"Issuer":"%[1]s","jwks_uri":"%[1]s/jwks"}`,
 		"issuer twice":         `{"issuer":"%[1]s","issuer":"%[1]s","jwks_uri":"%[1]s/jwks"}`,
@@ -41,9 +42,17 @@ func TestRKY01_MET04_LyingDocument(t *testing.T) {
 			})
 			c := config(is, newClock())
 			c.InsecureHTTP, c.StartUnready = true, true // neither helps: waiting does not mend a lie
-			if k, err := remote.Discover(t.Context(), c); err == nil {
+			k, err := remote.Discover(t.Context(), c)
+			if err == nil {
 				k.Close()
-				t.Error("started")
+				t.Fatal("started")
+			}
+			// Who has written the wrong issuer into his configuration is told the right one.
+			if want := `the issuer in it is "https://evil.example", not "` + is.URL; name == "another issuer" && !strings.Contains(err.Error(), want) {
+				t.Error(err)
+			}
+			if strings.Contains(err.Error(), "xxxxx") {
+				t.Error("a document of somebody else fills the log")
 			}
 		})
 	}

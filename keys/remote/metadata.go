@@ -20,6 +20,22 @@ func metadataURL(issuer *url.URL) string {
 	return issuer.Scheme + "://" + issuer.Host + "/.well-known/oauth-authorization-server" + path
 }
 
+// maxNamed is how much of a name that somebody else wrote is told, in bytes.
+const maxNamed = 200
+
+// named is the issuer that a document names, for a message: whoever wrote a wrong one into his configuration finds the
+// right one there.
+func named(issuer any) string {
+	switch s, ok := issuer.(string); {
+	case !ok:
+		return "missing"
+	case len(s) > maxNamed:
+		return fmt.Sprintf("(%d bytes)", len(s))
+	default:
+		return fmt.Sprintf("%q", s)
+	}
+}
+
 // jwksURI reads a metadata document and returns where the keys are. Errors wrap ErrDocument.
 func jwksURI(document []byte, issuer *url.URL, identifier string) (string, error) {
 	return memberURL(document, issuer, identifier, "jwks_uri")
@@ -34,7 +50,7 @@ func memberURL(document []byte, issuer *url.URL, identifier, member string) (str
 	// RFC 8414, Section 3.3: identical, or the document must not be used. Otherwise any issuer could
 	// speak for any other.
 	if m["issuer"] != identifier {
-		return "", fmt.Errorf("%w: the issuer in it is not %q", ErrDocument, identifier)
+		return "", fmt.Errorf("%w: the issuer in it is %s, not %q", ErrDocument, named(m["issuer"]), identifier)
 	}
 	uri, ok := m[member].(string)
 	if !ok {
