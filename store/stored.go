@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -53,8 +54,8 @@ func (r Stored) check() error {
 		return fmt.Errorf("store: %s %q: only a revocation ends, and that at a whole second", r.Kind, r.Key)
 	}
 	if r.Kind != KindAudit {
-		_, err := PeekVersion(r.Kind, r.Key, r.Octets)
-		return err
+		version, err := PeekVersion(r.Kind, r.Key, r.Octets)
+		return cmp.Or(err, CheckFloor(version))
 	}
 	if _, ok := AuditNumber(r.Key); !ok {
 		return errAuditNumber
@@ -69,4 +70,16 @@ var errAuditNumber = errors.New("store: an audit entry is moved under its number
 func AuditNumber(key string) (n uint64, ok bool) {
 	n, err := strconv.ParseUint(key, 10, 64)
 	return n, err == nil && n > 0 && strconv.FormatUint(n, 10) == key
+}
+
+// maxVersion bounds the versions of what is moved, far above any: versions count changes, and a script of Redis
+// counts in numbers of 53 bits.
+const maxVersion = 1e15 - 1
+
+// CheckFloor refuses a version after which nothing could come.
+func CheckFloor(version uint64) error {
+	if version > maxVersion {
+		return fmt.Errorf("store: version %d cannot be moved", version)
+	}
+	return nil
 }

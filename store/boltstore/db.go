@@ -38,6 +38,9 @@ type Config struct {
 	// a mistyped name must not become an empty installation. A file of an earlier format that has the
 	// namespace is upgraded, whether or not it must exist.
 	MustExist bool
+	// Moving opens a namespace, too, that was closed for a final export, or into which an import was not finished:
+	// without it these are store.ErrClosed and store.ErrUnfinished. Only the methods of store.Mover work then.
+	Moving bool
 	// Timeout is how long to wait for another process; 0 means DefaultTimeout.
 	Timeout time.Duration
 	// Now is the clock that dates changes in the feed; nil means time.Now.
@@ -47,8 +50,8 @@ type Config struct {
 	Warn func(text string)
 }
 
-// DB is an open file with its namespace. It implements keys.Genesis, which needs no record key;
-// everything else needs one and is in Store. Its methods may be called concurrently.
+// DB is an open file with its namespace. It implements keys.Genesis and store.Mover, which need no record
+// key; everything else needs one and is in Store. Its methods may be called concurrently.
 type DB struct {
 	bolt  *bolt.DB
 	ns    []byte // the namespace, as names its bucket
@@ -59,15 +62,19 @@ type DB struct {
 	info  os.FileInfo // the open file's, to tell it from what lies at path later
 
 	turn   chan struct{}         // holds one element while a write transaction runs
+	away   atomic.Pointer[error] // why the namespace is not in use; nil: it is
 	broken atomic.Pointer[error] // what everything returns since bbolt panicked, or the file went
 }
 
-var _ keys.Genesis = (*DB)(nil)
+var (
+	_ keys.Genesis = (*DB)(nil)
+	_ store.Mover  = (*DB)(nil)
+)
 
 // OpenDB opens the file, or makes it, and takes its lock, which the system releases whenever the
 // process ends. The error is ErrLocked when another process holds the file, ErrNoInstallation as
-// Config.MustExist says, store.ErrNewerFormat when a newer version of this program made it; it names
-// the folder or the file.
+// Config.MustExist says, store.ErrNewerFormat when a newer version of this program made it, store.ErrClosed or
+// store.ErrUnfinished as Config.Moving says; it names the folder or the file.
 func OpenDB(config Config) (*DB, error) {
 	if config.Path == "" {
 		return nil, errors.New("boltstore: no path")
@@ -91,6 +98,9 @@ func OpenDB(config Config) (*DB, error) {
 		return nil, err
 	}
 	format, err := db.prepare()
+	if err == nil {
+		err = db.findState(config.Moving)
+	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("boltstore: %s: %w", config.Path, err), db.Close())
 	}

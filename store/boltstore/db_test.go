@@ -136,7 +136,7 @@ func foreignFile(t *testing.T) string {
 
 func TestOpenDB_FileFormat(t *testing.T) {
 	for format, want := range map[string]error{
-		"3": store.ErrNewerFormat, "99": store.ErrNewerFormat,
+		"4": store.ErrNewerFormat, "99": store.ErrNewerFormat,
 		"": store.ErrDamaged, "0": store.ErrDamaged, "-1": store.ErrDamaged, "x": store.ErrDamaged,
 	} {
 		path := filepath.Join(t.TempDir(), "marque.db")

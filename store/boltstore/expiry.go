@@ -26,8 +26,8 @@ func expiryOf(key []byte) (until uint64, subject string, ok bool) {
 }
 
 // moveExpiry keeps the order when a revocation's end is set. A zero time has no place in it.
-func (s *Store) moveExpiry(tx *bolt.Tx, subject string, from, to time.Time) error {
-	b, err := s.db.bucket(tx, bucketExpiries)
+func (db *DB) moveExpiry(tx *bolt.Tx, subject string, from, to time.Time) error {
+	b, err := db.bucket(tx, bucketExpiries)
 	if err != nil {
 		return err
 	}
@@ -90,10 +90,8 @@ func (s *Store) forget(tx *bolt.Tx, expiries *bolt.Bucket, expiry []byte, ended 
 	if err != nil || r.Until.IsZero() || r.Until.After(ended) {
 		return false, nil
 	}
-	if r.Version > b.Sequence() {
-		if err := b.SetSequence(r.Version); err != nil {
-			return false, err
-		}
+	if err := s.db.raiseFloor(tx, r.Version); err != nil {
+		return false, err
 	}
 	if err := b.Delete([]byte(subject)); err != nil {
 		return false, err

@@ -12,13 +12,12 @@ import (
 	"github.com/marque-auth/marque/store"
 )
 
-// keyInstallation is the one key of the genesis bucket.
+// keyInstallation is a key of the genesis bucket; the other one is keyState.
 var keyInstallation = []byte("installation")
 
-// Installation implements keys.Genesis.
-func (db *DB) Installation(ctx context.Context) (keys.Installation, error) {
-	var stored []byte
-	err := db.view(ctx, func(tx *bolt.Tx) error {
+// storedInstallation returns the record's octets; nil for none. A namespace that is closed has its record.
+func (db *DB) storedInstallation(ctx context.Context) (stored []byte, err error) {
+	err = db.viewReadable(ctx, func(tx *bolt.Tx) error {
 		b, err := db.bucket(tx, bucketGenesis)
 		if err != nil {
 			return err
@@ -26,6 +25,12 @@ func (db *DB) Installation(ctx context.Context) (keys.Installation, error) {
 		stored = bytes.Clone(b.Get(keyInstallation))
 		return nil
 	})
+	return stored, err
+}
+
+// Installation implements keys.Genesis.
+func (db *DB) Installation(ctx context.Context) (keys.Installation, error) {
+	stored, err := db.storedInstallation(ctx)
 	if err != nil {
 		return keys.Installation{}, err
 	}

@@ -13,18 +13,41 @@ import (
 	"github.com/marque-auth/marque/store"
 )
 
-// view runs fn in a read transaction, unless ctx has ended.
+// view runs fn in a read transaction, unless ctx has ended, or the namespace is not in use.
 func (db *DB) view(ctx context.Context, fn func(*bolt.Tx) error) error {
+	if away := db.away.Load(); away != nil && ctx.Err() == nil {
+		return *away
+	}
+	return db.viewAnyway(ctx, fn)
+}
+
+// viewAnyway is view for a Mover, and for opening.
+func (db *DB) viewAnyway(ctx context.Context, fn func(*bolt.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	return db.guarded(func() error { return db.bolt.View(fn) })
 }
 
-// update runs fn in the one write transaction and commits it if fn returns nil. It waits for its
+// update runs fn in the one write transaction and commits it if fn returns nil, unless the namespace is not in
+// use.
+func (db *DB) update(ctx context.Context, fn func(*bolt.Tx) error) error {
+	return db.updateAnyway(ctx, func(tx *bolt.Tx) error {
+		s, err := db.state(tx)
+		if err != nil {
+			return err
+		}
+		if !s.InUse() {
+			return db.fault(s.Err())
+		}
+		return fn(tx)
+	})
+}
+
+// updateAnyway is update for a Mover, and for opening. It waits for its
 // turn as long as ctx allows; once the turn has come, ctx is asked a last time. What went to a file
 // that is no longer in its place is not acknowledged.
-func (db *DB) update(ctx context.Context, fn func(*bolt.Tx) error) error {
+func (db *DB) updateAnyway(ctx context.Context, fn func(*bolt.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}

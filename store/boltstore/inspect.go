@@ -69,7 +69,10 @@ func (i *inspection) each(ctx context.Context, bucket []byte, fn func(tx *bolt.T
 // installation reads the one record that is not under the record key. Its own code is for keys to
 // check, which did so before there was a Store.
 func (i *inspection) installation(ctx context.Context) error {
-	return i.scan(ctx, bucketGenesis, "", func(_ *bolt.Tx, _, value []byte) (bool, error) {
+	return i.scan(ctx, bucketGenesis, "", func(_ *bolt.Tx, key, value []byte) (bool, error) {
+		if bytes.Equal(key, keyState) {
+			return true, nil
+		}
 		_, err := store.DecodeInstallation(string(i.db.ns), value)
 		return true, i.check(err)
 	})

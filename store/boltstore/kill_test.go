@@ -36,6 +36,13 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "child:", writeUntilKilled(path, os.Getenv(childEnv+"_ROUND")))
 		os.Exit(1)
 	}
+	if path := os.Getenv(importEnv); path != "" {
+		if err := importUntilKilled(path); err != nil {
+			fmt.Fprintln(os.Stderr, "child:", err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	os.Exit(m.Run())
 }
 

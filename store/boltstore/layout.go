@@ -17,6 +17,10 @@ import (
 // of format 1 has no revocations; it is made one of format 2 when it is opened.
 const fileFormat = 2
 
+// movingFormat is that of a file in which a namespace is not in use: see moving.go. Its layout is that of
+// fileFormat, but earlier versions of the program would go on with what goes on elsewhere.
+const movingFormat = 3
+
 // The buckets at the top: one that describes the file, and one per namespace, whose name has a
 // prefix so that no namespace can be taken for the former.
 var (
@@ -51,7 +55,7 @@ var (
 // had, 0 for none. Where nothing may be made, what is missing is ErrNoInstallation.
 func (db *DB) prepare() (format int, err error) {
 	whole := false
-	err = db.view(context.Background(), func(tx *bolt.Tx) (err error) {
+	err = db.viewAnyway(context.Background(), func(tx *bolt.Tx) (err error) {
 		if tx.Bucket(fileBucket) == nil {
 			return onlyIfEmpty(tx)
 		}
@@ -61,13 +65,13 @@ func (db *DB) prepare() (format int, err error) {
 		whole, err = db.hasBuckets(tx, format)
 		return err
 	})
-	if err != nil || whole && format == fileFormat {
+	if err != nil || whole && format >= fileFormat {
 		return format, err
 	}
 	if !whole && !db.make {
 		return format, fmt.Errorf("it has no namespace %s: %w", db.ns, ErrNoInstallation)
 	}
-	return format, db.update(context.Background(), func(tx *bolt.Tx) error {
+	return format, db.updateAnyway(context.Background(), func(tx *bolt.Tx) error {
 		if err := toCurrentFormat(tx, format); err != nil {
 			return err
 		}
@@ -138,8 +142,8 @@ func (db *DB) readFile(tx *bolt.Tx) (format int, err error) {
 	if err != nil || format < 1 {
 		return 0, fmt.Errorf("it has no format: %w", store.ErrDamaged)
 	}
-	if format > fileFormat {
-		return 0, fmt.Errorf("it has format %d, this version of the program knows up to %d: %w", format, fileFormat, store.ErrNewerFormat)
+	if format > movingFormat {
+		return 0, fmt.Errorf("it has format %d, this version of the program knows up to %d: %w", format, movingFormat, store.ErrNewerFormat)
 	}
 	db.epoch = string(b.Get(keyEpoch))
 	if db.epoch == "" {

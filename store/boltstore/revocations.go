@@ -134,7 +134,7 @@ func (s *Store) putRevocation(tx *bolt.Tx, r authz.Revocation) (authz.Revocation
 	if err := b.Put([]byte(key), sealed); err != nil {
 		return authz.Revocation{}, err
 	}
-	if err := s.moveExpiry(tx, key, old.Until, r.Until); err != nil {
+	if err := s.db.moveExpiry(tx, key, old.Until, r.Until); err != nil {
 		return authz.Revocation{}, err
 	}
 	if err := s.appendChange(tx, store.Change{Kind: store.KindRevocation, ID: key}); err != nil {

@@ -26,6 +26,15 @@ func TestGenesisConformance(t *testing.T) {
 	})
 }
 
+func TestMoverConformance(t *testing.T) {
+	storetest.RunMover(t, func(t *testing.T) storetest.MoverFixture {
+		db := openTemp(t, Config{})
+		s := newStore(t, db)
+		h := storetest.Moved{Mover: db, Genesis: db, Store: s}
+		return storetest.MoverFixture{DB: h, Peer: h, Env: s.env, Raw: raw{db}}
+	})
+}
+
 // openTemp opens a file in a folder of the test's own. The empty fields of config are filled in.
 func openTemp(t testing.TB, config Config) *DB {
 	t.Helper()
