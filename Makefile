@@ -13,7 +13,7 @@ BENCHFLAGS ?=
 # Packages on the way of a token, and of its check.
 HOT := ./keys/jose ./authz/token ./authz/endpoint ./authz/verifier ./cmd/bench
 
-.PHONY: test bench fuzz lint generate
+.PHONY: test bench fuzz fault lint generate
 
 test:
 	.ci/test
@@ -25,6 +25,11 @@ bench:
 
 fuzz:
 	.ci/fuzz $(FUZZTIME)
+
+# The long versions of the tests that break Redis, the network and the disk: minutes each. They print what was written,
+# acknowledged, found and lost, and for how long what was not answered. Short ones run with all other tests.
+fault:
+	FAULT=long go test -count=1 -timeout 2h -v -run '^TestFault' ./cmd/marque
 
 lint:
 	@unformatted=$$(go run $(GOFUMPT) -l .); \
