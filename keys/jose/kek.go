@@ -1,6 +1,7 @@
 package jose
 
 import (
+	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/sha256"
 	"fmt"
@@ -25,6 +26,18 @@ func NewKEK(secret [32]byte) *KEK {
 
 // ID returns the public name of k, the kid of what k seals. It is derived from the secret.
 func (k *KEK) ID() string { return k.id }
+
+// MACKey returns a key that authenticates something which is named by label, and says nothing of the secret
+// or of other such keys: HKDF with SHA-256 (RFC 5869). The salt is public and of the caller's making; another one
+// gives another key.
+func (k *KEK) MACKey(label string, salt []byte) ([32]byte, error) {
+	key, err := hkdf.Key(sha256.New, k.secret[:], salt, "marque mac key: "+label, sha256.Size)
+	if err != nil {
+		return [32]byte{}, fmt.Errorf("jose: derive a key: %w", err)
+	}
+	defer clear(key)
+	return [32]byte(key), nil
+}
 
 // String returns a placeholder.
 func (k KEK) String() string { return "jose.KEK(" + k.id + ")" }
