@@ -1,8 +1,10 @@
 package token
 
 import (
+	"cmp"
 	"errors"
 	"math"
+	"strconv"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -65,54 +67,105 @@ func ParseEvent(payload []byte) (Event, error) {
 
 func (e *Event) readBody(body jsontext.Value) error {
 	var w struct {
-		Run         string             `json:"run"`
-		Seq         uint64             `json:"seq"`
-		AsOf        int64              `json:"as_of"`
-		Part        int                `json:"part"`
-		Parts       int                `json:"parts"`
-		Revocations [][]jsontext.Value `json:"revocations"`
+		Run         string         `json:"run"`
+		Seq         uint64         `json:"seq"`
+		AsOf        int64          `json:"as_of"`
+		Part        int            `json:"part"`
+		Parts       int            `json:"parts"`
+		Revocations revocationList `json:"revocations"`
 	}
 	if err := jose.StrictUnmarshal(body, &w, false); err != nil {
 		return err
 	}
 	e.Run, e.Seq, e.Part, e.Parts = w.Run, w.Seq, w.Part, w.Parts
 	var ok bool
-	if e.AsOf, ok = timeAt(w.AsOf); !ok || len(w.Revocations) > MaxEventRevocations {
+	if e.AsOf, ok = timeAt(w.AsOf); !ok {
 		return errEvent
 	}
-	for _, parts := range w.Revocations {
-		r, err := readRevocation(parts)
-		if err != nil {
-			return err
-		}
-		e.Revocations = append(e.Revocations, r)
-	}
+	e.Revocations = w.Revocations
 	return nil
 }
 
-func readRevocation(parts []jsontext.Value) (Revocation, error) {
-	if len(parts) != 5 {
-		return Revocation{}, errEvent
+// revocationList reads the revocations of an event in one pass: a snapshot may hold a million.
+type revocationList []Revocation
+
+// UnmarshalJSONFrom implements json.UnmarshalerFrom.
+func (l *revocationList) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	return eachElement(d, func() error {
+		if len(*l) == MaxEventRevocations {
+			return errEvent
+		}
+		r, err := readRevocation(d)
+		*l = append(*l, r)
+		return err
+	})
+}
+
+// readRevocation reads what encoder.revocation wrote: kind, value, since, before and until.
+func readRevocation(d *jsontext.Decoder) (r Revocation, err error) {
+	n := 0
+	err = eachElement(d, func() (err error) {
+		switch n++; n {
+		case 1:
+			var kind string
+			kind, err = readString(d)
+			r.Kind = RevocationKind(kind)
+		case 2:
+			r.Value, err = readString(d)
+		case 3:
+			r.Since, err = readTime(d)
+		case 4:
+			r.Before, err = readTime(d)
+		case 5:
+			r.Until, err = readTime(d)
+		default:
+			err = errEvent
+		}
+		return err
+	})
+	if err == nil && n != 5 {
+		err = errEvent
 	}
-	var r Revocation
-	var kind string
-	var times [3]int64
-	err := errors.Join(jose.StrictUnmarshal(parts[0], &kind, true), jose.StrictUnmarshal(parts[1], &r.Value, true))
-	for i := range times {
-		err = errors.Join(err, jose.StrictUnmarshal(parts[2+i], &times[i], true))
+	return r, err
+}
+
+// eachElement reads an array, of which read reads one element at a time.
+func eachElement(d *jsontext.Decoder, read func() error) error {
+	if t, err := d.ReadToken(); err != nil || t.Kind() != '[' {
+		return cmp.Or(err, errEvent)
 	}
+	for d.PeekKind() != ']' {
+		if err := read(); err != nil {
+			return err
+		}
+	}
+	_, err := d.ReadToken()
+	return err
+}
+
+func readString(d *jsontext.Decoder) (string, error) {
+	t, err := d.ReadToken()
+	if err != nil || t.Kind() != '"' {
+		return "", cmp.Or(err, errEvent)
+	}
+	return t.String(), nil
+}
+
+// readTime reads whole seconds, written as such: no fraction and no exponent.
+func readTime(d *jsontext.Decoder) (time.Time, error) {
+	v, err := d.ReadValue()
 	if err != nil {
-		return Revocation{}, err
+		return time.Time{}, err
 	}
-	r.Kind = RevocationKind(kind)
-	var since, before, until bool
-	r.Since, since = timeAt(times[0])
-	r.Before, before = timeAt(times[1])
-	r.Until, until = timeAt(times[2])
-	if !since || !before || !until {
-		return Revocation{}, errEvent
+	seconds, err := strconv.ParseInt(string(v), 10, 64)
+	if err != nil {
+		return time.Time{}, errEvent
 	}
-	return r, nil
+	t, ok := timeAt(seconds)
+	if !ok {
+		return time.Time{}, errEvent
+	}
+	return t, nil
 }
 
 // timeAt reads whole seconds; 0 is the zero time.
