@@ -61,8 +61,11 @@ type DB struct {
 	path  string      // as it was opened
 	info  os.FileInfo // the open file's, to tell it from what lies at path later
 
-	turn   chan struct{}         // holds one element while a write transaction runs
-	away   atomic.Pointer[error] // why the namespace is not in use; nil: it is
+	readOnly bool // see OpenBackup
+
+	turn    chan struct{}         // holds one element while a write transaction runs
+	copying chan struct{}         // likewise, while Backup reads
+	away    atomic.Pointer[error] // why the namespace is not in use; nil: it is
 	broken atomic.Pointer[error] // what everything returns since bbolt panicked, or the file went
 }
 
@@ -116,7 +119,7 @@ const upgradeNotice = "%s: it had format %d and now has format %d, which earlier
 func newDB(config Config) *DB {
 	return &DB{
 		ns: []byte(config.Namespace), now: config.Now, make: !config.MustExist,
-		turn: make(chan struct{}, 1),
+		turn: make(chan struct{}, 1), copying: make(chan struct{}, 1),
 	}
 }
 
@@ -174,6 +177,7 @@ func (db *DB) openFile(path string, timeout time.Duration, draft *os.File) (f *o
 			FreelistType: bolt.FreelistMapType,
 			NoStatistics: true, // a lock per transaction for numbers that nothing reads
 			OpenFile:     open,
+			ReadOnly:     db.readOnly,
 		})
 		return err
 	})

@@ -32,6 +32,13 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	if path := os.Getenv(restoreEnv); path != "" {
+		if err := restoreAgain(path, os.Getenv(restoreEnv+"_FROM")); err != nil {
+			fmt.Fprintln(os.Stderr, "child:", err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	if path := os.Getenv(childEnv); path != "" {
 		fmt.Fprintln(os.Stderr, "child:", writeUntilKilled(path, os.Getenv(childEnv+"_ROUND")))
 		os.Exit(1)
