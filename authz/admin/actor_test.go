@@ -17,6 +17,7 @@ import (
 	"testing"
 
 	"github.com/marque-auth/marque/authz"
+	"github.com/marque-auth/marque/authz/audit"
 )
 
 // Whoever cannot be named gets nothing, not even the knowledge of which paths exist.
@@ -29,6 +30,7 @@ func TestActor_UnknownIsRefused(t *testing.T) {
 				Registry: broken{}, Tokens: &authz.Server{}, Keys: nobody{}, Refusals: authz.NewRefusals(), Log: slog.New(slog.DiscardHandler),
 				Status: func() Status { panic("must not be asked") },
 				Doctor: func(context.Context) ([]Finding, error) { panic("must not be asked") },
+				Backup: func(context.Context, audit.Origin) (Backup, error) { panic("must not be asked") },
 			})
 			if err != nil {
 				t.Fatal(err)

@@ -40,14 +40,14 @@ func about(ctx context.Context, target string) {
 }
 
 // answered logs a request once it has its answer: INFO for those that may change something, whether
-// they did or not, DEBUG for those that read. Bodies, queries and header fields stay out: they can hold
+// they did or not, and for a backup, DEBUG for those that read. Bodies, queries and header fields stay out: they can hold
 // a secret.
 func (h *handler) answered(w *reply, c *call) {
 	if c.operation == "" {
 		return
 	}
 	level := slog.LevelInfo
-	if c.r.Method == http.MethodGet || c.r.Method == http.MethodHead {
+	if (c.r.Method == http.MethodGet || c.r.Method == http.MethodHead) && !h.operations[c.operation].local {
 		level = slog.LevelDebug
 	}
 	target := c.target

@@ -40,6 +40,10 @@ type Config struct {
 	// it could not look.
 	Doctor func(ctx context.Context) ([]Finding, error)
 
+	// Backup copies the store, after an audit entry that says who wants it. The error is ErrNoBackup or
+	// ErrNoRoom where that says why not. It is called for callers on the unix socket alone.
+	Backup func(ctx context.Context, by audit.Origin) (Backup, error)
+
 	// Passes reports whether a fault of the domain may be over when the request is said again, such as one
 	// of a store that is away: 503 with Retry-After, where others are 500. Nil means none is. It does no I/O.
 	Passes func(err error) bool
@@ -52,7 +56,7 @@ func New(c Config) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	h.caller = h.peer
+	h.caller, h.local = h.peer, true
 	return h, nil
 }
 
@@ -63,7 +67,7 @@ func newHandler(c Config) (*handler, error) {
 	}
 	h := &handler{
 		registry: c.Registry, tokens: c.Tokens, keys: c.Keys, refusals: c.Refusals, status: c.Status, doctor: c.Doctor,
-		log: c.Log, operations: operations(), passes: c.Passes,
+		backup: c.Backup, log: c.Log, operations: operations(), passes: c.Passes,
 	}
 	if h.passes == nil {
 		h.passes = func(error) bool { return false }
@@ -98,6 +102,7 @@ func (c Config) validate() error {
 	need(c.Log != nil, "Log")
 	need(c.Status != nil, "Status")
 	need(c.Doctor != nil, "Doctor")
+	need(c.Backup != nil, "Backup")
 	return errors.Join(errs...)
 }
 
@@ -105,6 +110,7 @@ func (c Config) validate() error {
 type handler struct {
 	// caller returns who calls. Otherwise it answers, and returns false. Nothing comes before it.
 	caller func(w *reply, r *http.Request) (audit.Actor, bool)
+	local  bool // who calls is on this machine, by the socket
 
 	registry   Registry
 	tokens     Tokens
@@ -112,6 +118,7 @@ type handler struct {
 	refusals   Refusals
 	status     func() Status
 	doctor     func(ctx context.Context) ([]Finding, error)
+	backup     func(ctx context.Context, by audit.Origin) (Backup, error)
 	passes     func(err error) bool
 	log        *slog.Logger
 	mux        *http.ServeMux
@@ -135,6 +142,10 @@ func (h *handler) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	}
 	pattern, ok := h.route(w, r)
 	if !ok {
+		return
+	}
+	if h.operations[pattern].local && !h.local {
+		problem(w, http.StatusForbidden, "this is answered on the unix socket of the server alone, on its own machine")
 		return
 	}
 	c.operation, c.by.Actor, c.by.RequestID = pattern, actor, requestID(w)

@@ -19,7 +19,7 @@ import (
 
 func TestNew_NamesWhatIsMissing(t *testing.T) {
 	_, err := New(Config{})
-	for _, field := range []string{"Registry", "Tokens", "Keys", "Refusals", "Log", "Status", "Doctor"} {
+	for _, field := range []string{"Registry", "Tokens", "Keys", "Refusals", "Log", "Status", "Doctor", "Backup"} {
 		if err == nil || !strings.Contains(err.Error(), "Config."+field) {
 			t.Errorf("%v does not name %s", err, field)
 		}

@@ -8,6 +8,7 @@ type operation struct {
 	query        []string // the query parameters that it has
 	ifMatch      bool     // it changes what others may have changed: If-Match is required
 	named        bool     // it is an act with a name of its own: Idempotency-Key is required
+	local        bool     // it is for callers on the unix socket alone
 	body         *shape   // nil: it takes none
 	bodyOptional bool
 	missing      string // the detail of 404
@@ -23,6 +24,9 @@ const (
 	noRefusal  = "this server remembers no refusal of this request; it keeps a bounded number, and none from before its start"
 	noToken    = "this is no token of this server, or it has expired: there is nothing to revoke"
 	noRefusals = "there is no such client, and this server remembers no refusal under that name"
+
+	noBackup = "the records of this server are not in an embedded store: they lie in Redis, and a copy is made there"
+	noRoom   = "the disk of the data folder has no room for a second copy of the store: make room, and ask again"
 
 	otherResource = "this resource is registered already, with other settings"
 	otherClient   = "a client of this client_id or Idempotency-Key is registered already, with other settings"
@@ -83,5 +87,6 @@ func operations() map[string]operation {
 		"GET /admin/v1/audit":                 {query: []string{"cursor", "limit", "actor", "action", "target", "since", "revoked"}},
 		"GET /admin/v1/status":                {},
 		"GET /admin/v1/doctor":                {},
+		"GET /admin/v1/backup":                {local: true},
 	}
 }

@@ -30,6 +30,9 @@ func (w *reply) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
+// Unwrap is for http.ResponseController.
+func (w *reply) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
 func (w *reply) Write(b []byte) (int, error) {
 	if w.status == 0 {
 		w.status = http.StatusOK
@@ -117,6 +120,11 @@ func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 		problem(w, http.StatusConflict, "the client has as many live secrets as it may have; revoke one first")
 	case errors.Is(err, keys.ErrTooManyKeys):
 		problem(w, http.StatusConflict, "too many keys are published; retiring ones leave by themselves, and next ones can be withdrawn")
+	case errors.Is(err, ErrNoBackup):
+		problem(w, http.StatusNotFound, noBackup)
+	case errors.Is(err, ErrNoRoom):
+		h.fault(w, r, err)
+		problem(w, http.StatusInsufficientStorage, noRoom)
 	case errors.As(err, &throttled):
 		w.Header().Set("Retry-After", retryAfter(throttled.RetryAfter))
 		problem(w, http.StatusTooManyRequests, "this was asked too often; try again later")

@@ -82,6 +82,7 @@ func newWorld(t *testing.T) *world {
 		Log:    slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Status: func() Status { return w.status },
 		Doctor: func(context.Context) ([]Finding, error) { return w.findings, nil },
+		Backup: w.backup,
 	}
 	return w
 }
@@ -225,4 +226,14 @@ func (w *world) issueScope(id authz.ClientID, secret authz.Secret, scope, resour
 }
 
 // by is who sets a world up.
+// backup copies the store, as the program wires it.
+func (w *world) backup(ctx context.Context, by audit.Origin) (Backup, error) {
+	f, err := w.db.Backup(ctx, by.Done(w.now(), "store.backup", issuer))
+	if err != nil {
+		return Backup{}, err
+	}
+	info, err := f.Stat()
+	return Backup{f, info.Size()}, err
+}
+
 func (w *world) by() audit.Origin { return audit.Origin{Actor: audit.System("test")} }

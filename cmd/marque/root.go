@@ -48,6 +48,8 @@ func (a *app) root() *cobra.Command {
 		a.auditCommand(),
 		a.statusCommand(),
 		a.doctorCommand(),
+		a.backupCommand(),
+		a.restoreCommand(),
 		a.configCommand(),
 		a.versionCommand(),
 	)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/url"
 
+	"github.com/marque-auth/marque/authz/admin"
+	"github.com/marque-auth/marque/authz/audit"
 	"github.com/marque-auth/marque/configs"
 	"github.com/marque-auth/marque/keys"
 	"github.com/marque-auth/marque/store"
@@ -69,6 +71,9 @@ type database interface {
 
 	// lookAtStore adds to doctor's findings what the store says of itself.
 	lookAtStore(ctx context.Context, d *doctor)
+
+	// backup copies the store after it has recorded e; an admin.ErrNoBackup where that is not ours to do.
+	backup(ctx context.Context, e audit.Entry) (admin.Backup, error)
 
 	// Close lets go of the store.
 	Close() error

@@ -133,6 +133,7 @@ func (s *server) adminConfig() admin.Config {
 			}
 			return all, nil
 		},
+		Backup: s.backup,
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/marque-auth/marque/authz/admin"
+	"github.com/marque-auth/marque/authz/audit"
 	"github.com/marque-auth/marque/configs"
 	"github.com/marque-auth/marque/keys"
 	"github.com/marque-auth/marque/store"
@@ -212,6 +214,10 @@ func answerOf(err error) string {
 type redisDatabase struct {
 	*redisstore.DB
 	backend *redisBackend
+}
+
+func (d *redisDatabase) backup(context.Context, audit.Entry) (admin.Backup, error) {
+	return admin.Backup{}, admin.ErrNoBackup
 }
 
 func (d *redisDatabase) records(env *store.Envelope) (store.Store, error) {

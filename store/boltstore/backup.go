@@ -101,7 +101,7 @@ func (w inPieces) ReadFrom(r io.Reader) (int64, error) {
 
 // OpenBackup opens a file for reading, whoever else may read it, and changes nothing: neither is its format
 // upgraded. The error is ErrLocked when a process has it open to write, ErrNoInstallation when it has no such
-// namespace, and store.ErrDamaged when it is no whole file of ours.
+// namespace, store.ErrClosed when that goes on elsewhere, and store.ErrDamaged when it is no whole file of ours.
 func OpenBackup(config Config) (*DB, error) {
 	if err := store.CheckNamespace(config.Namespace); err != nil {
 		return nil, err
@@ -115,7 +115,11 @@ func OpenBackup(config Config) (*DB, error) {
 	if err := db.open(config); err != nil {
 		return nil, err
 	}
-	if err := db.view(context.Background(), db.readBackup); err != nil {
+	err := db.viewAnyway(context.Background(), db.readBackup)
+	if err == nil {
+		err = db.findState(false)
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("boltstore: %s: %w", config.Path, err), db.Close())
 	}
 	return db, nil

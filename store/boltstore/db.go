@@ -66,7 +66,7 @@ type DB struct {
 	turn    chan struct{}         // holds one element while a write transaction runs
 	copying chan struct{}         // likewise, while Backup reads
 	away    atomic.Pointer[error] // why the namespace is not in use; nil: it is
-	broken atomic.Pointer[error] // what everything returns since bbolt panicked, or the file went
+	broken  atomic.Pointer[error] // what everything returns since bbolt panicked, or the file went
 }
 
 var (

@@ -58,7 +58,10 @@ func Restore(ctx context.Context, config Config, backup io.Reader, replace bool)
 		return nil, errors.Join(fmt.Errorf("boltstore: cannot open the backup: %w", err), removeDraft(r.name()))
 	}
 	r.DB = db
-	if _, err = db.prepare(); err != nil {
+	if _, err = db.prepare(); err == nil {
+		err = db.findState(false) // one that was closed for a final export goes on elsewhere
+	}
+	if err != nil {
 		return nil, fmt.Errorf("boltstore: the backup: %w", err)
 	}
 	return r, nil

@@ -42,7 +42,7 @@ func restoring(t *testing.T, path, from string, replace bool) *Restoration {
 	return r
 }
 
-func TestRestore(t *testing.T) {
+func TestRestoration(t *testing.T) {
 	t.Parallel()
 	first := openTemp(t, Config{})
 	s := newStore(t, first)
@@ -80,7 +80,7 @@ func TestRestore(t *testing.T) {
 }
 
 // What is there is replaced only on demand, and then it stays under another name.
-func TestRestore_Replaces(t *testing.T) {
+func TestRestoration_Replaces(t *testing.T) {
 	t.Parallel()
 	first := openTemp(t, Config{})
 	from := backup(t, first)
@@ -139,7 +139,7 @@ func TestRestore_Replaces(t *testing.T) {
 }
 
 // A file that came there meanwhile, by whatever way, is not replaced.
-func TestRestore_LeavesWhatCame(t *testing.T) {
+func TestRestoration_LeavesWhatCame(t *testing.T) {
 	t.Parallel()
 	first := openTemp(t, Config{})
 	from := backup(t, first)
@@ -186,7 +186,7 @@ func TestRestore_LeavesWhatCame(t *testing.T) {
 	}
 }
 
-func TestRestore_Refuses(t *testing.T) {
+func TestRestoration_Refuses(t *testing.T) {
 	t.Parallel()
 	first := openTemp(t, Config{})
 	whole, err := os.ReadFile(backup(t, first))
@@ -221,5 +221,36 @@ func TestRestore_Refuses(t *testing.T) {
 		if entries, err := os.ReadDir(filepath.Dir(path)); err != nil || len(entries) != 0 {
 			t.Errorf("%s: left %v, %v", name, entries, err)
 		}
+	}
+}
+
+// What was closed for a final export goes on elsewhere: neither is a backup of it restored, nor one from before
+// opened in its place by whoever looks first.
+func TestRestoration_Closed(t *testing.T) {
+	t.Parallel()
+	db := openTemp(t, Config{})
+	if err := db.CloseFor(t.Context(), "export"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Backup(t.Context(), testEntry("backup")); !errors.Is(err, store.ErrClosed) {
+		t.Errorf("a backup of it: %v", err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenBackup(Config{Path: db.path, Namespace: "test"}); !errors.Is(err, store.ErrClosed) {
+		t.Errorf("opened: %v", err)
+	}
+	closed, err := os.Open(db.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closed.Close()
+	path := filepath.Join(t.TempDir(), "marque.db")
+	if _, err := Restore(t.Context(), Config{Path: path, Namespace: "test"}, closed, false); !errors.Is(err, store.ErrClosed) {
+		t.Errorf("restored: %v", err)
+	}
+	if !missing(path) || !missing(path+draftSuffix) {
+		t.Error("something was left")
 	}
 }

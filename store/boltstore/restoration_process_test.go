@@ -43,9 +43,9 @@ func restoreAgain(path, from string) error {
 	}
 }
 
-// TestRestore_Kill9: a restoration that is killed at any of its stages leaves the file as it was or as it is to
+// TestRestoration_Kill9: a restoration that is killed at any of its stages leaves the file as it was or as it is to
 // be, whole, and a server that starts on it does not care about what else is left.
-func TestRestore_Kill9(t *testing.T) {
+func TestRestoration_Kill9(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts and kills processes")
 	}
