@@ -23,6 +23,18 @@ const (
 	stateMoved  = "moved"  // moved.EXPORT.BY
 )
 
+// Importing is the state in which an import of that export has put done records; with none it has not begun, and the
+// namespace is in use.
+func Importing(export string, done int) (State, error) {
+	switch {
+	case checkName(export) != nil:
+		return State{}, errName
+	case done <= 0:
+		return State{}, nil
+	}
+	return State{export: export, done: done}, nil
+}
+
 // String returns the text of a state that is not InUse.
 func (s State) String() string {
 	switch {
@@ -131,6 +143,8 @@ func (s State) Restore(export string, done, n int) (State, error) {
 	switch {
 	case err != nil:
 		return s, err
+	case s.InUse() && done != 0:
+		return s, fmt.Errorf("%w: no import is going on, so this one was completed, or begun elsewhere", ErrOccupied)
 	case there != done:
 		return s, fmt.Errorf("%w: this import has put %d records, and not %d", ErrOccupied, there, done)
 	case n == 0:

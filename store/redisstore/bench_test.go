@@ -308,6 +308,43 @@ func BenchmarkSize(b *testing.B) {
 	}
 }
 
+// BenchmarkMove imports clients and credentials, in batches of so many records, and gives them out again.
+func BenchmarkMove(b *testing.B) {
+	const clients = 20_000
+	for _, batch := range []int{500, 2_000} {
+		b.Run(fmt.Sprint(batch), func(b *testing.B) {
+			var in, out time.Duration
+			for range b.N {
+				s := benchStore(b)
+				var all, credentials []store.Stored
+				for i := range clients {
+					c := benchClient(b, string(benchID(i)))
+					c.Version = 1
+					sealed, err1 := s.env.SealClient(c)
+					owner, err2 := s.env.SealOwner(c.Credentials[0].ID, c.ID)
+					must(b, errors.Join(err1, err2))
+					all = append(all, store.Stored{Kind: store.KindClient, Key: string(c.ID), Octets: sealed})
+					credentials = append(credentials, store.Stored{Kind: store.KindCredential, Key: string(c.Credentials[0].ID), Octets: owner})
+				}
+				all = append(all, credentials...)
+				began := time.Now()
+				for done := 0; done < len(all); done += batch {
+					must(b, s.db.Restore(b.Context(), "E1", done, all[done:min(done+batch, len(all))]))
+				}
+				in += time.Since(began)
+				must(b, s.db.Complete(b.Context(), "E1", len(all), nil, 0, filledInstallation(), testEntry("x")))
+				began = time.Now()
+				for _, kind := range store.MovedKinds() {
+					must(b, s.db.Dump(b.Context(), kind, func(store.Stored) error { return nil }))
+				}
+				out += time.Since(began)
+			}
+			b.ReportMetric(2*clients*float64(b.N)/in.Seconds(), "in/s")
+			b.ReportMetric(2*clients*float64(b.N)/out.Seconds(), "out/s")
+		})
+	}
+}
+
 func reportP95(b *testing.B, took []time.Duration) {
 	slices.Sort(took)
 	b.ReportMetric(float64(took[len(took)*95/100].Microseconds()), "p95-µs")

@@ -177,8 +177,9 @@ func (s *Store) wait(ctx context.Context, id string) (more bool, err error) {
 		return false, s.db.fault(ctx, s.db.named(ctx, err, s.db.keysOf(cmds)))
 	case err != nil:
 		return false, s.db.fault(ctx, err)
-	case mark.Val() != s.db.mark:
-		return false, ErrEmptied
+	}
+	if err := s.db.judgeMark(mark.Val()); err != nil {
+		return false, s.db.fault(ctx, err)
 	}
 	return len(place.Val()) == 0 || len(come.Val()) > 0, nil
 }

@@ -65,7 +65,7 @@ func (s *Store) ListClients(ctx context.Context, q authz.ClientQuery) ([]authz.C
 		want = listed
 	}
 	var clients []authz.Client
-	err := s.scan(ctx, store.KindClient, string(q.After), want, func(key string, sealed []byte) (bool, error) {
+	err := s.db.scan(ctx, store.KindClient, string(q.After), want, func(key string, sealed []byte) (bool, error) {
 		c, found, err := search.Open([]byte(key), sealed)
 		if found {
 			clients = append(clients, c)

@@ -17,14 +17,17 @@ import (
 var (
 	//go:embed prepare.lua
 	prepareLua    string
-	prepareScript = redis.NewScript(prepareLua)
+	prepareScript = redis.NewScript(openedLua + prepareLua)
+
+	//go:embed opened.lua
+	openedLua string // what scripts begin with
 
 	//go:embed audit.lua
-	auditLua string // what scripts begin with that write to the audit log
+	auditLua string // and then those that write to the audit log
 
 	//go:embed commit.lua
 	commitLua    string
-	commitScript = redis.NewScript(auditLua + commitLua)
+	commitScript = redis.NewScript(openedLua + auditLua + commitLua)
 )
 
 // changesKept is how long changes are kept: longer than any token lives, and than any follower lags that
@@ -35,7 +38,7 @@ const changesKept = 2 * time.Hour
 const (
 	saidDone     = int64(1)
 	saidConflict = int64(0)
-	saidEmptied  = int64(-1)
+	saidOther    = int64(-1) // with the mark that is there
 	saidDamaged  = int64(-2) // with what is, and why
 )
 
@@ -84,13 +87,12 @@ func (s *Store) commit(ctx context.Context, e audit.Entry, conflict error, puts 
 		return err
 	}
 	said, err := s.db.write(ctx, s.db.config.writeTimeout()-time.Since(began), s.script(entry, puts))
-	switch damaged := damageSaid(said); {
+	wrong := s.db.wrongSaid(said)
+	switch {
 	case said == saidConflict:
 		return fmt.Errorf("%s %q: %w", puts[0].kind, puts[0].key, conflict)
-	case said == saidEmptied:
-		return ErrEmptied
-	case damaged != nil:
-		return damaged
+	case wrong != nil:
+		return wrong
 	case err == nil && said != saidDone:
 		return fmt.Errorf("redisstore: the script that commits said %v", said)
 	}
@@ -155,14 +157,10 @@ func (s *Store) prepare(ctx context.Context, puts []*put) (number uint64, err er
 	if err != nil {
 		return 0, err
 	}
-	answer, _ := said.([]any)
-	if len(answer) == 1 && answer[0] == saidEmptied {
-		return 0, ErrEmptied
-	}
-	if err := damageSaid(said); err != nil {
+	if err := s.db.wrongSaid(said); err != nil {
 		return 0, err
 	}
-	if len(answer) == 2 {
+	if answer, _ := said.([]any); len(answer) == 2 {
 		number, ok1 := answer[0].(int64)
 		records, ok2 := answer[1].([]any)
 		if ok1 && ok2 && number > 0 && len(records) == len(puts) {

@@ -5,17 +5,13 @@
 --       then for each write: octets that are there ('' for none), octets to write, kind of its Change ('' for
 --       none: it has no index either), identifier, time of its end in Unix milliseconds ('' for none), version
 --       that raises the floor.
--- Returns 1: done, 0: something changed meanwhile, -1: this is not the namespace that was opened,
--- {-2, kind, key, reason}: what is there is damaged.
+-- Returns 1: done, 0: something changed meanwhile, {-2, kind, key, reason}: what is there is damaged.
 local fixedKeys, perKey, fixedArgs, perArg = 7, 2, 4, 6
 local trimmed = 16 -- at most, so that no write pays for many
 local writes = (#KEYS - fixedKeys) / perKey
 local function key(i, n) return KEYS[fixedKeys + perKey * i + n] end
 local function arg(i, n) return ARGV[fixedArgs + perArg * i + n] end
 
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then
-	return -1
-end
 for i = 0, writes - 1 do
 	local there = redis.call('GET', key(i, 1))
 	if there ~= (arg(i, 1) ~= '' and arg(i, 1)) then

@@ -11,7 +11,7 @@ import (
 var (
 	//go:embed confirm.lua
 	confirmLua    string
-	confirmScript = redis.NewScript(confirmLua)
+	confirmScript = redis.NewScript(openedLua + confirmLua)
 )
 
 // Confirm returns nil once all that was committed before the call, by any server, is as durable as was asked
@@ -19,14 +19,19 @@ var (
 // that it is done: the write that put it there may be one that ErrUnconfirmed was said of, and be lost. The
 // error is ErrUnconfirmed, or a fault.
 func (s *Store) Confirm(ctx context.Context) error {
-	if !s.db.config.durable() {
+	return s.db.confirmAll(ctx)
+}
+
+func (db *DB) confirmAll(ctx context.Context) error {
+	if !db.config.durable() {
 		return ctx.Err()
 	}
-	keys := []string{s.db.names.of(nameEpoch)}
-	said, err := s.db.write(ctx, s.db.config.writeTimeout(), script{confirmScript, keys, []any{s.db.mark}})
+	keys := []string{db.names.of(nameEpoch)}
+	said, err := db.write(ctx, db.config.writeTimeout(), script{confirmScript, keys, []any{db.mark}})
+	wrong := db.wrongSaid(said)
 	switch {
-	case said == saidEmptied:
-		return ErrEmptied
+	case wrong != nil:
+		return wrong
 	case err == nil && said != saidDone:
 		return fmt.Errorf("redisstore: the script that confirms said %v", said)
 	}

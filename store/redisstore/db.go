@@ -47,6 +47,9 @@ type Config struct {
 	// MustExist makes a missing namespace ErrNoInstallation. Nothing is written then: a mistyped name
 	// must not become an empty installation.
 	MustExist bool
+	// Moving opens a namespace, too, that was closed for a final export, or into which an import was not finished:
+	// without it these are store.ErrClosed and store.ErrUnfinished. Only the methods of store.Mover work then.
+	Moving bool
 	// Warn is told, before OpenDB returns, what an operator should know of a server that is usable; it
 	// may be nil. The text holds no secret.
 	Warn func(text string)
@@ -84,13 +87,13 @@ func (e *ConfigError) Error() string { return e.Setting + ": " + e.Err.Error() }
 // Unwrap returns what is wrong.
 func (e *ConfigError) Unwrap() error { return e.Err }
 
-// DB is a connection to one namespace of a Redis. It implements keys.Genesis, which needs no record
+// DB is a connection to one namespace of a Redis. It implements keys.Genesis and store.Mover, which need no record
 // key; everything else needs one and is in Store. Its methods may be called concurrently.
 type DB struct {
 	client redis.UniversalClient
 	names  names
 	ns     string
-	mark   string // what the namespace's epoch key holds: see namespace.go
+	mark   string // what the namespace's epoch key holds while it is in use: see namespace.go
 	epoch  string
 
 	config Config
@@ -98,13 +101,19 @@ type DB struct {
 	// feed is the same over a few connections of its own, for what confirms the caches and tells of revocations:
 	// strangers who make up identifiers, each of which is read, are not to keep it from its turn.
 	feed *DB
+
+	moving bool // reads what is closed, too: see mover
 }
 
-var _ keys.Genesis = (*DB)(nil)
+var (
+	_ keys.Genesis = (*DB)(nil)
+	_ store.Mover  = (*DB)(nil)
+)
 
 // OpenDB connects, looks whether the server may be trusted with records, and finds the namespace, or
 // makes it. The error is ErrUnreachable, ErrNoInstallation as Config.MustExist says,
-// store.ErrNewerFormat, store.ErrDamaged when parts of the namespace are missing, or a *ConfigError.
+// store.ErrNewerFormat, store.ErrDamaged when parts of the namespace are missing, store.ErrClosed or store.ErrUnfinished
+// as Config.Moving says, or a *ConfigError.
 func OpenDB(ctx context.Context, c Config) (*DB, error) {
 	if err := c.complete(); err != nil {
 		return nil, err

@@ -19,7 +19,7 @@ import (
 // explain says of an error of opening whether a setting is wrong, or nobody answers that could be used.
 // What is neither stays what it is: damage, a newer format, no installation.
 func (c Config) explain(ctx context.Context, err error) error {
-	for _, known := range []error{ErrNoInstallation, store.ErrDamaged, store.ErrNewerFormat, context.Canceled} {
+	for _, known := range []error{ErrNoInstallation, store.ErrDamaged, store.ErrNewerFormat, store.ErrClosed, store.ErrUnfinished, context.Canceled} {
 		if errors.Is(err, known) {
 			return err
 		}

@@ -70,6 +70,25 @@ func damage(kind store.Kind, id, reason string) error {
 	return &store.RecordError{Kind: kind, Key: id, Reason: reason, Err: store.ErrDamaged}
 }
 
+// wrongSaid is the error of a script that finds another namespace than was opened, or one that is not in use, or damage;
+// nil for anything else that it says.
+func (db *DB) wrongSaid(said any) error {
+	if mark, other := otherSaid(said); other {
+		return db.markError(mark)
+	}
+	return damageSaid(said)
+}
+
+// otherSaid reads what a script says of a mark that is not the one that it expects: {-1, mark}.
+func otherSaid(said any) (mark string, other bool) {
+	answer, _ := said.([]any)
+	if len(answer) != 2 || answer[0] != saidOther {
+		return "", false
+	}
+	mark, other = answer[1].(string)
+	return mark, other
+}
+
 // damageSaid reads what a script says of damage: {-2, kind, key, reason}.
 func damageSaid(said any) error {
 	answer, _ := said.([]any)

@@ -16,16 +16,16 @@ import (
 var (
 	//go:embed genesis.lua
 	genesisLua    string
-	genesisScript = redis.NewScript(auditLua + genesisLua)
+	genesisScript = redis.NewScript(openedLua + auditLua + genesisLua)
 
 	//go:embed replace.lua
 	replaceLua    string
-	replaceScript = redis.NewScript(auditLua + replaceLua)
+	replaceScript = redis.NewScript(openedLua + auditLua + replaceLua)
 )
 
 // Installation implements keys.Genesis.
 func (db *DB) Installation(ctx context.Context) (keys.Installation, error) {
-	stored, err := db.one(ctx, db.names.of(nameGenesis))
+	stored, err := db.mover().one(ctx, db.names.of(nameGenesis))
 	if err != nil {
 		return keys.Installation{}, err
 	}
@@ -48,11 +48,10 @@ func (db *DB) PutInstallation(ctx context.Context, in keys.Installation, e audit
 	}
 	names := []string{db.names.of(nameEpoch), db.names.of(nameGenesis), db.names.of(nameAudit)}
 	said, err := db.write(ctx, db.config.writeTimeout(), script{genesisScript, names, []any{db.mark, record, entry}})
-	switch damaged := damageSaid(said); {
-	case said == saidEmptied:
-		return keys.Installation{}, ErrEmptied
-	case damaged != nil:
-		return keys.Installation{}, damaged
+	wrong := db.wrongSaid(said)
+	switch {
+	case wrong != nil:
+		return keys.Installation{}, wrong
 	case err != nil:
 		return keys.Installation{}, err
 	}
@@ -76,13 +75,11 @@ func (db *DB) ReplaceInstallation(ctx context.Context, from, to keys.Installatio
 	}
 	names := []string{db.names.of(nameEpoch), db.names.of(nameGenesis), db.names.of(nameAudit)}
 	said, err := db.write(ctx, db.config.writeTimeout(), script{replaceScript, names, []any{db.mark, was, is, entry}})
-	damaged := damageSaid(said)
+	wrong := db.wrongSaid(said)
 	there, differs := said.(string)
 	switch {
-	case said == saidEmptied:
-		return ErrEmptied
-	case damaged != nil:
-		return damaged
+	case wrong != nil:
+		return wrong
 	case said == saidNothing:
 		return keys.ErrNotFound
 	case differs:

@@ -1,9 +1,6 @@
 -- Makes the installation record unless there is one, and returns what is there.
 -- KEYS: epoch, installation, audit.  ARGV: mark, record, audit entry.
--- Returns -1 if this is not the namespace that was opened, and {-2, kind, key, reason} if a record is damaged.
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then
-	return -1
-end
+-- Returns {-2, kind, key, reason} if a record is damaged.
 local there = redis.call('GET', KEYS[2])
 if there then
 	-- Another connection wrote it. WAIT speaks of this one, so this one writes something, too.

@@ -72,23 +72,7 @@ func (i *inspection) installation(ctx context.Context) error {
 
 // keys walks over the keyspace and checks every record that is there.
 func (i *inspection) keys(ctx context.Context) error {
-	var cursor uint64
-	for {
-		var found []string
-		err := i.db.read(ctx, func(ctx context.Context) error {
-			node, err := i.db.node(ctx)
-			if err == nil {
-				found, cursor, err = node.Scan(ctx, cursor, i.db.names.prefix+"*", listed).Result()
-			}
-			return err
-		})
-		if err == nil {
-			err = i.page(ctx, found)
-		}
-		if err != nil || cursor == 0 {
-			return err
-		}
-	}
+	return i.db.walk(ctx, func(found []string) error { return i.page(ctx, found) })
 }
 
 // page checks the records among some keys.
@@ -194,24 +178,12 @@ func (i *inspection) record(p *inspected, key string, sealed []byte) error {
 // inIndex looks whether records are in the list of their kind: without that nobody would see them in one, and
 // a server that starts would not load the revocation.
 func (i *inspection) inIndex(ctx context.Context, kind store.Kind, ids []string) error {
-	if len(ids) == 0 {
-		return nil
-	}
-	var listed *redis.Cmd
-	if err := i.db.look(ctx, func(p redis.Pipeliner) {
-		listed = p.Do(ctx, scores(i.db.names.index(kind), ids)...)
-	}); err != nil {
+	missing, err := i.db.unlisted(ctx, kind, ids)
+	if err != nil {
 		return i.check(err)
 	}
-	for at, score := range listed.Val().([]any) {
-		if score != nil {
-			continue
-		}
-		sealed, err := i.db.one(ctx, i.db.names.record(kind, ids[at])) // its end may have come meanwhile
-		if err == nil && sealed != nil {
-			i.report(kind, ids[at], "the list of its kind does not have it")
-		}
-		if err := i.check(err); err != nil {
+	for _, id := range missing {
+		if err := i.check(i.db.mayBeUnlisted(ctx, kind, id)); err != nil {
 			return err
 		}
 	}
@@ -277,7 +249,7 @@ func (i *inspection) indexes(ctx context.Context) error {
 
 func (i *inspection) index(ctx context.Context, kind store.Kind) error {
 	for after := ""; ; {
-		ids, err := i.ids(ctx, kind, after, listed)
+		ids, err := i.db.ids(ctx, kind, after, listed)
 		if err != nil || len(ids) == 0 {
 			return err
 		}
@@ -293,7 +265,7 @@ func (i *inspection) index(ctx context.Context, kind store.Kind) error {
 		if err != nil {
 			return err
 		}
-		gone, err := i.gone(ctx, kind, unseen, records)
+		gone, err := i.db.gone(ctx, kind, unseen, records)
 		if err != nil {
 			return err
 		}

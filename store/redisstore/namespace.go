@@ -13,11 +13,15 @@ import (
 	"github.com/marque-auth/marque/store"
 )
 
-// layoutFormat is the format of the keys; records count their own.
-const layoutFormat = 1
+// layoutFormat is the format of the keys; records count their own. movingFormat is that of a namespace that is not in
+// use: the keys are the same, but earlier versions of the program would go on with what goes on elsewhere.
+const (
+	layoutFormat = 1
+	movingFormat = 2
+)
 
-// The epoch key marks a namespace: FORMAT.EPOCH, the format of its layout and a random name. It is
-// written once. Every read and every write looks at it, so that an emptied Redis, or one with another
+// The epoch key marks a namespace: FORMAT.EPOCH, the format of its layout and a random name, and, while it is not in
+// use, .STATE, a store.State. Every read and every write looks at it, so that an emptied Redis, or one with another
 // installation in the same place, is noticed by the very call that would otherwise take silence for
 // "absent".
 //
@@ -41,16 +45,81 @@ func (db *DB) findNamespace(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	format, epoch, _ := strings.Cut(mark, ".")
-	n, err := strconv.Atoi(format)
-	switch {
-	case err != nil || n < 1 || epoch == "":
-		return fmt.Errorf("the key %s is no epoch: %w", db.names.of(nameEpoch), store.ErrDamaged)
-	case n > layoutFormat:
-		return fmt.Errorf("namespace %s has format %d, this version of the program knows up to %d: %w", db.ns, n, layoutFormat, store.ErrNewerFormat)
+	format, _, _ := strings.Cut(mark, ".")
+	if n, err := strconv.Atoi(format); err == nil && n > movingFormat {
+		return fmt.Errorf("namespace %s has format %d, this version of the program knows up to %d: %w", db.ns, n, movingFormat, store.ErrNewerFormat)
 	}
-	db.mark, db.epoch = mark, epoch
+	epoch, state, ok := parseMark(mark)
+	if !ok {
+		return fmt.Errorf("the key %s is no epoch: %w", db.names.of(nameEpoch), store.ErrDamaged)
+	}
+	if !state.InUse() && !db.config.Moving {
+		return db.stateError(state.Err())
+	}
+	db.mark, db.epoch = markOf(epoch, store.State{}), epoch
 	return nil
+}
+
+// markOf is the mark of a namespace in a state.
+func markOf(epoch string, s store.State) string {
+	if s.InUse() {
+		return strconv.Itoa(layoutFormat) + "." + epoch
+	}
+	return strconv.Itoa(movingFormat) + "." + epoch + "." + s.String()
+}
+
+// parseMark reads what markOf wrote; ok is false for anything else.
+func parseMark(mark string) (epoch string, s store.State, ok bool) {
+	format, epoch, _ := strings.Cut(mark, ".")
+	if format == strconv.Itoa(movingFormat) {
+		var text string
+		epoch, text, _ = strings.Cut(epoch, ".")
+		if s, ok = store.ParseState(text); !ok {
+			return "", s, false
+		}
+	}
+	return epoch, s, epoch != "" && markOf(epoch, s) == mark
+}
+
+// standing is the state of the namespace that was opened, by the mark that is there. Any other mark is ErrEmptied.
+func (db *DB) standing(mark string) (store.State, error) {
+	epoch, s, ok := parseMark(mark)
+	if !ok || epoch != db.epoch {
+		return s, ErrEmptied
+	}
+	return s, nil
+}
+
+// judgeMark is nil if what is read in a namespace with that mark may be believed, and used.
+func (db *DB) judgeMark(mark string) error {
+	if mark == db.mark {
+		return nil
+	}
+	s, err := db.standing(mark)
+	if err != nil {
+		return err
+	}
+	if db.moving {
+		return db.stateError(s.Readable())
+	}
+	return db.stateError(s.Err())
+}
+
+// markError is the error of a script that expected the mark of a namespace in use, and found another one.
+func (db *DB) markError(mark string) error {
+	s, err := db.standing(mark)
+	if err != nil || s.InUse() {
+		return ErrEmptied
+	}
+	return fmt.Errorf("redisstore: %w", db.stateError(s.Err()))
+}
+
+// stateError names the namespace in an error about its state.
+func (db *DB) stateError(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("namespace %s: %w", db.ns, err)
 }
 
 // readMark returns the mark, or nothing where there is no namespace. One that has parts and no mark is damaged:
@@ -92,7 +161,7 @@ func (db *DB) parts() (keys []string) {
 // for no replica: nothing is acknowledged by it, and every later write that is confirmed confirms it, too.
 func (db *DB) makeNamespace(ctx context.Context) (mark string, err error) {
 	keys := append([]string{db.names.of(nameEpoch), db.names.of(nameChanges)}, db.parts()...)
-	mine := strconv.Itoa(layoutFormat) + "." + rand.Text()
+	mine := markOf(rand.Text(), store.State{})
 	said, err := db.run(ctx, db.config.CallTimeout, script{namespaceScript, keys, []any{mine}}, false)
 	if err != nil {
 		return "", err

@@ -12,12 +12,12 @@ import (
 // Commands are the names that Config.Observe is told, besides those of commands by which a library finds its way
 // in a Cluster. A call that is several commands in one round trip goes by the first of them: mget reads records;
 // exists the version of a client, or looks for a namespace; zrangebylex a list; xrange and xrevrange the feed and
-// the audit log; xread waits for changes, and its time says nothing; get looks at nothing but the namespace. A script is an evalsha, or an eval when Redis
+// the audit log; xread waits for changes, and its time says nothing; scan and xinfo export and import, or inspect; get looks at nothing but the namespace. A script is an evalsha, or an eval when Redis
 // had not seen it: a write is two of them, to read what it replaces, and to commit.
 func Commands() []string {
 	return []string{
 		"dial", "hello", "auth", "info", "config", "time",
-		"mget", "get", "exists", "zrangebylex", "zmscore", "xrange", "xrevrange", "xread", "scan", "type", "zrem",
+		"mget", "get", "exists", "zrangebylex", "zmscore", "xrange", "xrevrange", "xread", "xinfo", "scan", "type", "zrem",
 		"evalsha", "eval",
 	}
 }

@@ -283,7 +283,7 @@ func TestOpenDB_MustExist(t *testing.T) {
 func TestOpenDB_NewerLayout(t *testing.T) {
 	s := redistest.Start(t)
 	raw := s.Client()
-	before := "2.whatever comes then"
+	before := "3.whatever comes then"
 	if err := raw.Set(t.Context(), "{test}:epoch", before, 0).Err(); err != nil {
 		t.Fatal(err)
 	}

@@ -1,10 +1,7 @@
 -- What a commit will replace, and the version of what it makes anew.
 -- KEYS: epoch, floor, then records.  ARGV: mark, 1 to take a number, or 0.
--- Returns the number that was taken, or else the one after the floor; and the records. {-1}: this is not the
--- namespace that was opened; {-2, kind, key, reason}: what is there is damaged.
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then
-	return {-1}
-end
+-- Returns the number that was taken, or else the one after the floor; and the records. {-2, kind, key, reason}: what
+-- is there is damaged.
 local floor = redis.call('GET', KEYS[2]) or '0'
 if not string.match(floor, '^%d+$') or #floor > 15 then
 	return {-2, 'key', KEYS[2], 'it is not a number: something else wrote to this key'}

@@ -53,7 +53,7 @@ func answered(err error) bool {
 	var said redis.Error
 	var record *store.RecordError
 	return errors.As(err, &said) || errors.As(err, &record) ||
-		errors.Is(err, ErrEmptied) || errors.Is(err, ErrUnconfirmed) || errors.Is(err, errAlone) || errors.Is(err, redis.ErrClosed)
+		errors.Is(err, ErrEmptied) || errors.Is(err, store.ErrClosed) || errors.Is(err, store.ErrUnfinished) || errors.Is(err, ErrUnconfirmed) || errors.Is(err, errAlone) || errors.Is(err, redis.ErrClosed)
 }
 
 // fault says where an error comes from. When the caller's own context has ended, that is the error.
@@ -174,10 +174,8 @@ func (db *DB) lookAt(ctx context.Context, at redis.Cmdable, fn func(p redis.Pipe
 		return db.leave(ctx)
 	case err != nil:
 		return err
-	case mark.Val() != db.mark:
-		return ErrEmptied
 	}
-	return nil
+	return db.judgeMark(mark.Val())
 }
 
 // answerError is the first error that one of the commands has, or else that of getting answers at all. An absence

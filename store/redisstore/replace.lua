@@ -1,10 +1,7 @@
 -- Replaces the installation record if it is the one that was read.
 -- KEYS: epoch, installation, audit.  ARGV: mark, octets that are to be there, octets to write, audit entry.
--- Returns 1: done, or it was done before, 0: there is no record, the record that is there: another one, -1: this
--- is not the namespace that was opened, {-2, kind, key, reason}: what is there is damaged.
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then
-	return -1
-end
+-- Returns 1: done, or it was done before, 0: there is no record, the record that is there: another one,
+-- {-2, kind, key, reason}: what is there is damaged.
 local there = redis.call('GET', KEYS[2])
 if not there then
 	return 0

@@ -26,7 +26,7 @@ func (s *Store) ListResources(ctx context.Context, after authz.ResourceID, limit
 		return nil, errLimit
 	}
 	var resources []authz.Resource
-	err := s.scan(ctx, store.KindResource, string(after), limit, func(key string, sealed []byte) (bool, error) {
+	err := s.db.scan(ctx, store.KindResource, string(after), limit, func(key string, sealed []byte) (bool, error) {
 		r, err := s.env.OpenResource(authz.ResourceID(key), sealed)
 		if err != nil {
 			return false, err

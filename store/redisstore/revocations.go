@@ -52,7 +52,7 @@ func (s *Store) ListRevocations(ctx context.Context, after string, limit int) ([
 		return nil, errLimit
 	}
 	var all []authz.Revocation
-	err := s.scan(ctx, store.KindRevocation, after, limit, func(key string, sealed []byte) (bool, error) {
+	err := s.db.scan(ctx, store.KindRevocation, after, limit, func(key string, sealed []byte) (bool, error) {
 		r, err := s.env.OpenRevocation(key, sealed)
 		all = append(all, r)
 		return len(all) < limit, err
@@ -102,15 +102,15 @@ func (s *Store) revocationPuts(revoked []authz.Revocation) ([]*put, error) {
 
 // ended returns, of subjects whose revocations Redis has not, those whose end has come, or which have left the
 // list by now.
-func (s *Store) ended(ctx context.Context, subjects []string) (map[string]bool, error) {
-	now, err := s.db.Clock(ctx)
+func (db *DB) ended(ctx context.Context, subjects []string) (map[string]bool, error) {
+	now, err := db.Clock(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var ends, listed *redis.Cmd
-	if err := s.db.look(ctx, func(p redis.Pipeliner) {
-		ends = p.Do(ctx, scores(s.db.names.of(nameEnds), subjects)...) // first: they leave both at once
-		listed = p.Do(ctx, scores(s.db.names.index(store.KindRevocation), subjects)...)
+	if err := db.look(ctx, func(p redis.Pipeliner) {
+		ends = p.Do(ctx, scores(db.names.of(nameEnds), subjects)...) // first: they leave both at once
+		listed = p.Do(ctx, scores(db.names.index(store.KindRevocation), subjects)...)
 	}); err != nil {
 		return nil, err
 	}

@@ -11,7 +11,7 @@ import (
 // Rings implements keys.Rings.
 func (s *Store) Rings(ctx context.Context) ([]keys.RingRecord, error) {
 	var rings []keys.RingRecord // one for each algorithm
-	err := s.scan(ctx, store.KindRing, "", listed, func(key string, sealed []byte) (bool, error) {
+	err := s.db.scan(ctx, store.KindRing, "", listed, func(key string, sealed []byte) (bool, error) {
 		r, err := s.env.OpenRing(key, sealed)
 		rings = append(rings, r)
 		return true, err

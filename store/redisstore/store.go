@@ -46,22 +46,22 @@ const listed = 1024
 // scan calls fn with each record of a kind whose identifier sorts after the given one, in that order,
 // until fn wants no more; want is how many it probably wants. Each record is as of some instant of the
 // call. One that the index has and Redis has not is damage, unless its end has come.
-func (s *Store) scan(ctx context.Context, kind store.Kind, after string, want int, fn func(key string, sealed []byte) (more bool, err error)) error {
+func (db *DB) scan(ctx context.Context, kind store.Kind, after string, want int, fn func(key string, sealed []byte) (more bool, err error)) error {
 	for {
 		page := min(want, listed)
-		ids, err := s.ids(ctx, kind, after, page)
+		ids, err := db.ids(ctx, kind, after, page)
 		if err != nil || len(ids) == 0 {
 			return err
 		}
 		keys := make([]string, len(ids))
 		for i, id := range ids {
-			keys[i] = s.db.names.record(kind, id)
+			keys[i] = db.names.record(kind, id)
 		}
-		records, err := s.db.get(ctx, keys...)
+		records, err := db.get(ctx, keys...)
 		if err != nil {
 			return err
 		}
-		gone, err := s.gone(ctx, kind, ids, records)
+		gone, err := db.gone(ctx, kind, ids, records)
 		if err != nil {
 			return err
 		}
@@ -70,7 +70,7 @@ func (s *Store) scan(ctx context.Context, kind store.Kind, after string, want in
 				continue
 			}
 			if records[i] == nil { // it may have been made anew
-				if records[i], err = s.db.one(ctx, keys[i]); err != nil {
+				if records[i], err = db.one(ctx, keys[i]); err != nil {
 					return err
 				}
 			}
@@ -89,14 +89,14 @@ func (s *Store) scan(ctx context.Context, kind store.Kind, after string, want in
 }
 
 // ids reads a page of an index, in bytewise order.
-func (s *Store) ids(ctx context.Context, kind store.Kind, after string, limit int) ([]string, error) {
+func (db *DB) ids(ctx context.Context, kind store.Kind, after string, limit int) ([]string, error) {
 	least := "(" + after
 	if after == "" {
 		least = "-"
 	}
 	var page *redis.StringSliceCmd
-	err := s.db.look(ctx, func(p redis.Pipeliner) {
-		page = p.ZRangeByLex(ctx, s.db.names.index(kind), &redis.ZRangeBy{Min: least, Max: "+", Count: int64(limit)})
+	err := db.look(ctx, func(p redis.Pipeliner) {
+		page = p.ZRangeByLex(ctx, db.names.index(kind), &redis.ZRangeBy{Min: least, Max: "+", Count: int64(limit)})
 	})
 	if err != nil {
 		return nil, err
@@ -106,7 +106,7 @@ func (s *Store) ids(ctx context.Context, kind store.Kind, after string, limit in
 
 // gone returns, of the identifiers whose records are nil, those whose records may be: their end has come, or
 // they have left the list by now.
-func (s *Store) gone(ctx context.Context, kind store.Kind, ids []string, records [][]byte) (map[string]bool, error) {
+func (db *DB) gone(ctx context.Context, kind store.Kind, ids []string, records [][]byte) (map[string]bool, error) {
 	var missing []string
 	for i, id := range ids {
 		if records[i] == nil {
@@ -116,7 +116,7 @@ func (s *Store) gone(ctx context.Context, kind store.Kind, ids []string, records
 	if len(missing) == 0 || kind != store.KindRevocation { // nothing else ends
 		return nil, nil
 	}
-	return s.ended(ctx, missing)
+	return db.ended(ctx, missing)
 }
 
 // errMissing is that of a record which is in the list of its kind and not there.

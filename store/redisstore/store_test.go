@@ -40,6 +40,13 @@ func conformance(t *testing.T, c Config) {
 		db, peer := openTest(t, c), openTest(t, c)
 		return storetest.Fixture{Store: newStore(t, db), Peer: newStore(t, peer), Raw: raw{db}}
 	})
+	t.Run("mover", func(t *testing.T) {
+		storetest.RunMover(t, func(t *testing.T) storetest.MoverFixture {
+			c.Namespace = newNamespace()
+			db, peer := openTest(t, c), openTest(t, c)
+			return storetest.MoverFixture{DB: handle(t, db), Peer: handle(t, peer), Env: newStore(t, db).env, Raw: raw{db}}
+		})
+	})
 	t.Run("genesis", func(t *testing.T) {
 		storetest.RunGenesis(t, func(t *testing.T) storetest.GenesisFixture {
 			c.Namespace = newNamespace()
@@ -47,6 +54,10 @@ func conformance(t *testing.T, c Config) {
 			return storetest.GenesisFixture{Genesis: db, Peer: peer, Log: newStore(t, db), Raw: raw{db}}
 		})
 	})
+}
+
+func handle(t *testing.T, db *DB) storetest.Moved {
+	return storetest.Moved{Mover: db, Genesis: db, Store: newStore(t, db)}
 }
 
 var namespaces atomic.Int64
