@@ -56,6 +56,12 @@ func (d *doctor) recordFix(err error) string {
 	if d.backend.away(err) {
 		return "see to it that the store answers, and look again; nothing is said against the records"
 	}
+	if errors.Is(err, store.ErrClosed) {
+		return "use the place to which it was moved; marque export --reopen undoes that, until the export was imported as a complete one"
+	}
+	if errors.Is(err, store.ErrUnfinished) {
+		return "run marque import again with the same file; to give it up, name another place"
+	}
 	if errors.Is(err, store.ErrNewerFormat) || errors.Is(err, keys.ErrNewerFormat) {
 		return "run the newer version of marque that wrote it"
 	}

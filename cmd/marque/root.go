@@ -50,6 +50,8 @@ func (a *app) root() *cobra.Command {
 		a.doctorCommand(),
 		a.backupCommand(),
 		a.restoreCommand(),
+		a.exportCommand(),
+		a.importCommand(),
 		a.configCommand(),
 		a.versionCommand(),
 	)

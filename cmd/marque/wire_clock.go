@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/marque-auth/marque/authz"
+	"github.com/marque-auth/marque/configs"
 	"github.com/marque-auth/marque/store"
 )
 
@@ -214,7 +215,12 @@ func (s *server) skew() time.Duration {
 	if s.clock == nil {
 		return 0
 	}
-	return authz.MaxSkew + max(time.Second, time.Duration(s.config.Cache.MaxAge))
+	return sharedSkew(s.config)
+}
+
+// sharedSkew is skew on a store that several servers share.
+func sharedSkew(c configs.Config) time.Duration {
+	return authz.MaxSkew + max(time.Second, time.Duration(c.Cache.MaxAge))
 }
 
 // lookAtClock reads the store's clock before the change feed is read, so that what is confirmed was confirmed

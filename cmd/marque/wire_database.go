@@ -57,6 +57,7 @@ type backend interface {
 // opening is how a store is opened.
 type opening struct {
 	mustExist bool
+	moving    bool              // also one that is closed or half imported: see store.Mover
 	warn      func(text string) // told of what an operator should know of a store that is usable
 	calls     *storeCalls       // measures the calls of a store that lies elsewhere; may be nil
 }
@@ -65,6 +66,10 @@ type opening struct {
 // sealed in that.
 type database interface {
 	keys.Genesis
+	store.Mover
+
+	// Epoch is the random name of the store.
+	Epoch() string
 
 	// records opens the rest.
 	records(env *store.Envelope) (store.Store, error)

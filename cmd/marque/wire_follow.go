@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,6 +19,7 @@ type neighbours struct {
 	back       wentBack               // whether the store went back in time
 	doubts     doubts                 // revocations that somebody missed in the store
 	unfollowed atomic.Pointer[string] // why the change feed could not be followed; nil: it could
+	movedAway  atomic.Bool            // see unfollow
 
 	refusedWrite atomic.Pointer[refusedWrite] // the last write, if the store did not take it
 }
@@ -30,12 +32,9 @@ func (s *server) follow(ctx context.Context) error {
 		Reload:    s.reload,
 		Interval:  time.Duration(s.config.Cache.MaxAge),
 		Confirmed: s.confirm,
-		Failed: func(err error) {
-			why := err.Error()
-			s.unfollowed.Store(&why)
-		},
-		Now: s.commonNow,
-		Log: s.log,
+		Failed:    s.unfollow,
+		Now:       s.commonNow,
+		Log:       s.log,
 	}
 	if w, ok := s.plain.(store.Waiter); ok {
 		config.Wait = w.Wait
@@ -53,10 +52,22 @@ func (s *server) follow(ctx context.Context) error {
 	return nil
 }
 
+// unfollow notes why the feed could not be followed. A store that was closed for a final export is not away: what it
+// held goes on elsewhere, where a client may be disabled, and no copy of it serves until the outage is over.
+func (s *server) unfollow(err error) {
+	why := err.Error()
+	s.unfollowed.Store(&why)
+	if errors.Is(err, store.ErrClosed) {
+		s.movedAway.Store(true)
+		s.tokens.ConfirmedAt(time.Unix(0, 0))
+	}
+}
+
 // confirm notes that every change that was committed before at is applied here.
 func (s *server) confirm(at time.Time) {
 	s.agree()
 	s.unfollowed.Store(nil)
+	s.movedAway.Store(false)
 	s.confirmed.Store(at.UnixNano())
 	s.tokens.ConfirmedAt(at)
 	s.ring.ConfirmedAt(at)

@@ -75,7 +75,7 @@ func (b *redisBackend) open(ctx context.Context, o opening) (database, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.MustExist, c.Warn = o.mustExist, b.once(o.warn)
+	c.MustExist, c.Moving, c.Warn = o.mustExist, o.moving, b.once(o.warn)
 	if o.calls != nil {
 		c.Observe = o.calls.observe
 	}

@@ -55,7 +55,9 @@ func (s *server) reasons() []reason {
 	}
 	now, outage := s.commonNow(), time.Duration(s.config.Store.Outage)
 	age := now.Sub(s.confirmedAt())
-	if s.confirmedAt().IsZero() {
+	if s.movedAway.Load() {
+		add(reasonUnconfirmed, true, "the store is not in use%s", s.whyUnfollowed())
+	} else if s.confirmedAt().IsZero() {
 		add(reasonUnconfirmed, true, "the store was never heard of%s", s.whyUnfollowed())
 	} else if age > max(unconfirmedTicks*time.Duration(s.config.Cache.MaxAge), unconfirmedAtLeast) {
 		add(reasonUnconfirmed, age > outage, "the store was last heard of %v ago%s", age.Round(time.Millisecond), s.whyUnfollowed())

@@ -27,7 +27,7 @@ func TestCheck_EveryBit(t *testing.T) {
 	start := 0
 	for n, line := range lines(file) {
 		for i := range line {
-			if code := len(line) - i; i%7 != n%7 && (code > 50 || n > 2) {
+			if code := len(line) - i; i%29 != n && (code > 50 || n != 1) {
 				continue
 			}
 			altered := bytes.Clone(file)

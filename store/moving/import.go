@@ -1,6 +1,7 @@
 package moving
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,6 +29,10 @@ const (
 
 // ErrExchanged says that the file is not the one that was checked.
 var ErrExchanged = errors.New("moving: the file was exchanged while it was imported")
+
+// ErrClock says that the clock by which everything would be revoked shows less than that of who made the export:
+// tokens that were issued until then would stay good.
+var ErrClock = errors.New("moving: the export comes from a time that has not come yet by the clock here: set the clock")
 
 // Target is where an export goes.
 type Target struct {
@@ -78,6 +83,9 @@ func (c *Contents) Import(ctx context.Context, from io.ReadSeeker, t Target) (Im
 	done, err := t.Store.Imported(ctx, c.Header.ID)
 	if err != nil {
 		return Imported{}, err
+	}
+	if now, err := t.Now(ctx); err != nil || now.Add(t.Skew).Before(c.Header.MadeAt) {
+		return Imported{}, cmp.Or(err, ErrClock)
 	}
 	i := &importer{
 		Target: t, ctx: ctx, contents: c, done: done, skip: done, floor: c.End.Floor,
@@ -169,6 +177,9 @@ func (i *importer) complete(resumed int) (Imported, error) {
 	now, err := i.Now(i.ctx)
 	if err != nil {
 		return Imported{}, err
+	}
+	if now.Before(h.MadeAt) {
+		now = h.MadeAt
 	}
 	if err := i.flush(); err != nil {
 		return Imported{}, err

@@ -70,7 +70,7 @@ func (s installed) all(t *testing.T, f *fake) (authz.Revocation, bool) {
 func TestImport_EverythingArrives(t *testing.T) {
 	t.Parallel()
 	k := kek(1)
-	from := full(t, k, 2500)
+	from := full(t, k, 1100)
 	file := export(t, from.source(k))
 	to := newFake()
 	done, err := mustCheck(t, file, k).Import(t.Context(), bytes.NewReader(file), target(to))
@@ -78,15 +78,15 @@ func TestImport_EverythingArrives(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantSame(t, to, from)
-	if got := done.Records[store.KindClient]; got != 2500 {
+	if got := done.Records[store.KindClient]; got != 1100 {
 		t.Errorf("it says %d clients", got)
 	}
-	if to.commits < 5 {
+	if to.commits < 3 {
 		t.Errorf("%d commits: it was not put in parts", to.commits)
 	}
 	last := to.records[store.KindAudit][len(to.records[store.KindAudit])-1]
 	e, err := store.DecodeEntry(last.Key, last.Octets)
-	if err != nil || e.Action != moving.ActionImport || e.Target != issuer || e.Actor != by.Actor || !strings.Contains(string(e.After), `"client":2500`) {
+	if err != nil || e.Action != moving.ActionImport || e.Target != issuer || e.Actor != by.Actor || !strings.Contains(string(e.After), `"client":1100`) {
 		t.Errorf("the audit entry is %+v, %v", e, err)
 	}
 }
@@ -180,14 +180,14 @@ func TestImport_KeepsTheRevocationOfEverything(t *testing.T) {
 func TestImport_GoesOn(t *testing.T) {
 	t.Parallel()
 	k := kek(1)
-	from := full(t, k, 2500)
+	from := full(t, k, 1100)
 	file := export(t, from.source(k))
 	c := mustCheck(t, file, k)
 	for pull := 1; ; pull++ {
 		to := newFake()
 		to.pullAfter = pull
 		if _, err := c.Import(t.Context(), bytes.NewReader(file), target(to)); err == nil {
-			if pull < 5 {
+			if pull < 3 {
 				t.Fatalf("it never failed")
 			}
 			return
@@ -210,7 +210,7 @@ func TestImport_GoesOn(t *testing.T) {
 func TestImport_Occupied(t *testing.T) {
 	t.Parallel()
 	k := kek(1)
-	from := full(t, k, 2500)
+	from := full(t, k, 1100)
 	file, other := export(t, from.source(k)), export(t, from.source(k))
 	import_ := func(file []byte, to *fake) error {
 		_, err := mustCheck(t, file, k).Import(t.Context(), bytes.NewReader(file), target(to))
@@ -299,6 +299,27 @@ func TestImport_SourceAway(t *testing.T) {
 	tt.Claim = func(context.Context, string) (bool, error) { return true, nil }
 	if done, err := c.Import(t.Context(), bytes.NewReader(file), tt); err != nil || !done.Complete {
 		t.Errorf("it is back: %+v, %v", done, err)
+	}
+}
+
+// A clock that is behind would leave tokens good that were issued before the export.
+func TestImport_Clock(t *testing.T) {
+	t.Parallel()
+	k := kek(1)
+	from := full(t, k, 2)
+	file := export(t, from.source(k))
+	c := mustCheck(t, file, k)
+	for behind, want := range map[time.Duration]error{7 * time.Second: moving.ErrClock, 6 * time.Second: nil} {
+		to := newFake()
+		tt := target(to)
+		tt.Now = func(context.Context) (time.Time, error) { return at.Add(-behind), nil }
+		done, err := c.Import(t.Context(), bytes.NewReader(file), tt)
+		if !errors.Is(err, want) || (want != nil) != (to.commits == 0) {
+			t.Errorf("%v behind: %v, want %v", behind, err, want)
+		}
+		if until := at.Add(6 * time.Second); want == nil && !done.RevokedBefore.Equal(until) {
+			t.Errorf("%v behind: until %v, want %v", behind, done.RevokedBefore, until)
+		}
 	}
 }
 

@@ -1,0 +1,247 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/marque-auth/marque/configs"
+	"github.com/marque-auth/marque/store"
+	"github.com/marque-auth/marque/store/moving"
+)
+
+// exporting is one call of export.
+type exporting struct {
+	app      *app
+	settings *settingFlags
+	sure     *confirmation
+	printer  *printer
+
+	file          string
+	final, reopen bool
+}
+
+func (a *app) exportCommand() *cobra.Command {
+	x := &exporting{app: a}
+	cmd := verb("export FILE", "Write everything that the store holds to a file, for another store", func(cmd *cobra.Command, args []string) error {
+		c, err := x.settings.load(false)
+		if err != nil {
+			return err
+		}
+		if x.reopen {
+			return x.undo(cmd.Context(), c.Config)
+		}
+		x.file = args[0]
+		return x.run(cmd.Context(), c.Config)
+	})
+	cmd.Use = "export FILE|-"
+	cmd.Long = "Writes clients, resources, signing keys, pepper, revocations and the audit log to a new file of mode 0600, which\n" +
+		"marque import reads. It is authenticated under the key-encryption key; what is secret in it rests sealed, as in the\n" +
+		"store. The embedded store can be exported while no server has it; Redis also while servers run.\n\n" +
+		"With --final the store is closed first: its servers refuse everything from then on, so that nothing can be revoked\n" +
+		"there which the file lacks. Only so can an import go on with the tokens that were issued before; after any other\n" +
+		"one, partners get new ones. --reopen undoes that, until the export was imported."
+	cmd.ValidArgsFunction = nil // files
+	one := cmd.Args
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		switch {
+		case x.reopen && (x.final || x.printer.json):
+			return usagef("--reopen stands alone")
+		case x.reopen && len(args) > 0:
+			return surplus(cmd, args[0])
+		case x.reopen:
+			return nil
+		case len(args) > 0 && args[0] == "-" && x.printer.json:
+			return usagef("--json and the export itself cannot both go to stdout: name a file")
+		}
+		return one(cmd, args)
+	}
+	cmd.Flags().BoolVar(&x.final, "final", false, "close the store first; its servers stop serving")
+	cmd.Flags().BoolVar(&x.reopen, "reopen", false, "open the store again that --final has closed")
+	x.settings = a.settings(cmd, "data", "kek-file", "store")
+	x.printer, x.sure = a.printing(cmd), a.confirming(cmd)
+	return cmd
+}
+
+func (x *exporting) run(ctx context.Context, c configs.Config) (err error) {
+	keks, err := readKEKs(c)
+	if err != nil {
+		return err
+	}
+	to := x.app.stdout
+	var draft *draftFile
+	if x.file != "-" {
+		if draft, err = newDraft(x.file); err != nil {
+			return err
+		}
+		defer draft.discard()
+		to = draft
+	}
+	b, db, err := x.app.openToMove(ctx, c, true)
+	if err != nil {
+		return exportable(err)
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	src := moving.Source{Store: db, Namespace: c.Store.Namespace, KEKs: keks, ID: moving.NewID(), Final: x.final, Now: time.Now()}
+	if err := x.begin(ctx, b, db, &src); err != nil {
+		return err
+	}
+	done, err := x.write(ctx, to, src)
+	if err == nil && draft != nil {
+		err = draft.publish()
+	}
+	if err != nil {
+		return x.broken(ctx, c, err)
+	}
+	return x.report(c, b.place(), done)
+}
+
+// exportable says of an embedded store that a server has why that is in the way.
+func exportable(err error) error {
+	var held *inUseError
+	if errors.As(err, &held) {
+		return &saidError{fmt.Sprintf("the data folder %s is in use by another marque process, and the embedded store can be exported only while none has it: stop that one, and run this again", held.dir), err}
+	}
+	return err
+}
+
+// begin closes the store for a final export, and otherwise finds its feed, if somebody may write to it.
+func (x *exporting) begin(ctx context.Context, b backend, db database, src *moving.Source) error {
+	in, err := db.Installation(ctx)
+	if err != nil {
+		return b.place().unreadable(err)
+	}
+	if in.Dev {
+		return moving.ErrDevelopment
+	}
+	secrets, err := in.Open(src.KEKs) // before anything is closed
+	if err != nil {
+		return b.place().unreadable(err)
+	}
+	if x.final {
+		if err := x.sure.ask("Servers on %s refuse everything from now on, until the export was imported elsewhere or it is reopened.", b.place().name); err != nil {
+			return err
+		}
+		return db.CloseFor(ctx, src.ID)
+	}
+	if !b.shared() {
+		return nil
+	}
+	envelope, err := store.NewEnvelope(secrets.RecordKey, src.Namespace)
+	if err != nil {
+		return err
+	}
+	records, err := db.records(envelope)
+	if err != nil {
+		return err
+	}
+	switch _, err := records.Head(ctx); {
+	case errors.Is(err, store.ErrClosed): // nobody writes to it
+		return nil
+	case err != nil:
+		return err
+	}
+	src.Changes = records
+	return nil
+}
+
+func (x *exporting) write(ctx context.Context, to io.Writer, src moving.Source) (moving.Exported, error) {
+	m := x.app.meter("Exporting:", 0)
+	defer m.end()
+	src.Progress = m.show
+	return moving.Export(ctx, to, src)
+}
+
+// broken says what an export that failed leaves behind.
+func (x *exporting) broken(ctx context.Context, c configs.Config, err error) error {
+	if stopped(ctx, err) {
+		err = errors.New("stopped")
+	}
+	if x.final {
+		return fmt.Errorf("%w; nothing was exported, and the store is closed: run this again, or open it again with %s", err, x.settings.again("export --reopen"))
+	}
+	return fmt.Errorf("%w; nothing was exported", err)
+}
+
+// again is a command with the settings of this one.
+func (f *settingFlags) again(command string) string {
+	words := "marque " + command
+	if f.file != "" {
+		words += " --config " + shellWord(f.file)
+	}
+	for _, name := range []string{"store", "data", "kek-file"} {
+		if flag := f.cmd.Flags().Lookup(name); flag != nil && flag.Changed {
+			words += " --" + name + " " + shellWord(flag.Value.String())
+		}
+	}
+	return words
+}
+
+// exportedJSON is what --json says of an export.
+type exportedJSON struct {
+	ExportID string             `json:"export_id"`
+	File     string             `json:"file"`
+	Issuer   string             `json:"issuer"`
+	MadeAt   time.Time          `json:"made_at"`
+	Final    bool               `json:"final"`
+	Records  map[store.Kind]int `json:"records"`
+	Changed  int                `json:"clients_changed_meanwhile"`
+}
+
+func (x *exporting) report(c configs.Config, p place, done moving.Exported) error {
+	h := done.Header
+	out := exportedJSON{h.ID, x.file, h.Installation.Issuer, h.MadeAt, h.Final, done.End.Records, len(done.End.Changed)}
+	human := func(w io.Writer) {
+		to := clean(x.file)
+		if x.file == "-" {
+			to = "stdout"
+		}
+		fmt.Fprintf(w, "Exported the installation of %s from %s to %s: %s.\n", clean(out.Issuer), clean(p.name), to, countedKinds(out.Records))
+		if out.Changed > 0 {
+			fmt.Fprintf(w, "%s changed meanwhile: what it says of them may be from before or after.\n", counted(out.Changed, "client"))
+		}
+		if !h.Final {
+			fmt.Fprintf(w, "The store may change from now on, so an import revokes everything that was issued before it; marque export --final makes an export that need not.\n")
+			return
+		}
+		fmt.Fprintf(w, "The store is closed. Next, with the settings of the new place: marque import %s --source %s\n", shellWord(x.file), x.source(c))
+		fmt.Fprintf(w, "To go on here instead: %s\n", x.settings.again("export --reopen"))
+	}
+	if x.file == "-" { // stdout is taken
+		human(x.app.stderr)
+		return nil
+	}
+	return x.printer.print(out, human)
+}
+
+// source is how an import names this store.
+func (x *exporting) source(c configs.Config) string {
+	if x.settings.file != "" {
+		return shellWord(x.settings.file)
+	}
+	if c.Store.Driver == "bolt" {
+		return shellWord(c.Data)
+	}
+	return "CONFIG"
+}
+
+// undo opens a store again.
+func (x *exporting) undo(ctx context.Context, c configs.Config) (err error) {
+	b, db, err := x.app.openToMove(ctx, c, true)
+	if err != nil {
+		return exportable(err)
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	if err := db.Reopen(ctx); err != nil {
+		if errors.Is(err, store.ErrClosed) {
+			return fmt.Errorf("%s stays closed: what it held goes on elsewhere, and here nobody would hear of what is revoked there (%w)", b.place().name, err)
+		}
+		return err
+	}
+	_, err = fmt.Fprintf(x.app.stdout, "%s is open. An export that was made of it before is not complete any more.\n", b.place().name)
+	return err
+}

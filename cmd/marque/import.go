@@ -1,0 +1,349 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/marque-auth/marque/configs"
+	"github.com/marque-auth/marque/keys"
+	"github.com/marque-auth/marque/keys/jose"
+	"github.com/marque-auth/marque/store"
+	"github.com/marque-auth/marque/store/moving"
+)
+
+// importing is one call of import.
+type importing struct {
+	app      *app
+	settings *settingFlags
+	sure     *confirmation
+	printer  *printer
+	source   string
+
+	path   string
+	file   *os.File
+	size   int64
+	keks   []*jose.KEK
+	header moving.Header
+}
+
+func (a *app) importCommand() *cobra.Command {
+	i := &importing{app: a}
+	cmd := verb("import FILE", "Put what marque export wrote into an empty store", func(cmd *cobra.Command, args []string) error {
+		c, err := i.settings.load(false)
+		if err != nil {
+			return err
+		}
+		i.path = args[0]
+		return i.run(cmd.Context(), c.Config)
+	})
+	cmd.Long = "Makes the installation that was exported in the store that the settings name, which must be empty. The file is read\n" +
+		"to its end before anything is written: what is wrong is named by its line, and nothing is imported. One that was\n" +
+		"stopped is finished by running it again with the same file; until then no server takes the store for an installation.\n\n" +
+		"Everything that was issued before is revoked, and partners get new tokens by themselves, unless nothing can have\n" +
+		"been revoked that the file lacks: it was made with --final, and --source names the store that was exported, which\n" +
+		"still is closed for it and is imported for the first time."
+	cmd.ValidArgsFunction = nil // files
+	cmd.Flags().StringVar(&i.source, "source", "", "the store that was exported: its configuration file, or its data folder")
+	i.settings = a.settings(cmd, "data", "kek-file", "store")
+	i.printer, i.sure = a.printing(cmd), a.confirming(cmd)
+	return cmd
+}
+
+func (i *importing) run(ctx context.Context, c configs.Config) (err error) {
+	if i.keks, err = readKEKs(c); err != nil {
+		return err
+	}
+	if err := i.open(); err != nil {
+		return err
+	}
+	defer i.file.Close()
+	if err := i.head(c); err != nil {
+		return err
+	}
+	source, err := i.openSource(ctx)
+	if err != nil {
+		return err
+	}
+	if source != nil {
+		defer func() { err = errors.Join(err, source.Close()) }()
+	}
+	if err := i.early(ctx, c); err != nil {
+		return err
+	}
+	if err := i.announce(source); err != nil {
+		return err
+	}
+	contents, err := i.check(ctx, c)
+	if err != nil {
+		return err
+	}
+	return i.put(ctx, c, contents, source)
+}
+
+// open opens the file, which is read twice.
+func (i *importing) open() error {
+	info, err := os.Stat(i.path)
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is not a regular file, and an import reads it twice: name the file that marque export wrote", i.path)
+	}
+	if err != nil {
+		return err
+	}
+	if i.file, err = os.Open(i.path); err != nil {
+		return err
+	}
+	i.size = info.Size()
+	return nil
+}
+
+// head reads what the file is, and whether it can be for this configuration.
+func (i *importing) head(c configs.Config) error {
+	var err error
+	if i.header, err = moving.Head(i.file, i.keks); err != nil {
+		return i.refused(err)
+	}
+	in := i.header.Installation
+	if in.Dev {
+		return moving.ErrDevelopment
+	}
+	if c.Issuer != "" && c.Issuer != in.Issuer {
+		return fmt.Errorf("issuer: the configuration says %q, and the export is of the installation of %q; correct the issuer: every token and every partner names it, so that it does not change by moving", c.Issuer, in.Issuer)
+	}
+	return nil
+}
+
+// refused names the file in an error of reading it.
+func (i *importing) refused(err error) error {
+	return fmt.Errorf("%s: %w; nothing was imported", i.path, err)
+}
+
+// early finds that the target is taken before a long file is read.
+func (i *importing) early(ctx context.Context, c configs.Config) (err error) {
+	b, db, err := i.app.openToMove(ctx, c, true)
+	if errors.Is(err, errNoInstallation) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	_, err = db.Imported(ctx, i.header.ID)
+	return i.occupied(ctx, b.place(), db, err)
+}
+
+// occupied says what is in the way.
+func (i *importing) occupied(ctx context.Context, p place, db database, err error) error {
+	if !errors.Is(err, store.ErrOccupied) {
+		return err
+	}
+	there, readErr := db.Installation(ctx)
+	switch {
+	case readErr == nil && there.ID == i.header.Installation.ID:
+		return fmt.Errorf("%s holds this installation already, that of %s: it was imported before, or it is where it was exported; nothing has changed", p.name, there.Issuer)
+	case readErr == nil:
+		return fmt.Errorf("%s holds the installation of %s, and an import makes one in an empty place: %s", p.name, there.Issuer, p.elsewhere)
+	}
+	return fmt.Errorf("%s is not empty: another import has begun there, or works there now; finish that one with its own file, or %s (%w)", p.name, p.elsewhere, err)
+}
+
+// announce says beforehand that everything will be revoked, if that is known.
+func (i *importing) announce(source database) error {
+	why := ""
+	switch {
+	case !i.header.Final:
+		why = reasonOf(moving.NotFinal)
+	case source == nil:
+		why = reasonOf(moving.NoSource)
+	default:
+		return nil
+	}
+	return i.sure.ask("Everything that was issued until now will be revoked: %s.", why)
+}
+
+// reasonOf says why an import is not known to be complete.
+func reasonOf(u moving.Unproven) string {
+	return map[moving.Unproven]string{
+		moving.NotFinal:  "the export is not final (marque export --final), so the store that was exported may have changed since",
+		moving.NoSource:  "the store that was exported was not named (--source), so it may be in use again, or have been imported elsewhere",
+		moving.NotClosed: "the store that --source names is not closed for this export: it is in use again, was exported once more, or is another one",
+		moving.Claimed:   "this export was imported elsewhere already, and what was revoked there is not known here",
+	}[u]
+}
+
+// check reads the file to its end.
+func (i *importing) check(ctx context.Context, c configs.Config) (*moving.Contents, error) {
+	m := i.app.meter("Checking: ", i.size)
+	defer m.end()
+	contents, err := moving.Check(ctx, i.file, i.keks, c.Store.Namespace, m.show)
+	if stopped(ctx, err) {
+		return nil, errors.New("stopped; nothing was imported")
+	}
+	if err != nil {
+		return nil, i.refused(err)
+	}
+	return contents, nil
+}
+
+// put writes it to the target.
+func (i *importing) put(ctx context.Context, c configs.Config, contents *moving.Contents, source database) (err error) {
+	if c.Store.Driver == "bolt" {
+		if err := makeDataFolder(c.Data, false); err != nil {
+			return err
+		}
+	}
+	b, db, err := i.app.openToMove(ctx, c, false)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	t := moving.Target{Store: db, By: thisUser(), Now: clockOf(db), Skew: sharedSkew(c)}
+	if source != nil {
+		t.Claim = func(ctx context.Context, export string) (bool, error) { return source.Claim(ctx, export, db.Epoch()) }
+	}
+	m := i.app.meter("Importing:", i.size)
+	t.Progress = m.show
+	done, err := contents.Import(ctx, i.file, t)
+	m.end()
+	switch {
+	case err == nil:
+		return i.report(b.place(), done)
+	case errors.Is(err, store.ErrOccupied):
+		return i.occupied(ctx, b.place(), db, err)
+	case stopped(ctx, err):
+		err = errors.New("stopped")
+	}
+	return fmt.Errorf("%w; %s is not an installation yet: run this again with the same file to go on", err, b.place().name)
+}
+
+// clockOf is the clock by which tokens of a store are withdrawn: its own, or this machine's where no other uses
+// it.
+func clockOf(db database) func(context.Context) (time.Time, error) {
+	if shared, ok := db.(store.Clock); ok {
+		return shared.Clock
+	}
+	return func(context.Context) (time.Time, error) { return time.Now(), nil }
+}
+
+// importedJSON is what --json says of an import.
+type importedJSON struct {
+	ExportID      string             `json:"export_id"`
+	Issuer        string             `json:"issuer"`
+	MadeAt        time.Time          `json:"made_at"`
+	Records       map[store.Kind]int `json:"records"`
+	Resumed       int                `json:"records_of_an_earlier_run"`
+	Complete      bool               `json:"complete"`
+	Unproven      moving.Unproven    `json:"unproven,omitempty"`
+	RevokedBefore *time.Time         `json:"revoked_before,omitempty"`
+}
+
+func (i *importing) report(p place, done moving.Imported) error {
+	h := i.header
+	out := importedJSON{
+		ExportID: h.ID, Issuer: h.Installation.Issuer, MadeAt: h.MadeAt,
+		Records: done.Records, Resumed: done.Resumed, Complete: done.Complete, Unproven: done.Unproven,
+	}
+	if !done.RevokedBefore.IsZero() {
+		out.RevokedBefore = &done.RevokedBefore
+	}
+	return i.printer.print(out, func(w io.Writer) {
+		fmt.Fprintf(w, "Imported the installation of %s, as it was at %s, into %s: %s.\n", clean(out.Issuer), instant(&h.MadeAt), clean(p.name), countedKinds(done.Records))
+		if done.Resumed > 0 {
+			fmt.Fprintf(w, "%d of them were there from an earlier run.\n", done.Resumed)
+		}
+		switch {
+		case done.Complete:
+			fmt.Fprintln(w, "It is complete: tokens that were issued before stay good.")
+		case out.RevokedBefore == nil:
+			fmt.Fprintln(w, "Everything is revoked, without an end, as the export has it.")
+		default:
+			fmt.Fprintf(w, "Everything that was issued until %s is revoked: %s.\n", instant(out.RevokedBefore), reasonOf(done.Unproven))
+			fmt.Fprintln(w, "Partners get new tokens by themselves; services refuse the old ones as soon as they follow this store's server.")
+		}
+		if !done.Complete {
+			fmt.Fprintf(w, notInIt, instant(&h.MadeAt))
+		}
+		next := i.settings.again("serve")
+		if strings.HasPrefix(out.Issuer, "http://") {
+			next += " --insecure-http"
+		}
+		fmt.Fprintf(w, "Next: %s\n", next)
+	})
+}
+
+// notInIt is what an import that is not complete cannot make good.
+const notInIt = "What was changed elsewhere after %s is not in it, and only you can know what that was. Do it again:\n" +
+	"  - a client that was disabled or deleted since then gets tokens: marque client disable ID, marque client delete ID\n" +
+	"  - a secret that was revoked since then works: marque client secret revoke ID CREDENTIAL\n" +
+	"  - a signing key that was revoked since then signs, for whoever has it, too: marque key revoke KID, or --all\n" +
+	"If servers still run on the store that was exported, stop them: what is revoked here is not known there.\n"
+
+// openSource opens the store that was exported, if it is named. What is wrong with it is said before
+// anything is read.
+func (i *importing) openSource(ctx context.Context) (database, error) {
+	if i.source == "" {
+		return nil, nil
+	}
+	c, err := i.sourceConfig()
+	if err != nil {
+		return nil, fmt.Errorf("--source: %w", err)
+	}
+	_, db, err := i.app.openToMove(ctx, c, true)
+	if err != nil {
+		return nil, fmt.Errorf("--source: %w", err)
+	}
+	in, err := db.Installation(ctx)
+	if err == nil {
+		_, err = in.Open(i.keks)
+	}
+	if err == nil && in.ID != i.header.Installation.ID {
+		err = fmt.Errorf("%s holds the installation of %s, and the export is of another one", i.source, in.Issuer)
+	}
+	if errors.Is(err, keys.ErrNotFound) {
+		err = fmt.Errorf("%s holds no installation", i.source)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("--source: %w", err), db.Close())
+	}
+	return db, nil
+}
+
+// sourceConfig is how to reach it. Variables are about where the import goes, and say nothing of it.
+func (i *importing) sourceConfig() (configs.Config, error) {
+	info, err := os.Stat(i.source)
+	if errors.Is(err, fs.ErrNotExist) {
+		return configs.Config{}, fmt.Errorf("there is no %s: name the configuration file, or the data folder, of the store that was exported", i.source)
+	}
+	if err != nil {
+		return configs.Config{}, err
+	}
+	if info.IsDir() {
+		c := configs.Defaults(false)
+		c.Data, c.Store.Namespace = i.source, i.header.Namespace
+		return c, nil
+	}
+	c, err := configs.Load(configs.Options{File: i.source, Environ: withoutSettings(i.app.environ)})
+	if err != nil {
+		return configs.Config{}, i.settings.explain(err)
+	}
+	return c.Config, nil
+}
+
+// withoutSettings leaves out of an environment what stands for settings.
+func withoutSettings(environ []string) []string {
+	prefix := configs.Variable("")
+	var out []string
+	for _, pair := range environ {
+		if !strings.HasPrefix(pair, prefix) {
+			out = append(out, pair)
+		}
+	}
+	return out
+}

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/marque-auth/marque/authz/audit"
+	"github.com/marque-auth/marque/configs"
+	"github.com/marque-auth/marque/store"
+	"github.com/marque-auth/marque/store/moving"
+)
+
+// thisUser is the actor of a command that changes a store without a server.
+func thisUser() audit.Actor { return audit.Actor{Kind: audit.ActorUID, ID: fmt.Sprint(os.Getuid())} }
+
+// openToMove opens the store that a configuration names, also one that is closed or half imported.
+func (a *app) openToMove(ctx context.Context, c configs.Config, mustExist bool) (backend, database, error) {
+	b := newBackend(c)
+	if err := b.look(mustExist); err != nil {
+		return b, nil, err
+	}
+	db, err := b.open(ctx, opening{mustExist: mustExist, moving: true, warn: func(text string) { a.note("%s", text) }})
+	return b, db, err
+}
+
+// countedKinds says how many records of each kind there are.
+func countedKinds(records map[store.Kind]int) string {
+	var parts []string
+	for _, k := range []struct {
+		kind  store.Kind
+		thing string
+	}{
+		{store.KindClient, "client"},
+		{store.KindResource, "resource"},
+		{store.KindRing, "ring"},
+		{store.KindRevocation, "revocation"},
+		{store.KindCredential, "credential identifier"},
+	} {
+		parts = append(parts, counted(records[k.kind], k.thing))
+	}
+	n := records[store.KindAudit]
+	entries := map[bool]string{true: "1 audit entry", false: fmt.Sprintf("%d audit entries", n)}[n == 1]
+	return strings.Join(append(parts, entries), ", ")
+}
+
+// meter shows on a terminal how far something has come; elsewhere it shows nothing.
+type meter struct {
+	to    io.Writer // nil: nobody looks
+	what  string
+	total int64 // octets; 0: unknown
+	began time.Time
+	drawn time.Time
+}
+
+// meter begins one. Whoever begins it ends it.
+func (a *app) meter(what string, total int64) *meter {
+	m := &meter{what: what, total: total, began: time.Now()}
+	if f, ok := a.stderr.(*os.File); ok && isTerminal(f) {
+		m.to = f
+	}
+	return m
+}
+
+// show draws it, if that is due.
+func (m *meter) show(p moving.Progress) {
+	now := time.Now()
+	if m.to == nil || now.Sub(m.drawn) < progressPause {
+		return
+	}
+	m.drawn = now
+	_, _ = io.WriteString(m.to, "\r"+m.text(p, now.Sub(m.began))+"\x1b[K")
+}
+
+func (m *meter) text(p moving.Progress, took time.Duration) string {
+	text := m.what
+	if m.total > 0 {
+		part := int(20 * min(p.Octets, m.total) / m.total)
+		text += fmt.Sprintf(" [%s%s] %3d%%", strings.Repeat("#", part), strings.Repeat(".", 20-part), 100*min(p.Octets, m.total)/m.total)
+	}
+	rate := float64(p.Records) / max(took.Seconds(), 0.001)
+	return text + fmt.Sprintf(" %d records, %.0f/s", p.Records, rate)
+}
+
+// end removes it.
+func (m *meter) end() {
+	if m.to != nil && !m.drawn.IsZero() {
+		_, _ = io.WriteString(m.to, "\r\x1b[K")
+	}
+}
+
+// stopped reports whether somebody has stopped the command.
+func stopped(ctx context.Context, err error) bool {
+	return ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx)))
+}
