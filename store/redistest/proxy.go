@@ -19,10 +19,18 @@ type Proxy struct {
 
 	mu       sync.Mutex // guards what follows
 	listener net.Listener
-	open     chan struct{} // closed while bytes may pass
+	gates    [2]chan struct{} // by direction, each closed while bytes may pass
 	delay    time.Duration
 	tunnels  map[*tunnel]struct{}
 }
+
+// direction is which way bytes pass.
+type direction int
+
+const (
+	requests direction = iota // to the server
+	answers
+)
 
 // tunnel is one connection through the proxy.
 type tunnel struct {
@@ -38,8 +46,11 @@ type tunnel struct {
 // Whether somebody answers there is asked anew for each connection.
 func StartProxy(t testing.TB, target string) *Proxy {
 	t.Helper()
-	p := &Proxy{t: t, target: target, open: make(chan struct{}), tunnels: map[*tunnel]struct{}{}}
-	close(p.open)
+	p := &Proxy{t: t, target: target, tunnels: map[*tunnel]struct{}{}}
+	for i := range p.gates {
+		p.gates[i] = make(chan struct{})
+		close(p.gates[i])
+	}
 	var err error
 	for range 20 {
 		p.addr = reserve(t)
@@ -74,11 +85,30 @@ func (p *Proxy) cut() {
 
 // Stall keeps connections open and accepts new ones (unless they were Cut), but no byte passes, as when a
 // network loses everything: only a deadline tells a client. What was sent meanwhile passes after Restore.
-func (p *Proxy) Stall() {
+func (p *Proxy) Stall() { p.stall(requests, answers) }
+
+// StallRequests is [Proxy.Stall] of one direction: the server hears nothing, and what it says by itself passes.
+func (p *Proxy) StallRequests() { p.stall(requests) }
+
+// StallAnswers is [Proxy.Stall] of one direction: the server hears and does what it is told, and nobody learns of it.
+func (p *Proxy) StallAnswers() { p.stall(answers) }
+
+func (p *Proxy) stall(ways ...direction) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.passes() {
-		p.open = make(chan struct{})
+	for _, way := range ways {
+		if p.passes(way) {
+			p.gates[way] = make(chan struct{})
+		}
+	}
+}
+
+// Reset breaks all connections off (RST), as a firewall does that has forgotten them. New ones are accepted.
+func (p *Proxy) Reset() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for tun := range p.tunnels {
+		tun.reset()
 	}
 }
 
@@ -89,13 +119,15 @@ func (p *Proxy) Delay(d time.Duration) {
 	p.delay = d
 }
 
-// Restore undoes Cut, Stall and Delay. Connections that were cut stay closed.
+// Restore undoes Cut, Delay, and Stall in either direction. Connections that were cut stay closed.
 func (p *Proxy) Restore() {
 	p.t.Helper()
 	p.mu.Lock()
 	p.delay = 0
-	if !p.passes() {
-		close(p.open)
+	for way := range p.gates {
+		if !p.passes(direction(way)) {
+			close(p.gates[way])
+		}
 	}
 	cut := p.listener == nil
 	p.mu.Unlock()
@@ -104,9 +136,9 @@ func (p *Proxy) Restore() {
 	}
 }
 
-func (p *Proxy) passes() bool {
+func (p *Proxy) passes(way direction) bool {
 	select {
-	case <-p.open:
+	case <-p.gates[way]:
 		return true
 	default:
 		return false
@@ -159,30 +191,30 @@ func (p *Proxy) admit(l net.Listener, client net.Conn) {
 // carry connects to the server, but not through a network that stands still.
 func (p *Proxy) carry(tun *tunnel) {
 	defer tun.end()
-	if !p.gate(tun) {
+	if !p.gate(tun, requests) {
 		return
 	}
 	server, err := net.DialTimeout("tcp", p.target, oneCall)
 	if err != nil || !tun.connect(server) {
 		return
 	}
-	var answers sync.WaitGroup
-	answers.Go(func() {
+	var answering sync.WaitGroup
+	answering.Go(func() {
 		defer tun.end()
-		p.pump(tun, tun.client, server, p.slowness)
+		p.pump(tun, tun.client, server, answers)
 	})
-	p.pump(tun, server, tun.client, func() time.Duration { return 0 })
+	p.pump(tun, server, tun.client, requests)
 	tun.end()
-	answers.Wait()
+	answering.Wait()
 }
 
 // pump copies until either side ends.
-func (p *Proxy) pump(tun *tunnel, to, from net.Conn, slowness func() time.Duration) {
+func (p *Proxy) pump(tun *tunnel, to, from net.Conn, way direction) {
 	buf := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buf)
 		if n > 0 {
-			if !tun.hold(slowness()) || !p.gate(tun) {
+			if !tun.hold(p.slowness(way)) || !p.gate(tun, way) {
 				return
 			}
 			if _, err := to.Write(buf[:n]); err != nil {
@@ -195,16 +227,19 @@ func (p *Proxy) pump(tun *tunnel, to, from net.Conn, slowness func() time.Durati
 	}
 }
 
-func (p *Proxy) slowness() time.Duration {
+func (p *Proxy) slowness(way direction) time.Duration {
+	if way == requests {
+		return 0
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.delay
 }
 
 // gate waits until bytes may pass. It is false when the tunnel ended meanwhile.
-func (p *Proxy) gate(tun *tunnel) bool {
+func (p *Proxy) gate(tun *tunnel, way direction) bool {
 	p.mu.Lock()
-	open := p.open
+	open := p.gates[way]
 	p.mu.Unlock()
 	select {
 	case <-tun.gone:
@@ -243,6 +278,18 @@ func (tun *tunnel) end() {
 	if tun.server != nil {
 		_ = tun.server.Close()
 	}
+}
+
+// reset ends it so that both sides are told that it is gone, and what was on its way is lost.
+func (tun *tunnel) reset() {
+	tun.mu.Lock()
+	for _, conn := range []net.Conn{tun.client, tun.server} {
+		if tcp, ok := conn.(*net.TCPConn); ok {
+			_ = tcp.SetLinger(0)
+		}
+	}
+	tun.mu.Unlock()
+	tun.end()
 }
 
 func (tun *tunnel) hold(d time.Duration) bool {

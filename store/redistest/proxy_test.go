@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"syscall"
 	"testing"
 	"time"
 
@@ -37,11 +38,16 @@ func (c *talk) ping(patience time.Duration) error {
 	return c.pong(patience)
 }
 
-func (c *talk) pong(patience time.Duration) error {
+// line waits so long for a line.
+func (c *talk) line(patience time.Duration) (string, error) {
 	if err := c.SetReadDeadline(time.Now().Add(patience)); err != nil {
-		return err
+		return "", err
 	}
-	line, err := c.in.ReadString('\n')
+	return c.in.ReadString('\n')
+}
+
+func (c *talk) pong(patience time.Duration) error {
+	line, err := c.line(patience)
 	if err == nil && line != "+PONG\r\n" {
 		err = fmt.Errorf("got %q", line)
 	}
@@ -108,6 +114,72 @@ func TestProxy_StallAndRestore(t *testing.T) {
 	}
 }
 
+// One direction stands still: what is asked is done, and no answer comes, until Restore.
+func TestProxy_StallAnswers(t *testing.T) {
+	s := redistest.Start(t)
+	p := redistest.StartProxy(t, s.Addr)
+	c := dial(t, p.Addr())
+	wantPong(t, c)
+	p.StallAnswers()
+	if _, err := fmt.Fprint(c, "SET k v\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	wantSilence(t, c)
+	if v, err := s.Client().Get(t.Context(), "k").Result(); err != nil || v != "v" {
+		t.Errorf("the server holds %q, %v", v, err)
+	}
+	p.Restore()
+	if line, err := c.line(ample); err != nil || line != "+OK\r\n" {
+		t.Errorf("after Restore: %q, %v", line, err)
+	}
+	if err := c.pong(ample); err != nil {
+		t.Errorf("after Restore: %v", err)
+	}
+}
+
+// The other direction: the server hears nothing, and what it says is heard.
+func TestProxy_StallRequests(t *testing.T) {
+	s := redistest.Start(t)
+	p := redistest.StartProxy(t, s.Addr)
+	c := dial(t, p.Addr())
+	wantPong(t, c)
+	if _, err := fmt.Fprint(c, "SUBSCRIBE news\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	for range 6 { // of an array: its length, a word, the channel, a number
+		if _, err := c.line(ample); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.StallRequests()
+	late := dial(t, p.Addr())
+	wantSilence(t, late)
+	if err := s.Client().Publish(t.Context(), "news", "x").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := c.line(ample); err != nil || line != "*3\r\n" {
+		t.Errorf("what the server says: %q, %v", line, err)
+	}
+	p.Restore()
+	if err := late.pong(ample); err != nil {
+		t.Errorf("after Restore: %v", err)
+	}
+}
+
+// Connections are broken off, and new ones are not.
+func TestProxy_Reset(t *testing.T) {
+	p := redistest.StartProxy(t, redistest.Start(t).Addr)
+	c := dial(t, p.Addr())
+	wantPong(t, c)
+	p.Stall()
+	p.Reset()
+	if err := c.pong(ample); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("got %v, want ECONNRESET", err)
+	}
+	p.Restore()
+	wantPong(t, dial(t, p.Addr()))
+}
+
 // A connection that stands still can be cut, and no byte of it arrives.
 func TestProxy_CutWhileStalled(t *testing.T) {
 	s := redistest.Start(t)
@@ -169,7 +241,8 @@ func TestProxy_EndsWithItsTest(t *testing.T) {
 	t.Run("short", func(t *testing.T) {
 		s := redistest.Start(t)
 		for _, fault := range []func(*redistest.Proxy){
-			func(*redistest.Proxy) {}, (*redistest.Proxy).Stall, (*redistest.Proxy).Cut,
+			func(*redistest.Proxy) {}, (*redistest.Proxy).Stall, (*redistest.Proxy).Cut, (*redistest.Proxy).Reset,
+			(*redistest.Proxy).StallRequests, (*redistest.Proxy).StallAnswers,
 			func(p *redistest.Proxy) { p.Delay(time.Hour) },
 		} {
 			p := redistest.StartProxy(t, s.Addr)

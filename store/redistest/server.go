@@ -193,6 +193,9 @@ func (s *Server) Restart() {
 	})
 }
 
+// Alive reports whether the process runs: it may have ended by itself.
+func (s *Server) Alive() bool { return s.proc != nil && s.proc.alive() }
+
 // Pause freezes the process (SIGSTOP): connections stay open and nothing is answered, as with a machine that hangs.
 func (s *Server) Pause() {
 	s.t.Helper()
