@@ -29,7 +29,7 @@ fuzz:
 # The long versions of the tests that break Redis, the network and the disk: minutes each. They print what was written,
 # acknowledged, found and lost, and for how long what was not answered. Short ones run with all other tests.
 fault:
-	FAULT=long go test -count=1 -timeout 2h -v -run '^TestFault' ./cmd/marque
+	FAULT=long go test -count=1 -timeout 2h -v -run '^TestFault' ./store/boltstore ./cmd/marque
 
 lint:
 	@unformatted=$$(go run $(GOFUMPT) -l .); \

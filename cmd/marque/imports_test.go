@@ -32,6 +32,7 @@ var mayImport = map[string][]string{
 	"store/redisstore":         {"store", "authz", "authz/audit", "authz/token", "keys"},
 	"store/moving":             {"store", "authz", "authz/audit", "authz/token", "keys", "keys/jose"},
 	"store/redistest":          {}, // real processes for tests
+	"store/disktest":           {}, // bad disks for tests
 	"authz/endpoint":           {"authz", "keys", "keys/jose"},
 	"authz/admin":              {"authz", "authz/audit", "authz/token", "authz/admin/internal/api", "keys", "keys/jose"},
 	"authz/admin/client":       {},

@@ -51,13 +51,15 @@ func (b *boltBackend) take() (func() error, error) { return func() error { retur
 
 func (b *boltBackend) open(_ context.Context, o opening) (database, error) {
 	db, err := boltstore.OpenDB(boltstore.Config{
-		Path: b.path(), Namespace: b.config.Store.Namespace, MustExist: o.mustExist, Moving: o.moving, Warn: o.warn,
+		Path: b.path(), Namespace: b.config.Store.Namespace, MustExist: o.mustExist, Warn: o.warn,
 	})
 	switch {
 	case errors.Is(err, boltstore.ErrNoInstallation):
 		return nil, fmt.Errorf("%w (looked for the namespace %q)", b.place().noInstallation(), b.config.Store.Namespace)
 	case errors.Is(err, boltstore.ErrLocked):
 		return nil, &inUseError{b.config.Data, errors.Join(errLocked, err)}
+	case errors.Is(err, syscall.EROFS), errors.Is(err, fs.ErrPermission):
+		return nil, fmt.Errorf("%w; the server must be able to write in its data folder: make that so, or %s", err, b.place().elsewhere)
 	case err != nil:
 		return nil, err
 	}

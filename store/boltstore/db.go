@@ -132,6 +132,8 @@ func (db *DB) open(config Config) error {
 		return locked(config, path)
 	case errors.Is(err, os.ErrNotExist) && config.MustExist:
 		return fmt.Errorf("boltstore: there is no file %s for namespace %s: %w", path, config.Namespace, ErrNoInstallation)
+	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrChecksum), errors.Is(err, bolterrors.ErrVersionMismatch):
+		return fmt.Errorf("boltstore: %s: neither of its two head pages is whole, or another program made it; restore it from a backup (%w: %w)", path, store.ErrDamaged, err)
 	case err != nil:
 		return fmt.Errorf("boltstore: cannot open %s: %w", path, err)
 	}

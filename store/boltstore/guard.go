@@ -7,6 +7,8 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"strings"
+	"syscall"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -60,10 +62,21 @@ func (db *DB) updateAnyway(ctx context.Context, fn func(*bolt.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := db.guarded(func() error { return db.bolt.Update(fn) }); err != nil {
-		return err
+	committing := false
+	err := db.guarded(func() error {
+		return db.bolt.Update(func(tx *bolt.Tx) error {
+			err := fn(tx)
+			committing = err == nil
+			return err
+		})
+	})
+	switch {
+	case err == nil:
+		return db.inPlace()
+	case committing:
+		return withErrno(err)
 	}
-	return db.inPlace()
+	return err
 }
 
 // guarded runs a transaction. A panic in it becomes a fault, and so does everything after it: bbolt
@@ -96,6 +109,34 @@ func (db *DB) inPlace() error {
 	db.broken.CompareAndSwap(nil, &err)
 	return err
 }
+
+// systemErrors are what a system says of a file that takes no write, for now or for good.
+var systemErrors = []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG, syscall.EIO, syscall.EROFS, syscall.EPERM, syscall.EACCES, syscall.ENOMEM}
+
+// withErrno adds what the system said to an error of bbolt's that has it in its text alone: bbolt speaks so of a file
+// that cannot grow, or cannot be synced after that. A full disk would look like a fault of this program otherwise.
+func withErrno(err error) error {
+	if errors.As(err, new(syscall.Errno)) {
+		return err
+	}
+	for _, errno := range systemErrors {
+		if strings.HasSuffix(err.Error(), ": "+errno.Error()) {
+			return &systemError{err, errno}
+		}
+	}
+	return err
+}
+
+// systemError is an error with its cause, which its text names already.
+type systemError struct {
+	err   error
+	cause syscall.Errno
+}
+
+func (e *systemError) Error() string { return "boltstore: " + e.err.Error() }
+
+// Unwrap returns both.
+func (e *systemError) Unwrap() []error { return []error{e.err, e.cause} }
 
 // panicError is what a panic of bbolt becomes.
 type panicError struct{ value any }

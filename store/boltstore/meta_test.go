@@ -1,11 +1,13 @@
 package boltstore
 
 import (
+	"errors"
 	"os"
 	"strings"
 	"testing"
 
 	"github.com/marque-auth/marque/authz"
+	"github.com/marque-auth/marque/store"
 )
 
 // A head page that is not whole is told, whichever it is, and no other damage or none at all is.
@@ -58,5 +60,33 @@ func TestWarn_HeadPage(t *testing.T) {
 		}
 		// The commits above have written both.
 		mustPut(t, newStore(t, openTemp(t, Config{Path: path})), authz.Client{ID: "d"})
+	}
+}
+
+// Both head pages gone is damage that nothing falls back from, however the file came by it, and it is said with what to do.
+func TestOpenDB_NoHeadPage(t *testing.T) {
+	page := os.Getpagesize()
+	for name, spoil := range map[string]func(file []byte) []byte{
+		"both, sum":        func(b []byte) []byte { b[metaOffset+metaSummed] ^= 1; b[page+metaOffset+metaSummed] ^= 1; return b },
+		"both, magic":      func(b []byte) []byte { b[metaOffset] ^= 1; b[page+metaOffset] ^= 1; return b },
+		"both, zeroed":     func(b []byte) []byte { clear(b[:2*page]); return b },
+		"cut in the first": func(b []byte) []byte { return b[:page/2] },
+		"cut before it":    func(b []byte) []byte { return b[:metaOffset] },
+		"one octet":        func(b []byte) []byte { return b[:1] },
+	} {
+		path := closedFile(t, "test")
+		file, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, spoil(file), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, mustExist := range []bool{false, true} {
+			_, err := OpenDB(Config{Path: path, Namespace: "test", MustExist: mustExist})
+			if !errors.Is(err, store.ErrDamaged) || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "restore it from a backup") {
+				t.Errorf("%s: got error %v, want ErrDamaged with the path and what to do", name, err)
+			}
+		}
 	}
 }
