@@ -189,6 +189,13 @@ func (h *history) objects() map[string][]deed {
 	return all
 }
 
+// knows reports whether anything was noted of an object.
+func (h *history) knows(object string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.ContainsFunc(h.deeds, func(d deed) bool { return d.object == object })
+}
+
 // written returns the objects of a kind that somebody tried to change, in order; "" is every kind.
 func (h *history) written(kind string) []string {
 	var names []string
@@ -199,6 +206,21 @@ func (h *history) written(kind string) []string {
 	}
 	slices.Sort(names)
 	return names
+}
+
+// between says of the changes that were asked for in a while how many were acknowledged.
+func (h *history) between(from, to time.Duration) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	written, acknowledged := 0, 0
+	for _, d := range h.deeds {
+		if d.doing.writes() && !(d.doing == makes && strings.HasPrefix(d.object, "jti:")) && d.call >= from && d.call < to {
+			if written++; d.ending == acked {
+				acknowledged++
+			}
+		}
+	}
+	return fmt.Sprintf("of %d changes %d were acknowledged", written, acknowledged)
 }
 
 // losses counts what was written.

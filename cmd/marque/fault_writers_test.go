@@ -218,7 +218,11 @@ func (w *world) see(n *faultNode, id string) {
 
 // changeKeys has the next key take over, and revokes the one that signed. Now and then it rotates the usual keys.
 func (w *world) changeKeys(ctx context.Context, n, other *faultNode, k int) {
+	call := w.history.now()
 	if active, next := w.ring(n, labRing); active != "" && next != "" {
+		if object := "kid:" + active; !w.history.knows(object) { // nobody here made it, or whoever did was not told so
+			w.history.note(deed{object: object, doing: makes, call: call, answer: w.history.now(), ending: inDoubt})
+		}
 		w.rotate(other, labRing)
 		w.write(ctx, n, func() int {
 			r, err := n.api.RevokeKeyWithResponse(context.Background(), active, nil)
