@@ -497,3 +497,82 @@ func TestLeastRights_Moving(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestRestore_Race: what another one writes after it was looked whether the namespace is empty, is noticed by the
+// commit itself.
+func TestRestore_Race(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	w := newWire(t, server.Addr)
+	db := openTest(t, Config{Addrs: []string{w.addr}})
+	other := newStore(t, openTest(t, Config{Addrs: []string{server.Addr}}))
+	known(t, db, restoreScript)
+	w.on("evalsha", func([]string) step {
+		_, err := other.PutClient(t.Context(), authz.Client{ID: "meanwhile"}, testEntry("meanwhile"))
+		if err != nil {
+			t.Error(err)
+		}
+		return step{}
+	})
+	e, err := store.EncodeEntry(testEntry("2"))
+	must(t, err)
+	records := []store.Stored{{Kind: store.KindAudit, Key: "2", Octets: e}} // which would follow
+	if err := db.Restore(t.Context(), "E1", 0, records); !errors.Is(err, store.ErrOccupied) {
+		t.Errorf("got error %v, want ErrOccupied", err)
+	}
+	if _, err := other.Client(t.Context(), "meanwhile"); err != nil {
+		t.Errorf("the other's: %v", err)
+	}
+}
+
+// TestRestore_Kill9: an import goes on where it was, whenever Redis was killed.
+func TestRestore_Kill9(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t, redistest.Args("--appendonly", "yes", "--appendfsync", "always"))
+	db := openTest(t, Config{Addrs: []string{server.Addr}, Moving: true})
+	env := newStore(t, db).env
+	var all []store.Stored
+	for i := range 200 {
+		id := strconv.Itoa(i)
+		sealed, err := env.SealClient(authz.Client{ID: authz.ClientID(id), Version: 1})
+		must(t, err)
+		all = append(all, store.Stored{Kind: store.KindClient, Key: id, Octets: sealed}, entryStored(t, i+1))
+	}
+	done, kills := 0, 0
+	for done < len(all) {
+		batch := all[done:min(done+7, len(all))]
+		var killing sync.WaitGroup
+		if done/50 >= kills { // while it is under way, or about that
+			kills++
+			killing.Go(server.Kill)
+		}
+		restored := db.Restore(t.Context(), "E1", done, batch)
+		killing.Wait()
+		down := restored != nil
+		if down {
+			server.Restart()
+		}
+		there := -1
+		waitFor(t, "Redis", func() bool {
+			var err error
+			there, err = db.Imported(t.Context(), "E1")
+			if errors.Is(err, ErrEmptied) || errors.Is(err, store.ErrOccupied) {
+				t.Fatal(err)
+			}
+			if err != nil && !down { // it was killed after the answer
+				down = true
+				server.Restart()
+			}
+			return err == nil
+		})
+		if there != done && there != done+len(batch) || restored == nil && there == done {
+			t.Fatalf("%d are put, of %d and %d more, %v", there, done, len(batch), restored)
+		}
+		done = there
+	}
+	must(t, db.Complete(t.Context(), "E1", done, nil, 0, filledInstallation(), testEntry("import")))
+	read, err := newStore(t, db).Inspect(t.Context(), func(err error) { t.Error(err) })
+	if err != nil || read.Records != 200 || read.Entries != 201 {
+		t.Errorf("killed %d times: read %+v, %v", kills, read, err)
+	}
+}
