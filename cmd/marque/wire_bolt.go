@@ -51,7 +51,7 @@ func (b *boltBackend) take() (func() error, error) { return func() error { retur
 
 func (b *boltBackend) open(_ context.Context, o opening) (database, error) {
 	db, err := boltstore.OpenDB(boltstore.Config{
-		Path: b.path(), Namespace: b.config.Store.Namespace, MustExist: o.mustExist, Warn: o.warn,
+		Path: b.path(), Namespace: b.config.Store.Namespace, MustExist: o.mustExist, Moving: o.moving, Warn: o.warn,
 	})
 	switch {
 	case errors.Is(err, boltstore.ErrNoInstallation):
