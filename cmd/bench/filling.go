@@ -2,14 +2,8 @@ package main
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -20,33 +14,15 @@ import (
 )
 
 // filling puts clients into Redis that equal one which a server registered, as the server would have put
-// them there: the pattern. They differ in identifier, name, credential and secret. It has one place in the
-// installation's secrets, so it is for installations that are thrown away.
+// them there.
 type filling struct {
+	*padding
 	redis    *redis
 	prefix   string // of every key
 	envelope *store.Envelope
-	digests  hash.Hash // HMAC-SHA-256 under the pepper
-	secrets  secrets
-	pattern  authz.Client
 	entry    string // of the audit log, about the pattern
 	entries  int64  // in the audit log, up to that one
 }
-
-// secrets are those of the clients, which all come from one seed: a million need not be kept.
-type secrets string
-
-// of returns the secret of the i-th client, as one that was brought from another server.
-func (s secrets) of(i int) string {
-	sum := sha256.Sum256(binary.BigEndian.AppendUint64([]byte(s), uint64(i)))
-	return base64.RawURLEncoding.EncodeToString(sum[:])
-}
-
-// The identifiers of the i-th client and of its credential. The first client is the pattern, whose
-// credential the server has named.
-func filledID(i int) string         { return fmt.Sprintf("filled-%08d", i) }
-func filledCredential(i int) string { return fmt.Sprintf("filled%010d", i) } // as long as the server's
-func filledName(i int) string       { return "Partner " + filledID(i) }
 
 // namespace is what store.namespace is by default.
 const namespace = "marque"
@@ -54,7 +30,7 @@ const namespace = "marque"
 // openFilling opens the installation with its key-encryption key, and reads the pattern, which must be
 // the last client that was registered.
 func openFilling(redis *redis, kekFile string, s secrets) (*filling, error) {
-	f := &filling{redis: redis, prefix: "{" + namespace + "}:", secrets: s}
+	f := &filling{redis: redis, prefix: "{" + namespace + "}:"}
 	kek, err := keys.ReadKEKFile(kekFile)
 	if err != nil {
 		return nil, err
@@ -74,7 +50,7 @@ func openFilling(redis *redis, kekFile string, s secrets) (*filling, error) {
 	if f.envelope, err = store.NewEnvelope(opened.RecordKey, namespace); err != nil {
 		return nil, err
 	}
-	f.digests = hmac.New(sha256.New, opened.Pepper[:])
+	f.padding = newPadding(opened.Pepper, s)
 	return f, errors.Join(f.readPattern(), f.readEntry())
 }
 
@@ -127,29 +103,6 @@ func entryIn(said any) (number int64, text string, ok bool) {
 
 func (f *filling) recordKey(kind store.Kind, id string) string {
 	return f.prefix + string(kind) + ":" + id
-}
-
-// client returns the i-th client.
-func (f *filling) client(i int) authz.Client {
-	c := f.pattern
-	c.ID, c.Name = authz.ClientID(filledID(i)), filledName(i)
-	c.Credentials = slices.Clone(c.Credentials)
-	credential := &c.Credentials[0]
-	credential.ID = authz.CredentialID(filledCredential(i))
-	credential.Digest = f.digest(f.secrets.of(i), filledID(i), filledCredential(i))
-	return c
-}
-
-// digest is authz.SchemeHMAC over secret, client and credential, each behind its length. Were it not, no
-// filled client would get a token.
-func (f *filling) digest(parts ...string) []byte {
-	var input []byte
-	for _, part := range parts {
-		input = append(binary.BigEndian.AppendUint32(input, uint32(len(part))), part...)
-	}
-	f.digests.Reset()
-	f.digests.Write(input)
-	return f.digests.Sum(nil)
 }
 
 // sendRecords sends what a registration leaves of a client, and returns how many commands that are.

@@ -85,6 +85,20 @@ func freeAddress() (string, error) {
 	return l.Addr().String(), l.Close()
 }
 
+// serveOn is serve with a data folder of the lab's own and a key-encryption key from elsewhere.
+func (l *lab) serveOn(ctx context.Context, kek string) (*process, error) {
+	if err := os.MkdirAll(l.data(), 0o700); err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(l.dir, 0o700); err != nil {
+		return nil, err
+	}
+	if err := os.Link(kek, l.kek()); err != nil {
+		return nil, err
+	}
+	return l.serve(ctx)
+}
+
 // launch starts a server on the installation and does not wait for it.
 func (l *lab) launch() (*process, error) {
 	cmd := exec.Command(l.binary, "serve",

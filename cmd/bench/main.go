@@ -34,7 +34,8 @@ type settings struct {
 	feed   bool // measure the revocation feed, and nothing else
 	redis  bool // measure a server on Redis beside one on the embedded store, and nothing else
 	gate   bool // measure nginx with a gate beside nginx alone, and nothing else
-	filled int  // clients that Redis holds when its starts and its memory are measured; 0: leave that out
+	moving bool // measure moving a large installation, starts on it and recovery, and nothing else
+	filled int  // clients that Redis, or the large installation, holds when starts and memory are measured; 0: leave that out
 }
 
 func main() {
@@ -55,7 +56,8 @@ func main() {
 	flag.BoolVar(&s.feed, "feed", false, "measure the revocation feed, and nothing else")
 	flag.BoolVar(&s.redis, "redis", false, "measure Redis beside the embedded store, and nothing else")
 	flag.BoolVar(&s.gate, "gate", false, "measure nginx that asks marque gate beside nginx alone, and nothing else")
-	flag.IntVar(&s.filled, "filled", 1_000_000, "with -redis: clients that Redis is filled with; 0 for none")
+	flag.BoolVar(&s.moving, "moving", false, "measure moving a large installation, and nothing else")
+	flag.IntVar(&s.filled, "filled", 1_000_000, "with -redis or -moving: clients that a store is filled with; 0 for none")
 	flag.Parse()
 	if problem := s.problem(); problem != "" || flag.NArg() > 0 {
 		fmt.Fprintln(os.Stderr, "bench:", cmp.Or(problem, "no arguments, please"))
@@ -70,10 +72,10 @@ func main() {
 
 // problem says what cannot be measured so; empty for none.
 func (s settings) problem() string {
-	if s.gate && s.redis {
-		return "-gate and -redis exclude each other"
+	if s.gate && s.redis || s.moving && (s.gate || s.redis) {
+		return "-gate, -redis and -moving exclude each other"
 	}
-	if least := 2 * s.connections; s.redis && s.filled != 0 && s.filled < least {
+	if least := 2 * s.connections; s.redis && s.filled != 0 && s.filled < least || s.moving && s.filled < least {
 		return fmt.Sprintf("-filled is 0, or at least %d, twice the connections", least)
 	}
 	if min(s.clients, s.connections, s.pairs, s.tokens, s.starts, s.withdrawn) < 1 || s.window <= 0 || s.listed < 0 || s.streams < 0 || s.feed && s.streams == 0 {
@@ -121,6 +123,8 @@ func run(ctx context.Context, s settings, out io.Writer) error {
 		err = l.onlyFeed(ctx, &r)
 	case s.redis:
 		err = measureStores(ctx, l, &r)
+	case s.moving:
+		err = measureMoving(ctx, l, &r)
 	default:
 		l.signed = algorithms()
 		err = l.measure(ctx, &r)

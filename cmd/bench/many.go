@@ -75,11 +75,19 @@ func measureMany(ctx context.Context, s *stand, redis *redis, idle counted, r *r
 
 // filling registers the pattern and opens the installation.
 func (l *lab) filling(ctx context.Context, redis *redis) (*filling, error) {
+	s := secrets(rand.Text())
+	if err := l.registerPattern(ctx, s); err != nil {
+		return nil, fmt.Errorf("register the pattern: %w", err)
+	}
+	return openFilling(redis, l.kek(), s)
+}
+
+// registerPattern registers the client that padding repeats.
+func (l *lab) registerPattern(ctx context.Context, s secrets) error {
 	api, err := client.NewUnix(filepath.Join(l.data(), "admin.sock"))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	s := secrets(rand.Text())
 	answer, err := api.CreateClientWithResponse(ctx, nil, client.ClientMetadata{
 		ClientID: new(filledID(0)), ClientName: filledName(0), ClientSecret: new(s.of(0)),
 		Scope: new(scope), Resources: &[]string{resourceOf(jose.ES256)},
@@ -87,10 +95,7 @@ func (l *lab) filling(ctx context.Context, redis *redis) (*filling, error) {
 	if err == nil && answer.JSON201 == nil {
 		err = fmt.Errorf("%s: %s", answer.Status(), answer.Body)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("register the pattern: %w", err)
-	}
-	return openFilling(redis, l.kek(), s)
+	return err
 }
 
 // run fills Redis up to n clients.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -85,6 +86,38 @@ func (r *redis) connect(ctx context.Context) error {
 			return r.process.failure(err)
 		case <-ctx.Done():
 			return fmt.Errorf("redis: no answer in %s: %w", startTimeout, err)
+		}
+	}
+}
+
+// kill ends it as a machine that loses power does.
+func (r *redis) kill() {
+	_ = r.wire.close()
+	_ = r.process.cmd.Process.Kill()
+	<-r.process.ended
+}
+
+// again starts it once more, in the same place, and returns when it has read its file and answers.
+func (r *redis) again(ctx context.Context) error {
+	cmd := exec.Command(r.process.cmd.Path, "-")
+	cmd.Stdin = strings.NewReader(r.settings(filepath.Dir(r.process.log)))
+	p, err := startAt(func(start func() error) error { return start() }, filepath.Dir(r.process.log), "redis", cmd)
+	if err != nil {
+		return err
+	}
+	r.process = p
+	if err := r.connect(ctx); err != nil {
+		return err
+	}
+	for { // it takes connections before it has read its file
+		_, err := r.wire.do("PING")
+		if said := redisError(""); !errors.As(err, &said) || !strings.HasPrefix(string(said), "LOADING") {
+			return err
+		}
+		select {
+		case <-time.After(time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 }

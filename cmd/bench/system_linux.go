@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -122,4 +123,12 @@ func processor() string {
 		}
 	}
 	return ""
+}
+
+// peakOf is the most that a process held that has ended, in octets.
+func peakOf(ended *os.ProcessState) int64 {
+	if usage, ok := ended.SysUsage().(*syscall.Rusage); ok {
+		return usage.Maxrss << 10
+	}
+	return 0
 }

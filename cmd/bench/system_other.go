@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -43,3 +44,5 @@ func ps(pid int, column string) (string, error) {
 }
 
 func processor() string { return "" }
+
+func peakOf(*os.ProcessState) int64 { return 0 }

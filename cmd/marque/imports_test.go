@@ -45,7 +45,7 @@ var mayImport = map[string][]string{
 	// Measures the binary from outside, and what services run. A million clients it seals itself and puts
 	// into Redis: registering them would take longer than everything else. Signatures it measures through a
 	// ring on a store of its own in memory.
-	"cmd/bench":  {"authz/admin/client", "authz/audit", "authz/token", "keys/jose", "authz", "keys", "store"},
+	"cmd/bench":  {"authz/admin/client", "authz/audit", "authz/token", "keys/jose", "authz", "keys", "store", "store/moving"},
 	"cmd/marque": nil, // main is the only one that knows everyone
 }
 

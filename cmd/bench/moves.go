@@ -1,0 +1,154 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"github.com/marque-auth/marque/authz/token"
+)
+
+// revokedShare is how many of the filled clients have one live revocation: one in so many.
+const revokedShare = 10
+
+// moves is what moving a large installation took, and starting on it.
+type moves struct {
+	clients, revocations int
+	records              int   // in the export
+	octets               int64 // of the export
+	rows                 []moved
+	starts               map[string][]time.Duration // by store: from the start of the process to the first token
+	recovery             recovery
+}
+
+// moved is one command.
+type moved struct {
+	what    string
+	records int
+	took    time.Duration
+	held    int64 // the most that the process held, in octets; 0 where that is not known
+}
+
+// measureMoving makes a large installation out of a small one, moves it into the embedded store, out of it, into Redis
+// and out of that, starts servers on both, and takes Redis away from three of them for a while.
+func measureMoving(ctx context.Context, base lab, r *report) error {
+	m := moves{clients: base.settings.filled, starts: map[string][]time.Duration{}}
+	m.revocations = m.clients / revokedShare
+	large, s, err := m.make(ctx, base)
+	if err != nil {
+		return fmt.Errorf("make a large installation: %w", err)
+	}
+	r.moving(m)
+	redis, err := startRedis(ctx, base.dir)
+	if err != nil {
+		return err
+	}
+	defer redis.stop()
+	for name, env := range map[string][]string{"embedded": nil, "Redis": redis.env()} {
+		l := base
+		l.env = env
+		l.dir = filepath.Join(base.dir, "moved-"+name)
+		if err := os.Mkdir(l.dir, 0o700); err != nil {
+			return err
+		}
+		if err := m.through(ctx, &l, name, large, base.kek(), s); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		if env != nil {
+			m.recovery, err = l.recover(ctx, redis)
+		}
+		if err != nil {
+			return fmt.Errorf("Redis away: %w", err)
+		}
+	}
+	r.moved(m)
+	return nil
+}
+
+// make registers the pattern at a server, exports that, and writes the export of a large installation.
+func (m *moves) make(ctx context.Context, base lab) (file string, s secrets, err error) {
+	s = secrets(rand.Text())
+	base.settings.clients = 1
+	base.signed = algorithms()[:1]
+	if err := base.prepare(ctx); err != nil {
+		return "", s, err
+	}
+	server, err := base.serve(ctx)
+	if err != nil {
+		return "", s, err
+	}
+	_, err = base.register(ctx)
+	if err == nil {
+		err = base.registerPattern(ctx, s)
+	}
+	server.stop()
+	if err != nil {
+		return "", s, err
+	}
+	small := filepath.Join(base.dir, "small.export")
+	if _, err := base.move(ctx, "export", small, base.data(), base.kek()); err != nil {
+		return "", s, err
+	}
+	b, kek, err := openBulk(small, base.kek(), s)
+	if err != nil {
+		return "", s, err
+	}
+	b.clients, b.revocations, b.until = m.clients, m.revocations, time.Now().Add(token.RevocationKept).Truncate(time.Second)
+	file = filepath.Join(base.dir, "large.export")
+	m.records, m.octets, err = b.write(ctx, file, kek)
+	return file, s, err
+}
+
+// through imports the large installation into a store, starts servers on it, and exports it again.
+func (m *moves) through(ctx context.Context, l *lab, name, large, kek string, s secrets) error {
+	var err error
+	if l.address, err = freeAddress(); err != nil {
+		return err
+	}
+	if err := os.Link(kek, l.kek()); err != nil {
+		return err
+	}
+	in, err := l.move(ctx, "import", large, l.data(), l.kek())
+	if err != nil {
+		return err
+	}
+	in.what, in.records = "import into "+name, m.records
+	requests := l.filledRequests(s)
+	if m.starts[name], err = l.measureStarts(ctx, requests); err != nil {
+		return err
+	}
+	out, err := l.move(ctx, "export", filepath.Join(l.dir, "again.export"), l.data(), l.kek())
+	if err != nil {
+		return err
+	}
+	out.what, out.records = "export from "+name, m.records
+	m.rows = append(m.rows, in, out)
+	return nil
+}
+
+// move runs marque export or marque import on the server's core, and wants it to say what it moved.
+func (l *lab) move(ctx context.Context, verb, file, data, kek string) (moved, error) {
+	cmd := exec.CommandContext(ctx, l.binary, verb, file, "--data", data, "--kek-file", kek, "--json")
+	cmd.Env = append(os.Environ(), l.env...)
+	var out bytes.Buffer
+	cmd.Stdout = &out
+	began := time.Now()
+	p, err := start(l.seats, l.dir, "marque-"+verb, cmd)
+	if err != nil {
+		return moved{}, err
+	}
+	<-p.ended
+	took := time.Since(began)
+	var said map[string]any
+	if err := errors.Join(p.err, json.Unmarshal(out.Bytes(), &said)); err != nil {
+		return moved{}, p.failure(err)
+	}
+	return moved{took: took, held: peakOf(cmd.ProcessState)}, nil
+}
