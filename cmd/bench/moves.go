@@ -51,22 +51,16 @@ func measureMoving(ctx context.Context, base lab, r *report) error {
 		return err
 	}
 	defer redis.stop()
-	for name, env := range map[string][]string{"embedded": nil, "Redis": redis.env()} {
-		l := base
-		l.env = env
-		l.dir = filepath.Join(base.dir, "moved-"+name)
-		if err := os.Mkdir(l.dir, 0o700); err != nil {
-			return err
-		}
-		if err := m.through(ctx, &l, name, large, base.kek(), s); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-		if env != nil {
-			m.recovery, err = l.recover(ctx, redis)
-		}
-		if err != nil {
-			return fmt.Errorf("Redis away: %w", err)
-		}
+	embedded, shared := base, base
+	shared.env = redis.env()
+	if err := m.through(ctx, &embedded, "embedded", large, base.kek(), s); err != nil {
+		return fmt.Errorf("the embedded store: %w", err)
+	}
+	if err := m.through(ctx, &shared, "Redis", large, base.kek(), s); err != nil {
+		return fmt.Errorf("redis: %w", err)
+	}
+	if m.recovery, err = shared.recover(ctx, redis); err != nil {
+		return fmt.Errorf("redis away: %w", err)
 	}
 	r.moved(m)
 	return nil
@@ -108,11 +102,15 @@ func (m *moves) make(ctx context.Context, base lab) (file string, s secrets, err
 
 // through imports the large installation into a store, starts servers on it, and exports it again.
 func (m *moves) through(ctx context.Context, l *lab, name, large, kek string, s secrets) error {
-	var err error
-	if l.address, err = freeAddress(); err != nil {
-		return err
+	l.dir = filepath.Join(l.dir, "moved-"+name)
+	err := os.Mkdir(l.dir, 0o700)
+	if err == nil {
+		err = os.Link(kek, l.kek())
 	}
-	if err := os.Link(kek, l.kek()); err != nil {
+	if err == nil {
+		l.address, err = freeAddress()
+	}
+	if err != nil {
 		return err
 	}
 	in, err := l.move(ctx, "import", large, l.data(), l.kek())
