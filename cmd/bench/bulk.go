@@ -107,16 +107,16 @@ func (b *bulk) Dump(ctx context.Context, kind store.Kind, fn func(store.Stored) 
 			return err
 		}
 	}
-	more, seal := 0, (func(i int) (string, []byte, error))(nil)
-	switch kind {
+	from, to, seal := 0, 0, (func(i int) (string, []byte, error))(nil)
+	switch kind { // of the clients the first one is there: the pattern
 	case store.KindClient:
-		more, seal = b.clients, b.sealClient
+		from, to, seal = 1, b.clients, b.sealClient
 	case store.KindCredential:
-		more, seal = b.clients, b.sealOwner
+		from, to, seal = 1, b.clients, b.sealOwner
 	case store.KindRevocation:
-		more, seal = b.revocations, b.sealRevocation
+		from, to, seal = 0, b.revocations, b.sealRevocation
 	}
-	for i := 1; i < more; i++ {
+	for i := from; i < to; i++ {
 		key, octets, err := seal(i)
 		if err == nil {
 			err = fn(store.Stored{Kind: kind, Key: key, Octets: octets})
