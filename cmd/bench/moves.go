@@ -119,6 +119,10 @@ func (m *moves) through(ctx context.Context, l *lab, name, large, kek string, s 
 	}
 	in.what, in.records = "import into "+name, m.records
 	requests := l.filledRequests(s)
+	// An import revokes what was issued until some seconds from now: the first start waits for them to pass.
+	if _, err := l.firstToken(ctx, requests[0]); err != nil {
+		return err
+	}
 	if m.starts[name], err = l.measureStarts(ctx, requests); err != nil {
 		return err
 	}
