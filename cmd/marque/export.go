@@ -81,7 +81,8 @@ func (x *exporting) run(ctx context.Context, c configs.Config) (err error) {
 		defer draft.discard()
 		to = draft
 	}
-	b, db, err := x.app.openToMove(ctx, c, true)
+	b := newBackend(c)
+	db, err := x.app.openToMove(ctx, b, true)
 	if err != nil {
 		return exportable(err)
 	}
@@ -231,7 +232,8 @@ func (x *exporting) source(c configs.Config) string {
 
 // undo opens a store again.
 func (x *exporting) undo(ctx context.Context, c configs.Config) (err error) {
-	b, db, err := x.app.openToMove(ctx, c, true)
+	b := newBackend(c)
+	db, err := x.app.openToMove(ctx, b, true)
 	if err != nil {
 		return exportable(err)
 	}

@@ -75,7 +75,8 @@ func (i *importing) run(ctx context.Context, c configs.Config) (err error) {
 	if source != nil {
 		defer func() { err = errors.Join(err, source.Close()) }()
 	}
-	if err := i.early(ctx, c); err != nil {
+	target := newBackend(c) // one for both, which warns once
+	if err := i.early(ctx, target); err != nil {
 		return err
 	}
 	if err := i.announce(source); err != nil {
@@ -85,7 +86,7 @@ func (i *importing) run(ctx context.Context, c configs.Config) (err error) {
 	if err != nil {
 		return err
 	}
-	return i.put(ctx, c, contents, source)
+	return i.put(ctx, c, target, contents, source)
 }
 
 // open opens the file, which is read twice.
@@ -126,8 +127,8 @@ func (i *importing) refused(err error) error {
 }
 
 // early finds that the target is taken before a long file is read.
-func (i *importing) early(ctx context.Context, c configs.Config) (err error) {
-	b, db, err := i.app.openToMove(ctx, c, true)
+func (i *importing) early(ctx context.Context, b backend) (err error) {
+	db, err := i.app.openToMove(ctx, b, true)
 	if errors.Is(err, errNoInstallation) {
 		return nil
 	}
@@ -193,13 +194,13 @@ func (i *importing) check(ctx context.Context, c configs.Config) (*moving.Conten
 }
 
 // put writes it to the target.
-func (i *importing) put(ctx context.Context, c configs.Config, contents *moving.Contents, source database) (err error) {
+func (i *importing) put(ctx context.Context, c configs.Config, b backend, contents *moving.Contents, source database) (err error) {
 	if c.Store.Driver == "bolt" {
 		if err := makeDataFolder(c.Data, false); err != nil {
 			return err
 		}
 	}
-	b, db, err := i.app.openToMove(ctx, c, false)
+	db, err := i.app.openToMove(ctx, b, false)
 	if err != nil {
 		return err
 	}
@@ -295,7 +296,7 @@ func (i *importing) openSource(ctx context.Context) (database, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--source: %w", err)
 	}
-	_, db, err := i.app.openToMove(ctx, c, true)
+	db, err := i.app.openToMove(ctx, newBackend(c), true)
 	if err != nil {
 		return nil, fmt.Errorf("--source: %w", err)
 	}

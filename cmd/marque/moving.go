@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/marque-auth/marque/authz/audit"
-	"github.com/marque-auth/marque/configs"
 	"github.com/marque-auth/marque/store"
 	"github.com/marque-auth/marque/store/moving"
 )
@@ -18,14 +17,12 @@ import (
 // thisUser is the actor of a command that changes a store without a server.
 func thisUser() audit.Actor { return audit.Actor{Kind: audit.ActorUID, ID: fmt.Sprint(os.Getuid())} }
 
-// openToMove opens the store that a configuration names, also one that is closed or half imported.
-func (a *app) openToMove(ctx context.Context, c configs.Config, mustExist bool) (backend, database, error) {
-	b := newBackend(c)
+// openToMove opens a store, also one that is closed or half imported.
+func (a *app) openToMove(ctx context.Context, b backend, mustExist bool) (database, error) {
 	if err := b.look(mustExist); err != nil {
-		return b, nil, err
+		return nil, err
 	}
-	db, err := b.open(ctx, opening{mustExist: mustExist, moving: true, warn: func(text string) { a.note("%s", text) }})
-	return b, db, err
+	return b.open(ctx, opening{mustExist: mustExist, moving: true, warn: func(text string) { a.note("%s", text) }})
 }
 
 // countedKinds says how many records of each kind there are.

@@ -111,7 +111,7 @@ func macKey(keks []*jose.KEK, id string, salt []byte) ([32]byte, error) {
 		}
 		ids = append(ids, k.ID())
 	}
-	return [32]byte{}, fmt.Errorf("%w: it is authenticated under %s, and what is given is %s; give that key, or name its file among the previous ones (keys.previous_kek_files)",
+	return [32]byte{}, fmt.Errorf("%w: it is authenticated under %q, and what is given is %s; give that key, or name its file among the previous ones (keys.previous_kek_files)",
 		keys.ErrWrongKEK, id, strings.Join(ids, ", "))
 }
 

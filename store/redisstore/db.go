@@ -178,10 +178,14 @@ func (db *DB) Close() error { return errors.Join(db.client.Close(), db.feed.clie
 func (db *DB) Epoch() string { return db.epoch }
 
 // Clock returns the time of the Redis that holds the namespace. It implements store.Clock, whose
-// readings all servers share.
+// readings all servers share. With Config.Moving it does so whatever state the namespace is in.
 func (db *DB) Clock(ctx context.Context) (time.Time, error) {
 	var at *redis.TimeCmd
-	if err := db.feed.lookAtKeeper(ctx, func(p redis.Pipeliner) { at = p.Time(ctx) }); err != nil {
+	err := db.feed.lookAtKeeper(ctx, func(p redis.Pipeliner) { at = p.Time(ctx) })
+	if db.config.Moving && (errors.Is(err, store.ErrClosed) || errors.Is(err, store.ErrUnfinished)) {
+		err = nil // that was found out behind the time
+	}
+	if err != nil {
 		return time.Time{}, err
 	}
 	return at.Val().UTC(), nil
