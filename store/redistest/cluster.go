@@ -215,6 +215,43 @@ func (c *Cluster) Owner(key string) *Server {
 	return owner
 }
 
+// Migrate moves the slot of a key with everything in it to another primary, some keys at a time, and returns how many
+// they were. In between it calls between, unless that is nil: then the slot is at both, and once at least.
+func (c *Cluster) Migrate(key string, to *Server, between func(moved int)) (moved int) {
+	c.t.Helper()
+	from := c.Owner(key)
+	slot := c.must(from, "CLUSTER", "KEYSLOT", key)
+	target := c.must(to, "CLUSTER", "MYID")
+	c.must(to, "CLUSTER", "SETSLOT", slot, "IMPORTING", c.must(from, "CLUSTER", "MYID"))
+	c.must(from, "CLUSTER", "SETSLOT", slot, "MIGRATING", target)
+	host, port, _ := net.SplitHostPort(to.Addr)
+	for {
+		names, _ := c.must(from, "CLUSTER", "GETKEYSINSLOT", slot, 20).([]any)
+		if len(names) > 0 {
+			args := []any{"MIGRATE", host, port, "", 0, 5000, "AUTH2", ownUser, ownPassword, "KEYS"}
+			c.must(from, append(args, names...)...)
+			moved += len(names)
+		}
+		if between != nil {
+			between(moved)
+		}
+		if len(names) == 0 {
+			break
+		}
+	}
+	// The one that receives the slot says so first, with an epoch of its own; others believe whom they are told.
+	c.must(to, "CLUSTER", "SETSLOT", slot, "NODE", target)
+	c.must(from, "CLUSTER", "SETSLOT", slot, "NODE", target)
+	c.await("slot moved", func(node *Server) error {
+		addr, err := node.whoServes(key)
+		if err == nil && addr != to.Addr {
+			err = fmt.Errorf("%s serves it", addr)
+		}
+		return err
+	})
+	return moved
+}
+
 func (c *Cluster) node(addr string) (*Server, error) {
 	i := slices.Index(c.Addrs(), addr)
 	if i < 0 {

@@ -44,6 +44,31 @@ func TestStartCluster_EachNodeServesItsKeys(t *testing.T) {
 	}
 }
 
+func TestCluster_Migrate(t *testing.T) {
+	cluster := redistest.StartCluster(t)
+	c := redis.NewClusterClient(&redis.ClusterOptions{Addrs: cluster.Addrs()})
+	defer func() { _ = c.Close() }()
+	const count = 50
+	for i := range count {
+		if err := c.Set(t.Context(), fmt.Sprintf("{a}%d", i), i, 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	from := cluster.Owner("{a}")
+	to := cluster.Nodes()[0]
+	if to == from {
+		to = cluster.Nodes()[1]
+	}
+	divided := false
+	if moved := cluster.Migrate("{a}", to, func(moved int) { divided = divided || moved < count }); moved != count || !divided {
+		t.Errorf("%d keys moved, divided %v", moved, divided)
+	}
+	if cluster.Owner("{a}") != to || to.Client().Get(t.Context(), "{a}7").Val() != "7" {
+		t.Error("it is not there")
+	}
+	cluster.AwaitServed()
+}
+
 func TestStartCluster_WithPasswordAndTLS(t *testing.T) {
 	cert, key, ca := redistest.Certificate(t, "127.0.0.1")
 	cluster := redistest.StartCluster(t, redistest.Password("secret"), redistest.TLS(cert, key, ca))

@@ -29,6 +29,20 @@ func startReplica(t testing.TB, of *Server, through string) *Server {
 	return s
 }
 
+// ExpelReplicas breaks the connections of the server's replicas, and lets none synchronize any more until it is
+// restarted: whatever is written from now on, no replica has it, and none is waiting for it in a buffer.
+func (s *Server) ExpelReplicas() {
+	s.t.Helper()
+	for _, command := range [][]any{
+		{"ACL", "SETUSER", ownUser, "-psync", "-sync"},
+		{"CLIENT", "KILL", "TYPE", "replica"},
+	} {
+		if _, err := s.ask(command...); err != nil {
+			s.fatal(fmt.Errorf("%v: %w", command, err))
+		}
+	}
+}
+
 // counts returns nil once a primary counts a replica, which is a moment after that has the data.
 func (s *Server) counts(replica *Server) error {
 	info, err := s.Info()

@@ -37,6 +37,30 @@ func TestStartReplica_CatchesUp(t *testing.T) {
 	})
 }
 
+// TestExpelReplicas: they keep what they had, get nothing more, and are taken again after a restart.
+func TestExpelReplicas(t *testing.T) {
+	primary := redistest.Start(t)
+	replica := redistest.StartReplica(t, primary)
+	set(t, primary.Client(), "before", "v")
+	soon(t, "what was written before at the replica", func() bool {
+		return replica.Client().Get(context.Background(), "before").Val() == "v"
+	})
+	primary.ExpelReplicas()
+	set(t, primary.Client(), "after", "v")
+	soon(t, "the replica to have been refused", func() bool {
+		info, err := replica.Info()
+		return err == nil && info["master_link_status"] == "down" && info["master_link_down_since_seconds"] > "1"
+	})
+	wantValue(t, replica.Client(), "before", "v")
+	if n := replica.Client().Exists(t.Context(), "after").Val(); n != 0 {
+		t.Error("the replica has what came after")
+	}
+	primary.Restart()
+	soon(t, "the replica to be taken again", func() bool {
+		return replica.Client().Get(context.Background(), "after").Val() == "v"
+	})
+}
+
 // TestStartReplicaThrough: what cuts the proxy cuts the replica off, and nobody else.
 func TestStartReplicaThrough(t *testing.T) {
 	t.Parallel()
