@@ -299,29 +299,3 @@ func TestTOK36_ManyUncached(t *testing.T) {
 		}
 	})
 }
-
-// Loading ahead ends with its context: nothing is begun after it that nobody waits for.
-func TestServer_LoadEndsInTime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		const all = 20
-		w := newWorld(t, nil)
-		var ids []ClientID
-		for i := range all {
-			c, _ := w.client(t, ClientSpec{ID: fmt.Sprint("c-", i)})
-			ids = append(ids, c.ID)
-		}
-		w.server.AllChanged()
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		w.onCall(func(string) error {
-			time.Sleep(300 * time.Millisecond) // of the bubble: a slow store
-			return nil
-		})
-		before := w.calls.Load()
-		w.server.Load(ctx, ids, []ResourceID{api})
-		time.Sleep(time.Second) // for the one that was cut off
-		if n := w.calls.Load() - before; n != 4 {
-			t.Errorf("%d reads, want 4", n)
-		}
-	})
-}

@@ -248,24 +248,6 @@ func (s *Server) ClientChanged(id ClientID) (held bool) { return s.authenticator
 // ResourceChanged is ClientChanged for a resource.
 func (s *Server) ResourceChanged(id ResourceID) (held bool) { return s.policy.resources.drop(id) }
 
-// Load reads clients and resources into the cache, so that they are served also when the store is away next, as
-// many of them as there is time for before ctx ends. Whatever else becomes of it is for those who ask for them to
-// see.
-func (s *Server) Load(ctx context.Context, clients []ClientID, resources []ResourceID) {
-	for _, id := range clients {
-		if ctx.Err() != nil {
-			return
-		}
-		_, _ = s.authenticator.clients.get(ctx, id)
-	}
-	for _, id := range resources {
-		if ctx.Err() != nil {
-			return
-		}
-		_, _ = s.policy.resources.get(ctx, id)
-	}
-}
-
 // AllChanged makes the server forget every record that it holds.
 func (s *Server) AllChanged() {
 	s.authenticator.clients.clear()

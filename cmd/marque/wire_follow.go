@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/marque-auth/marque/authz"
 	"github.com/marque-auth/marque/authz/token"
 	"github.com/marque-auth/marque/store"
 )
@@ -150,13 +149,4 @@ func (d *doubts) settle(changes []store.Change) {
 			delete(d.subjects, s)
 		}
 	}
-}
-
-// keepServing reads clients and resources anew that were served until now, so that they are when the store is away
-// next, also those who do not ask before. What a slow store does not give within an interval of following is left:
-// what was committed meanwhile must not wait for it.
-func (s *server) keepServing(ctx context.Context, clients []authz.ClientID, resources []authz.ResourceID) {
-	ctx, cancel := context.WithTimeout(ctx, time.Duration(s.config.Cache.MaxAge))
-	defer cancel()
-	s.tokens.Load(ctx, clients, resources)
 }

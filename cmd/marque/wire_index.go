@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,8 +42,8 @@ func (s *server) remember() authz.Revocations {
 	return remembering{s.store, s.index, s.forgetsAt, missed}
 }
 
-// loadIndex reads every revocation, drops every copy of a client or resource, and puts what it read in
-// place of what the index holds. Everything stays as it is if anything fails, or if the index knows of a
+// loadIndex reads every revocation and every client and resource that is held, and puts what it read in
+// place of what the index and the caches hold. Everything stays as it is if anything fails, or if the index knows of a
 // live one that the store does not. Into a shared store that is put back first.
 func (s *server) loadIndex(ctx context.Context) error {
 	s.indexing.Lock()
@@ -51,15 +52,34 @@ func (s *server) loadIndex(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	renewal, err := s.everyCopy(ctx)
+	if err != nil {
+		return err
+	}
 	if !s.index.Loaded() {
 		for _, r := range all {
 			s.revoker.Restored(r.Revocation)
 		}
 	}
-	s.tokens.AllChanged() // first: see apply
+	renewal() // first: see apply
 	s.index.Replace(all)
 	s.feed.Renew() // what is new of it was not told
 	return nil
+}
+
+// everyCopy reads anew what is held of clients and resources, and returns what puts it in the place of that. Those of a
+// shared store are served also when it goes away right after everything had to be read anew, as after a failover.
+func (s *server) everyCopy(ctx context.Context) (renewal func(), err error) {
+	if !s.shared {
+		return s.tokens.AllChanged, nil
+	}
+	bounded, cancel := s.inTime(ctx)
+	defer cancel()
+	r, err := s.tokens.RereadAll(bounded, s.backend.passes)
+	if err = cmp.Or(err, ctx.Err()); err != nil {
+		return nil, fmt.Errorf("read anew what is held: %w", err)
+	}
+	return func() { r.TakeEffect() }, nil
 }
 
 // repair puts back what a shared store lacks of what the index holds, and takes nothing over from it.

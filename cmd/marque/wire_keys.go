@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -139,7 +140,7 @@ func (s *server) ensureKeys(ctx context.Context, alg jose.Algorithm, by audit.Or
 
 // apply hands changes on to what holds copies of records.
 //
-// One rule holds here and in loadIndex: copies of clients and resources are dropped before the index
+// One rule holds here and in loadIndex: copies of clients and resources are replaced or dropped before the index
 // learns of the revocations that were committed with their changes. A token is dated after the
 // revocations that the index knows, and is decided again if a copy was dropped meanwhile. The other way
 // round, one that was decided from what was just withdrawn would be dated after its own revocation.
@@ -150,13 +151,9 @@ func (s *server) apply(ctx context.Context, changes []store.Change) error {
 	for _, c := range changes {
 		switch c.Kind {
 		case store.KindClient:
-			if id := authz.ClientID(c.ID); s.tokens.ClientChanged(id) {
-				clients = append(clients, id)
-			}
+			clients = append(clients, authz.ClientID(c.ID))
 		case store.KindResource:
-			if id := authz.ResourceID(c.ID); s.tokens.ResourceChanged(id) {
-				resources = append(resources, id)
-			}
+			resources = append(resources, authz.ResourceID(c.ID))
 		case store.KindRing:
 			ring = true
 		case store.KindRevocation: // below, all of them at once
@@ -164,6 +161,10 @@ func (s *server) apply(ctx context.Context, changes []store.Change) error {
 			s.tokens.AllChanged()
 			ring = true
 		}
+	}
+	changed, err := s.changed(ctx, clients, resources)
+	if err != nil {
+		return err
 	}
 	if err := s.followRevocations(ctx, changes); err != nil {
 		return err
@@ -173,16 +174,42 @@ func (s *server) apply(ctx context.Context, changes []store.Change) error {
 			return err
 		}
 	}
-	if s.shared {
-		s.keepServing(ctx, clients, resources)
-	}
-	if len(clients) > 0 { // who follows the feed may no longer be allowed to
+	if changed { // who follows the feed may no longer be allowed to
 		s.feed.Look()
 	}
 	return nil
 }
 
-// reload drops every copy and loads the index anew, unless the ring or the index notices that the store
+// changed replaces copies of clients and resources that changed, or drops them, and reports whether one of a client was
+// held. Those of a shared store that is away meanwhile stay as they are: after it was away the feed is read again from a
+// minute before, so that most of what it names changed long ago, and whoever is served must be, also when the
+// store goes away once more.
+func (s *server) changed(ctx context.Context, clients []authz.ClientID, resources []authz.ResourceID) (client bool, err error) {
+	if !s.shared {
+		for _, id := range clients {
+			client = s.tokens.ClientChanged(id) || client
+		}
+		for _, id := range resources {
+			s.tokens.ResourceChanged(id)
+		}
+		return client, nil
+	}
+	bounded, cancel := s.inTime(ctx)
+	defer cancel()
+	renewal, err := s.tokens.Reread(bounded, clients, resources, s.backend.passes)
+	if err = cmp.Or(err, ctx.Err()); err != nil { // who ends the pass is not a slow store
+		return false, fmt.Errorf("read what changed: %w", err)
+	}
+	return renewal.TakeEffect(), nil
+}
+
+// inTime bounds what is read anew by an interval of following: what was committed meanwhile must not wait for a slow
+// store.
+func (s *server) inTime(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, time.Duration(s.config.Cache.MaxAge))
+}
+
+// reload replaces every copy and loads the index anew, unless the ring or the index notices that the store
 // went back in time: then what is held is newer than what would be read, such as a client that was
 // disabled since, and stays. What a shared store has lost of revocations is put back all the same: the ring
 // stays as it is until somebody starts this server anew, and others may take what is there for all there is.
