@@ -58,6 +58,9 @@ type Config struct {
 	// Dev is set by the flag --dev and cannot be written in a file: it changes defaults and lifts
 	// rules, as the comments of the settings say.
 	Dev bool `yaml:"-"`
+
+	// Places says where the settings were given.
+	Places Places `yaml:"-"`
 }
 
 // AdminConfig is the management listener.

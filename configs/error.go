@@ -8,7 +8,7 @@ import (
 
 // Problem is one thing that is wrong with the configuration.
 type Problem struct {
-	Source  string // where it was said: "marque.yaml:12", "MARQUE_LISTEN", "--listen"; or "default"
+	Source  string // where it was said: "marque.yaml:12", "MARQUE_LISTEN", "--listen"; or nothing
 	Key     string // the setting, such as keys.publish_lead; empty for the file as a whole
 	Message string // what is wrong, and what would be right; holds no secret
 

@@ -69,6 +69,9 @@ type Gate struct {
 
 	Log      LogConfig      `yaml:"log"`
 	Shutdown ShutdownConfig `yaml:"shutdown"`
+
+	// Places says where the settings were given.
+	Places Places `yaml:"-"`
 }
 
 // GateFeedConfig is about the mode feed; with another mode, all of it must be left at its default.

@@ -43,7 +43,9 @@ type gateLoader struct {
 func newGateLoader(o Options) *gateLoader {
 	gate := &LoadedGate{Gate: GateDefaults()}
 	gate.origins = origins{root: &gate.Gate, prefix: gateVariablePrefix, empty: map[string]string{"realm": "the audience"}}
-	return &gateLoader{newLoader(&gate.origins, o.Flags), gate}
+	l := newLoader(&gate.origins, o)
+	gate.Places = l.places
+	return &gateLoader{l, gate}
 }
 
 // SocketPath returns the path of the socket that a listen setting names, if it names one.

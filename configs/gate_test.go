@@ -33,7 +33,7 @@ func TestGateSampleIsTheDefaults(t *testing.T) {
 	want := GateDefaults()
 	want.Issuer, want.Audience, want.Mode, want.Feed.WhenSilent = "https://as.example", "https://orders.example", "feed", "closed"
 	want.ClientID, want.ClientSecretFile = "orders-gate", "/etc/marque/gate-secret"
-	if d := cmp.Diff(want, got.Gate, compareSecrets, cmpopts.EquateEmpty()); d != "" {
+	if d := cmp.Diff(want, got.Gate, compareConfig, cmpopts.EquateEmpty()); d != "" {
 		t.Errorf("sample differs from the defaults (-want +got):\n%s", d)
 	}
 	all, err := loadGate(t, uncommented(t, "gate.yaml"))
@@ -57,14 +57,14 @@ func TestGateRefused(t *testing.T) {
 		want                []string
 	}{
 		{"nothing", "{}\n", "", []string{
-			"default: issuer: is missing: the authorization server's identifier, such as https://as.example",
-			"default: audience: is missing: the API behind the proxy, such as https://api.example",
-			"default: mode: is missing: how the gate learns of revoked tokens: feed, introspection or expiry",
+			"issuer: is missing: the authorization server's identifier, such as https://as.example; set it in m.yaml or by MARQUE_GATE_ISSUER",
+			"audience: is missing: the API behind the proxy, such as https://api.example; set it in m.yaml or by MARQUE_GATE_AUDIENCE",
+			"mode: is missing: how the gate learns of revoked tokens: feed, introspection or expiry; set it in m.yaml or by MARQUE_GATE_MODE",
 		}},
 		{"typing error", minimal + "lisetn: x\n", "", []string{"m.yaml:4: lisetn: is not a setting; did you mean listen?"}},
 		{"typing error in a section", following + "feed: {when_silnet: closed}\n", "", []string{
 			"m.yaml:6: feed.when_silnet: is not a setting; did you mean feed.when_silent?",
-			"default: feed.when_silent: is missing: what becomes of calls when the issuer is not heard any more: closed, open or introspect",
+			"feed.when_silent: is missing: what becomes of calls when the issuer is not heard any more: closed, open or introspect; set it in m.yaml or by MARQUE_GATE_FEED_WHEN_SILENT",
 		}},
 		{"unknown variable", minimal, "MARQUE_GATE_ISUER=x", []string{"MARQUE_GATE_ISUER: is not a setting; did you mean MARQUE_GATE_ISSUER?"}},
 		{"secret in the file", following + "feed: {when_silent: closed}\nclient_secret: hunter2\n", "", []string{
@@ -74,14 +74,14 @@ func TestGateRefused(t *testing.T) {
 			"m.yaml:5: client_secret_file: is given beside MARQUE_GATE_CLIENT_SECRET; give one of them",
 		}},
 		{"mode", strings.Replace(minimal, "expiry", "none", 1), "", []string{`m.yaml:3: mode: "none" is not feed, introspection, expiry`}},
-		{"no word on silence", following, "", []string{"default: feed.when_silent: is missing: what becomes of calls when the issuer is not heard any more: closed, open or introspect"}},
+		{"no word on silence", following, "", []string{"feed.when_silent: is missing: what becomes of calls when the issuer is not heard any more: closed, open or introspect; set it in m.yaml or by MARQUE_GATE_FEED_WHEN_SILENT"}},
 		{"another word on silence", following + "feed: {when_silent: pass}\n", "", []string{`m.yaml:6: feed.when_silent: "pass" is not closed, open, introspect`}},
-		{"open without a time", following + "feed: {when_silent: open}\n", "", []string{"default: feed.open_for: 0s is not between 1s and 1h"}},
+		{"open without a time", following + "feed: {when_silent: open}\n", "", []string{"feed.open_for: 0s is not between 1s and 1h; set it in m.yaml or by MARQUE_GATE_FEED_OPEN_FOR"}},
 		{"open for long", following + "feed: {when_silent: open, open_for: 2h}\n", "", []string{"m.yaml:6: feed.open_for: 2h is not between 1s and 1h"}},
 		{"a time, and closed", following + "feed: {when_silent: closed, open_for: 1m}\n", "", []string{"m.yaml:6: feed.open_for: is for feed.when_silent open alone"}},
 		{"no client", "issuer: https://as.example\naudience: https://api.example\nmode: introspection\n", "", []string{
-			"default: client_id: is missing: the gate's own client, which serves the audience",
-			"default: client_secret_file: is missing: the file with the secret of client_id, or set MARQUE_GATE_CLIENT_SECRET",
+			"client_id: is missing: the gate's own client, which serves the audience; set it in m.yaml or by MARQUE_GATE_CLIENT_ID",
+			"client_secret_file: is missing: the file with the secret of client_id, or set MARQUE_GATE_CLIENT_SECRET; set it in m.yaml or by MARQUE_GATE_CLIENT_SECRET_FILE",
 		}},
 		{"a client for nothing", minimal + "client_id: gate\n", "MARQUE_GATE_CLIENT_SECRET=hunter2", []string{
 			"m.yaml:4: client_id: needs mode feed or introspection",
@@ -162,7 +162,7 @@ func TestGatePrintedFileLoads(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, b.String())
 	}
-	if d := cmp.Diff(first.Gate, second.Gate, compareSecrets, cmpopts.EquateEmpty()); d != "" {
+	if d := cmp.Diff(first.Gate, second.Gate, compareConfig, cmpopts.EquateEmpty()); d != "" {
 		t.Errorf("(-first +second):\n%s", d)
 	}
 }

@@ -79,7 +79,9 @@ func newServerLoader(o Options) *serverLoader {
 	loaded.origins = origins{
 		root: &loaded.Config, prefix: variablePrefix, empty: map[string]string{"issuer": "what the installation record says"},
 	}
-	return &serverLoader{newLoader(&loaded.origins, o.Flags), loaded}
+	l := newLoader(&loaded.origins, o)
+	loaded.Places = l.places
+	return &serverLoader{l, loaded}
 }
 
 // loader gathers values and problems. It lives for one Load.
@@ -89,17 +91,19 @@ type loader struct {
 	secrets  map[string]confidential
 	invalid  map[string]bool // settings whose value could not be read: rules about them would mislead
 	flags    map[string]string
+	places   Places
 	err      Error
 }
 
-func newLoader(of *origins, flags map[string]string) *loader {
+func newLoader(of *origins, o Options) *loader {
 	of.sources = map[string]source{}
 	l := &loader{
 		of:       of,
 		settings: map[string]setting{},
 		secrets:  map[string]confidential{},
 		invalid:  map[string]bool{},
-		flags:    flags,
+		flags:    o.Flags,
+		places:   Places{of, o.File, o.Flags},
 	}
 	for _, s := range settings(of.root) {
 		l.settings[s.path] = s
@@ -177,7 +181,7 @@ func (l *serverLoader) data(environ []string) {
 	}
 	dir, err := DefaultData(environ)
 	if err != nil {
-		l.problem(source{text: "default"}, "data", "%v", err)
+		l.wrong("data", "%v", err)
 		return
 	}
 	l.loaded.Data = dir

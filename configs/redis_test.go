@@ -218,7 +218,7 @@ func TestRedisSample(t *testing.T) {
 		Durability: DurabilityConfig{Replicas: 2, Timeout: Duration(time.Second)},
 	}
 	got := Config{Store: l.Store, Redis: l.Redis, Durability: l.Durability}
-	if d := cmp.Diff(want, got, compareSecrets, cmpopts.EquateEmpty()); d != "" {
+	if d := cmp.Diff(want, got, compareConfig, cmpopts.EquateEmpty()); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}
 	all, err := load(t, uncommented(t, "marque-redis.yaml"))
@@ -271,7 +271,7 @@ func TestRedisPrintedFileLoads(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, b.String())
 	}
-	if d := cmp.Diff(first.Config, second.Config, compareSecrets, cmpopts.EquateEmpty()); d != "" {
+	if d := cmp.Diff(first.Config, second.Config, compareConfig, cmpopts.EquateEmpty()); d != "" {
 		t.Errorf("(-first +second):\n%s", d)
 	}
 }

@@ -30,11 +30,12 @@ func (l *serverLoader) validate() {
 	l.checkRedis()
 }
 
-// wrong reports a setting by the place where it was given.
+// wrong reports a setting by the place where it was given. Of one that was not given there is no line to change, so
+// that it says where it can be.
 func (l *loader) wrong(path, format string, args ...any) {
 	from, ok := l.of.sources[path]
 	if !ok {
-		from = source{text: "default"}
+		format, args = format+"; %s", append(args, l.places.How(path))
 	}
 	l.problem(from, path, format, args...)
 }

@@ -86,7 +86,7 @@ type Config struct {
 	// its difference. Nil means time.Now.
 	Now func() time.Time
 
-	// Ready returns nil while tokens can be issued. Nil means always.
+	// Ready returns nil while tokens can be issued, and may say by a NotReady why they cannot. Nil means always.
 	Ready func(context.Context) error
 
 	// TrustedProxies are the networks whose X-Forwarded-For is believed. Empty: nobody's is.

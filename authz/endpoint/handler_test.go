@@ -297,6 +297,7 @@ func TestHealthAndReady(t *testing.T) {
 		{"POST", "/healthz", func(*Config) {}, 405},
 		{"GET", "/readyz", func(*Config) {}, 200},
 		{"GET", "/readyz", failing, 503},
+		{"HEAD", "/readyz", failing, 503},
 		{"DELETE", "/readyz", failing, 405},
 	} {
 		w := serveOne(t, httptest.NewRequest(c.method, c.path, nil), c.edit)
@@ -308,6 +309,15 @@ func TestHealthAndReady(t *testing.T) {
 		}
 		if c.status == 503 && w.Header().Get("Retry-After") == "" {
 			t.Errorf("%s: no Retry-After", c.path)
+		}
+	}
+	for want, err := range map[string]error{
+		"not ready\n":               errors.New("dial tcp 10.0.0.7:6379: refused"),
+		"not ready: no key signs\n": fmt.Errorf("for the log: %w", NotReady("no key signs")),
+	} {
+		w := serveOne(t, httptest.NewRequest("GET", "/readyz", nil), func(c *Config) { c.Ready = func(context.Context) error { return err } })
+		if got := w.Body.String(); got != want || w.Header().Get("Content-Type") != mediaText {
+			t.Errorf("/readyz says %q, want %q: %v", got, want, w.Header())
 		}
 	}
 }

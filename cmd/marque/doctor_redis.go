@@ -50,7 +50,7 @@ func (b *redisBackend) lookAtTLS(d *doctor) {
 	if text := passwordInTheClear(b.config.Redis); text != "" {
 		d.warning(check, "redis", clearFix, "%s", text)
 	}
-	c, err := redisTLS(t)
+	c, err := redisTLS(b.config)
 	switch {
 	case err != nil:
 		d.error(check, "redis", "put the file in place; the next start needs it", "%v", err)
@@ -89,7 +89,7 @@ func (b *redisBackend) explain(d *doctor, err error) {
 		if fix == "" {
 			fix = "correct it, or the Redis"
 		}
-		d.error("store", wrong.setting, fix, "%s", wrong.problem)
+		d.error("store", wrong.named, fix, "%s", wrong.problem)
 	case b.away(err):
 		d.error("store", b.place().name, "start Redis, or correct redis.addrs", "%v", err)
 	default:

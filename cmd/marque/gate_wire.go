@@ -198,7 +198,7 @@ func gateSecret(c configs.Gate) (verifier.Secret, error) {
 	}
 	secret, err := readSecretFile("secret", c.ClientSecretFile, false)
 	if err != nil {
-		return "", fmt.Errorf("client_secret_file: %w", err)
+		return "", at(c.Places, "client_secret_file", err)
 	}
 	return verifier.Secret(secret), nil
 }

@@ -60,7 +60,7 @@ func (a *app) init(ctx context.Context, c configs.Config, next string) (err erro
 		return usagef("say where the key-encryption key is to lie, outside the data folder: --kek-file F (or set %s)", configs.VariableKEK)
 	}
 	if err := checkOutside(c, c.Keys.KEKFile); err != nil {
-		return err
+		return at(c.Places, "keys.kek_file", err)
 	}
 	if err := checkFolderOf(c.Keys.KEKFile); err != nil {
 		return err
@@ -96,7 +96,7 @@ func (a *app) found(ctx context.Context, db keys.Genesis, in place, c configs.Co
 	}
 	kek, made, err := initKEK(c, isNew)
 	if err != nil {
-		return err
+		return in.misfit(ctx, db, c, err)
 	}
 	g := &founding{Genesis: db}
 	by := audit.Origin{Actor: audit.Actor{Kind: audit.ActorUID, ID: fmt.Sprint(os.Getuid())}}
@@ -105,7 +105,7 @@ func (a *app) found(ctx context.Context, db keys.Genesis, in place, c configs.Co
 		return errors.Join(anotherWon(in, c.Keys.KEKFile), os.Remove(c.Keys.KEKFile))
 	}
 	if err != nil {
-		return in.unreadable(err)
+		return in.misfit(ctx, db, c, err)
 	}
 	if !g.won {
 		a.note("%s already is the installation of %s; nothing has changed.", in.name, record.Issuer)

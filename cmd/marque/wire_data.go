@@ -98,7 +98,7 @@ func (s *server) unseal(ctx context.Context) error {
 		s.installation, s.secrets, err = s.openInstallation(ctx)
 	}
 	if err != nil {
-		return s.backend.place().unreadable(err)
+		return s.backend.place().misfit(ctx, s.db, s.config, err)
 	}
 	s.issuer = s.installation.Issuer
 	if problem := configs.IssuerProblem(s.issuer, s.config.Dev || s.config.InsecureHTTP, "--insecure-http (insecure_http)"); problem != "" {

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/marque-auth/marque/authz"
@@ -34,7 +35,7 @@ func (s *server) listen(ctx context.Context) error {
 		return err
 	}
 	if s.config.Admin.Listen != "" {
-		if s.admin, err = s.take(ctx, "admin-listen", s.config.Admin.Listen); err != nil {
+		if s.admin, err = s.take(ctx, "admin.listen", s.config.Admin.Listen); err != nil {
 			return err
 		}
 	}
@@ -45,14 +46,14 @@ func (s *server) listen(ctx context.Context) error {
 	return nil
 }
 
-// take listens on the address of a setting, named by its flag.
-func (s *server) take(ctx context.Context, flag, address string) (net.Listener, error) {
+// take listens on the address of a setting.
+func (s *server) take(ctx context.Context, setting, address string) (net.Listener, error) {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("%s is in use by another program; choose another with --%s", address, flag)
+		return nil, at(s.config.Places, setting, fmt.Errorf("%s is in use by another program; choose another (--%s)", address, strings.ReplaceAll(setting, ".", "-")))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot listen on %s; choose another with --%s: %w", address, flag, err)
+		return nil, at(s.config.Places, setting, fmt.Errorf("cannot listen on %s; choose another (--%s): %w", address, strings.ReplaceAll(setting, ".", "-"), err))
 	}
 	s.closeLater(l)
 	return l, nil
@@ -96,7 +97,7 @@ func (s *server) loadCertificate(context.Context) error {
 func readCertificate(c configs.Config) (tls.Certificate, error) {
 	certificate, err := tls.LoadX509KeyPair(c.TLS.CertFile, c.TLS.KeyFile)
 	if err != nil {
-		return certificate, fmt.Errorf("read the certificate (tls.cert_file, tls.key_file): %w", err)
+		return certificate, at(c.Places, "tls.cert_file", fmt.Errorf("read the certificate, or its key (tls.key_file): %w", err))
 	}
 	return certificate, nil
 }

@@ -56,7 +56,7 @@ func readKEKs(c configs.Config) ([]*jose.KEK, error) {
 	default:
 		kek, err := readKEKFile(c, c.Keys.KEKFile)
 		if err != nil {
-			return nil, err
+			return nil, at(c.Places, "keys.kek_file", err)
 		}
 		all = append(all, kek)
 	}
@@ -69,7 +69,7 @@ func readPreviousKEKs(c configs.Config) ([]*jose.KEK, error) {
 	for _, file := range c.Keys.PreviousKEKFiles {
 		kek, err := readKEKFile(c, file)
 		if err != nil {
-			return nil, err
+			return nil, at(c.Places, "keys.previous_kek_files", err)
 		}
 		all = append(all, kek)
 	}

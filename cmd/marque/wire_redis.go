@@ -40,14 +40,22 @@ func (b *redisBackend) place() place {
 	return place{
 		name:      b.address() + ", namespace " + b.config.Store.Namespace,
 		here:      "this namespace",
-		elsewhere: "name another namespace (store.namespace)",
+		elsewhere: "name another namespace (" + b.config.Places.Name("store.namespace") + ")",
 		keep:      "make an installation to keep in another namespace (store.namespace): marque init --store redis",
 		make:      "marque init --store redis",
-		missing: "if it held one before, it was emptied, or another Redis is in its place: restore it from a backup, " +
+		missing: b.namespaceGiven() + "if it held one before, it was emptied, or another Redis is in its place: restore it from a backup, " +
 			"because an init would make another installation, which knows no client, no key and no revocation",
 		anew:   "give the key of the --dev server that made it (--kek-file), or name another namespace (store.namespace)",
 		doctor: "marque doctor --store redis --data " + shellQuote(b.config.Data),
 	}
+}
+
+// namespaceGiven points at a namespace that was set: one letter makes it another one.
+func (b *redisBackend) namespaceGiven() string {
+	if !b.config.Places.Given("store.namespace") {
+		return ""
+	}
+	return "if that is not the namespace, correct " + b.config.Places.Name("store.namespace") + "; "
 }
 
 func (b *redisBackend) shared() bool { return true }
@@ -105,7 +113,7 @@ func (b *redisBackend) explained(err error) error {
 	switch {
 	case errors.As(err, &wrong):
 		setting := b.given(wrong.Setting)
-		return &settingError{setting, wrong.Err.Error(), settingAdvice(setting), err}
+		return wrongSetting(b.config.Places, setting, wrong.Err.Error(), settingAdvice(setting), err)
 	case errors.Is(err, redisstore.ErrNoInstallation):
 		return b.place().noInstallation()
 	case errors.Is(err, store.ErrNewerFormat):
@@ -126,22 +134,6 @@ func (b *redisBackend) given(setting string) string {
 	}
 	return setting
 }
-
-// settingError says that a setting does not fit the Redis that answers.
-type settingError struct {
-	setting, problem, advice string
-	err                      error
-}
-
-func (e *settingError) Error() string {
-	if e.advice == "" {
-		return e.setting + ": " + e.problem
-	}
-	return e.setting + ": " + e.problem + "; " + e.advice
-}
-
-// Unwrap returns what the driver said.
-func (e *settingError) Unwrap() error { return e.err }
 
 // settingAdvice is what to do about a setting; empty where the driver says it.
 func settingAdvice(setting string) string {

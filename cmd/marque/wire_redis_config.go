@@ -18,15 +18,15 @@ import (
 // redisConfig translates the settings, and reads the files that they name.
 func redisConfig(c configs.Config) (redisstore.Config, error) {
 	r := c.Redis
-	password, err := redisPassword("redis.password_file", r.PasswordFile, r.Password, c.Dev)
+	password, err := redisPassword(c, "redis.password_file", r.PasswordFile, r.Password)
 	if err != nil {
 		return redisstore.Config{}, err
 	}
-	sentinelPassword, err := redisPassword("redis.sentinel_password_file", r.SentinelPasswordFile, r.SentinelPassword, c.Dev)
+	sentinelPassword, err := redisPassword(c, "redis.sentinel_password_file", r.SentinelPasswordFile, r.SentinelPassword)
 	if err != nil {
 		return redisstore.Config{}, err
 	}
-	encrypted, err := redisTLS(r.TLS)
+	encrypted, err := redisTLS(c)
 	if err != nil {
 		return redisstore.Config{}, err
 	}
@@ -48,13 +48,13 @@ func redisConfig(c configs.Config) (redisstore.Config, error) {
 }
 
 // redisPassword is the password of a setting: from its variable, its file, or none.
-func redisPassword(setting, file string, given configs.Secret, dev bool) (string, error) {
+func redisPassword(c configs.Config, setting, file string, given configs.Secret) (string, error) {
 	if file == "" || !given.IsZero() {
 		return given.Reveal(), nil
 	}
-	password, err := readSecretFile("password", file, dev)
+	password, err := readSecretFile("password", file, c.Dev)
 	if err != nil {
-		return "", fmt.Errorf("%s: %w", setting, err)
+		return "", at(c.Places, setting, err)
 	}
 	return password, nil
 }
@@ -98,7 +98,8 @@ func readSecretFile(what, file string, dev bool) (string, error) {
 }
 
 // redisTLS is how to speak TLS, at least 1.2; nil for plain TCP.
-func redisTLS(t configs.RedisTLSConfig) (*tls.Config, error) {
+func redisTLS(config configs.Config) (*tls.Config, error) {
+	t := config.Redis.TLS
 	if !t.Enabled {
 		return nil, nil
 	}
@@ -106,11 +107,11 @@ func redisTLS(t configs.RedisTLSConfig) (*tls.Config, error) {
 	if t.CAFile != "" {
 		text, err := os.ReadFile(t.CAFile)
 		if err != nil {
-			return nil, fmt.Errorf("redis.tls.ca_file: %w", err)
+			return nil, at(config.Places, "redis.tls.ca_file", err)
 		}
 		c.RootCAs = x509.NewCertPool()
 		if !c.RootCAs.AppendCertsFromPEM(text) {
-			return nil, fmt.Errorf("redis.tls.ca_file: %s holds no certificate in PEM", t.CAFile)
+			return nil, at(config.Places, "redis.tls.ca_file", fmt.Errorf("%s holds no certificate in PEM", t.CAFile))
 		}
 	}
 	if t.CertFile == "" {
@@ -118,7 +119,7 @@ func redisTLS(t configs.RedisTLSConfig) (*tls.Config, error) {
 	}
 	pair, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
 	if err != nil {
-		return nil, fmt.Errorf("read the certificate (redis.tls.cert_file, redis.tls.key_file): %w", err)
+		return nil, at(config.Places, "redis.tls.cert_file", fmt.Errorf("read the certificate, or its key (redis.tls.key_file): %w", err))
 	}
 	c.Certificates = []tls.Certificate{pair}
 	return c, nil

@@ -255,7 +255,7 @@ func TestRedis_TLS(t *testing.T) {
 	c.Redis.TLS.ServerName = "127.0.0.1"
 	c.Redis.TLS.CertFile, c.Redis.TLS.KeyFile = cert, key
 	waitReady(t, startTest(t, c, options{}))
-	if tls, err := redisTLS(c.Redis.TLS); err != nil || tls.MinVersion != 0x0303 || len(tls.Certificates) != 1 {
+	if tls, err := redisTLS(c); err != nil || tls.MinVersion != 0x0303 || len(tls.Certificates) != 1 {
 		t.Errorf("%+v, %v", tls, err)
 	}
 }
@@ -429,6 +429,11 @@ func TestRedis_Sentinel(t *testing.T) {
 	} {
 		r.run(t, c)
 	}
+	mistaken{
+		"a name that they do not know, in a file",
+		"issuer: https://as.example\nstore: {driver: redis}\nredis:\n  addrs: [" + strings.Join(group.Addrs(), ", ") + "]\n  master_name: other\n",
+		nil, "init --kek-file " + filepath.Join(t.TempDir(), "kek"), `m.yaml:5: redis.master_name: the Sentinels know no primary of the name "other"`,
+	}.run(t, t.TempDir())
 	s := startTest(t, c, options{withoutSample: true})
 	waitReady(t, s)
 	wantFinding(t, s.examine(t.Context()), "store", admin.LevelOK, "it is the primary, with 2 connected replicas")

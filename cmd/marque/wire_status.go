@@ -2,12 +2,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/marque-auth/marque/authz"
 	"github.com/marque-auth/marque/authz/admin"
+	"github.com/marque-auth/marque/authz/endpoint"
 )
 
 // What can be wrong with a running server, the worst first: the codes of the management API's status and the
@@ -99,11 +99,24 @@ func (s *server) whyUnfollowed() string {
 func (s *server) ready(context.Context) error {
 	for _, r := range s.reasons() {
 		if r.stops {
-			return errors.New(r.message)
+			return fmt.Errorf("%s: %w", r.message, endpoint.NotReady(r.code+forStrangers[r.code]))
 		}
 	}
 	return nil
 }
+
+// forStrangers is what /readyz says of a reason after its code: messages may name the store, and how far off the
+// clock is is nobody's business. marque status says all.
+var forStrangers = map[string]string{
+	reasonNotServing:  ": the server starts, or stops",
+	reasonClockSkew:   ": the server's clock and the store's do not agree",
+	reasonNoKey:       ": no key signs now",
+	reasonUnconfirmed: ": the store has not been heard of for longer than store.outage, or never",
+	reasonWaiting:     ": the server waits for its store, and starts when that is there",
+}
+
+// reasonWaiting is what /readyz says while the server does not have its store yet, and so no status.
+const reasonWaiting = "waiting_for_store"
 
 // status is what admins are told.
 func (s *server) status() admin.Status {

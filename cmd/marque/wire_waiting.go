@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/marque-auth/marque/authz/admin/client"
+	"github.com/marque-auth/marque/authz/endpoint"
 )
 
 // Between two attempts to reach a store that is away.
@@ -127,6 +129,11 @@ func meanwhilePublic(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Request-Id", rand.Text())
 	switch {
+	case r.URL.Path == "/readyz" && r.Method == http.MethodGet:
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		w.Header().Set("Retry-After", meanwhileFor)
+		w.WriteHeader(http.StatusServiceUnavailable)
+		_, _ = io.WriteString(w, endpoint.NotReady(reasonWaiting+forStrangers[reasonWaiting]).Error()+"\n")
 	case r.URL.Path != "/healthz":
 		w.Header().Set("Retry-After", meanwhileFor)
 		w.WriteHeader(http.StatusServiceUnavailable)
