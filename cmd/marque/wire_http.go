@@ -50,10 +50,10 @@ func (s *server) listen(ctx context.Context) error {
 func (s *server) take(ctx context.Context, setting, address string) (net.Listener, error) {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, at(s.config.Places, setting, fmt.Errorf("%s is in use by another program; choose another (--%s)", address, strings.ReplaceAll(setting, ".", "-")))
+		return nil, at(s.config.Places, setting, fmt.Errorf("%s is in use by another program; choose another with --%s", address, strings.ReplaceAll(setting, ".", "-")))
 	}
 	if err != nil {
-		return nil, at(s.config.Places, setting, fmt.Errorf("cannot listen on %s; choose another (--%s): %w", address, strings.ReplaceAll(setting, ".", "-"), err))
+		return nil, at(s.config.Places, setting, fmt.Errorf("cannot listen on %s; choose another with --%s: %w", address, strings.ReplaceAll(setting, ".", "-"), err))
 	}
 	s.closeLater(l)
 	return l, nil
@@ -97,7 +97,7 @@ func (s *server) loadCertificate(context.Context) error {
 func readCertificate(c configs.Config) (tls.Certificate, error) {
 	certificate, err := tls.LoadX509KeyPair(c.TLS.CertFile, c.TLS.KeyFile)
 	if err != nil {
-		return certificate, at(c.Places, "tls.cert_file", fmt.Errorf("read the certificate, or its key (tls.key_file): %w", err))
+		return certificate, at(c.Places, "tls.cert_file", fmt.Errorf("read the certificate (tls.cert_file, tls.key_file): %w", err))
 	}
 	return certificate, nil
 }

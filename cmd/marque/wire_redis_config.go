@@ -119,7 +119,7 @@ func redisTLS(config configs.Config) (*tls.Config, error) {
 	}
 	pair, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
 	if err != nil {
-		return nil, at(config.Places, "redis.tls.cert_file", fmt.Errorf("read the certificate, or its key (redis.tls.key_file): %w", err))
+		return nil, at(config.Places, "redis.tls.cert_file", fmt.Errorf("read the certificate (redis.tls.cert_file, redis.tls.key_file): %w", err))
 	}
 	c.Certificates = []tls.Certificate{pair}
 	return c, nil

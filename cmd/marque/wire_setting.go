@@ -55,7 +55,7 @@ func (p place) misfit(ctx context.Context, g keys.Genesis, c configs.Config, err
 	holds := fmt.Sprintf("%s holds the installation of %s", p.name, in.Issuer)
 	switch {
 	case errors.Is(err, keys.ErrIssuer):
-		return wrongSetting(c.Places, "issuer", fmt.Sprintf("%s, and this is %s", holds, c.Issuer), "correct it, or "+p.elsewhere, err)
+		return wrongSetting(c.Places, "issuer", fmt.Sprintf("%s, and this is another issuer, %s", holds, c.Issuer), "correct it, or "+p.elsewhere, err)
 	case errors.Is(err, keys.ErrWrongKEK):
 		return wrongSetting(c.Places, kek, fmt.Sprintf("%s, and this does not open it: %v", holds, err), "for another installation, "+p.elsewhere, err)
 	case errors.Is(err, fs.ErrNotExist):
