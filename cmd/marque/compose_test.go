@@ -132,6 +132,45 @@ func TestCompose_EverySettingIsOne(t *testing.T) {
 	}
 }
 
+// TestCompose_AWrongLineIsNamed: what is wrong with a service is said by the variable that the file sets for it.
+func TestCompose_AWrongLineIsNamed(t *testing.T) {
+	file, err := os.ReadFile("../../docker-compose.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, s := range composeFile(t, nil, "sentinel").Services {
+		if !strings.HasPrefix(name, "marque") {
+			continue
+		}
+		for variable, wrong := range map[string]string{
+			"MARQUE_KEYS_KEK_FILE": "/nowhere/kek", "MARQUE_REDIS_PASSWORD_FILE": "/nowhere/password", "MARQUE_REDIS_SENTINEL_PASSWORD_FILE": "/nowhere/password",
+			"MARQUE_REDIS_MASTER_NAME": "my master", "MARQUE_REDIS_ADDRS": "redis://redis", "MARQUE_ISSUER": "as.example", "MARQUE_TRUSTED_PROXIES": "proxy",
+		} {
+			if s.Environment[variable] == nil || *s.Environment[variable] == "" {
+				continue
+			}
+			environ := []string{variable + "=" + wrong}
+			for other, value := range s.Environment {
+				if other == variable {
+					continue
+				}
+				text := *value
+				if strings.HasSuffix(other, "_FILE") { // the others are there
+					text = filepath.Join(t.TempDir(), "secret")
+					if err := os.WriteFile(text, []byte(strings.Repeat("A", 43)), 0o400); err != nil {
+						t.Fatal(err)
+					}
+				}
+				environ = append(environ, other+"="+text)
+			}
+			code, said := typed(t, environ, "config", "check")
+			if code == exitDone || !strings.HasPrefix(said, "marque: "+variable+": ") || !strings.Contains(string(file), variable+":") {
+				t.Errorf("%s: %s=%s: %d %s", name, variable, wrong, code, said)
+			}
+		}
+	}
+}
+
 // TestDockerfile_CopiesWhatIsBuilt: a new top-level folder would be missing in the image alone, where no test looks.
 func TestDockerfile_CopiesWhatIsBuilt(t *testing.T) {
 	text, err := os.ReadFile("../../Dockerfile")
