@@ -65,6 +65,7 @@ func TestRunbook(t *testing.T) {
 		{[]string{"Redis is lost", "Redis has to be restored from an old backup"}, redisScene},
 		{[]string{"Failover drill"}, sentinelScene},
 		{[]string{"One node is off the network"}, networkScene},
+		{[]string{"Moving from the embedded store to Redis"}, movingScene},
 	}
 	pages := map[string]runbookPage{}
 	for _, p := range runbookPages(t) {
@@ -103,6 +104,18 @@ type scene struct {
 	env    []string
 	events map[string]func()
 	after  func()
+}
+
+// movingScene has a server on the embedded store, and a Redis.
+func movingScene(t *testing.T) *scene {
+	s := newScene(t)
+	s.founds()
+	s.write("new.yaml", "store: {driver: redis}\nredis:\n  addrs: ["+s.redis()+"]\n  password_file: "+s.dir+"/password\n", 0o600)
+	s.set("NEW", s.dir+"/new.yaml")
+	s.set("NEW_DATA", s.dir+"/data-new")
+	s.service("marque-on-redis", `exec marque serve --config "$NEW" --data "$NEW_DATA"`)
+	s.after = func() { s.active(true) }
+	return s
 }
 
 // newScene has the settings of a server in its environment, and the service marque.
@@ -242,12 +255,12 @@ until marque token get --issuer "$MARQUE_ISSUER" --client-id acme --secret-file 
 `)
 }
 
-// void fails the test unless introspection calls the token of founds void.
-func (s *scene) void() {
+// active fails the test unless introspection says so of the token of founds.
+func (s *scene) active(want bool) {
 	s.t.Helper()
 	said := s.types(`curl -sS --data-urlencode token@<(tr -d '\n' <token) --data-urlencode client_id=acme --data-urlencode client_secret@acme-secret "$MARQUE_ISSUER/oauth2/introspect"`)
-	if strings.TrimSpace(said) != `{"active":false}` {
-		s.t.Errorf("the token is %s", said)
+	if (strings.TrimSpace(said) == `{"active":false}`) == want || !strings.HasPrefix(said, `{"active":`) {
+		s.t.Errorf("the token is %s, want active %v", said, want)
 	}
 }
 
@@ -267,14 +280,14 @@ func embeddedScene(t *testing.T) *scene {
 		s.types("systemctl start marque; until marque status; do sleep 0.1; done")
 	}
 	s.after = func() {
-		s.void()
+		s.active(false)
 		s.types(`until marque token get --issuer "$MARQUE_ISSUER" --client-id acme --secret-file acme-secret; do sleep 0.1; done; ls data/marque.db.replaced-*`)
 	}
 	return s
 }
 
 // redis adds a Redis of its own to the scene, as a service with an append-only file.
-func (s *scene) redis() {
+func (s *scene) redis() (address string) {
 	s.t.Helper()
 	ports, err := freePorts(1)
 	if err != nil {
@@ -289,22 +302,26 @@ func (s *scene) redis() {
 	s.service("redis", "exec redis-server "+s.dir+"/redis.conf")
 	for name, value := range map[string]string{
 		"REDIS_URL": "redis://" + ports[0], "REDISCLI_AUTH": "secret", "REDIS_DIR": s.dir + "/redis", "REDIS_CONF": s.dir + "/redis.conf",
-		"MARQUE_STORE_DRIVER": "redis", "MARQUE_REDIS_ADDRS": ports[0], "MARQUE_REDIS_PASSWORD_FILE": s.dir + "/password",
 	} {
 		s.set(name, value)
 	}
 	s.types(`systemctl start redis; until redis-cli -u "$REDIS_URL" ping | grep PONG; do sleep 0.05; done`)
+	return ports[0]
 }
 
 func redisScene(t *testing.T) *scene {
 	s := newScene(t)
-	s.redis()
+	for name, value := range map[string]string{
+		"MARQUE_STORE_DRIVER": "redis", "MARQUE_REDIS_ADDRS": s.redis(), "MARQUE_REDIS_PASSWORD_FILE": s.dir + "/password",
+	} {
+		s.set(name, value)
+	}
 	s.founds()
 	s.events["Redis stops"] = func() { s.types("systemctl stop redis") }
 	s.events["something is revoked, and then Redis loses everything"] = func() {
 		s.types(`marque client disable acme; redis-cli -u "$REDIS_URL" flushall`)
 	}
-	s.after = s.void
+	s.after = func() { s.active(false) }
 	return s
 }
 
