@@ -68,7 +68,7 @@ func (i *importing) run(ctx context.Context, c configs.Config) (err error) {
 	if err := i.head(c); err != nil {
 		return err
 	}
-	source, err := i.openSource(ctx)
+	source, err := i.openSource(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -288,11 +288,14 @@ const notInIt = "What was changed elsewhere after %s is not in it, and only you 
 
 // openSource opens the store that was exported, if it is named. What is wrong with it is said before
 // anything is read.
-func (i *importing) openSource(ctx context.Context) (database, error) {
+func (i *importing) openSource(ctx context.Context, target configs.Config) (database, error) {
 	if i.source == "" {
 		return nil, nil
 	}
 	c, err := i.sourceConfig()
+	if err == nil && c.Store.Driver == "bolt" && target.Store.Driver == "bolt" && resolved(c.Data) == resolved(target.Data) {
+		err = fmt.Errorf("%s is where the import goes: name the store that was exported", i.source)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("--source: %w", err)
 	}

@@ -209,6 +209,21 @@ func TestCheck_Golden(t *testing.T) {
 	}
 }
 
+// The index of credentials comes behind the clients: what it is checked against has been seen by then.
+func TestCheck_Order(t *testing.T) {
+	t.Parallel()
+	k := kek(1)
+	all := lines(export(t, full(t, k, 2).source(k)))
+	all = all[:len(all)-1]
+	all[6], all[7] = all[7], all[6]
+	forged, _ := reseal(t, all, k, func(s string) string { return s })
+	_, err := check(t, forged, k)
+	var wrong *moving.LineError
+	if !errors.As(err, &wrong) || wrong.Line != 8 || !strings.Contains(err.Error(), `"client" do not come here`) {
+		t.Errorf("%v", err)
+	}
+}
+
 // reseal writes lines anew, with their codes, as somebody with the key can.
 func reseal(t testing.TB, all [][]byte, k *jose.KEK, change func(string) string) (file []byte, changed bool) {
 	t.Helper()
