@@ -160,14 +160,14 @@ func TestKill9OfImport(t *testing.T) {
 	}
 	t.Run("embedded store", func(t *testing.T) {
 		t.Parallel()
-		m := filled(t, 3000)
+		m := filled(t, 1500)
 		to := filepath.Join(filepath.Dir(m.dir), "new")
 		killImport(t, m, []string{"--data", to}, func() map[string]string { return digestBolt(t, to) })
 	})
 	t.Run("Redis", func(t *testing.T) {
 		t.Parallel()
 		redis := redistest.Start(t)
-		m := filled(t, 3000)
+		m := filled(t, 1500)
 		config := filepath.Join(filepath.Dir(m.dir), "redis.yaml")
 		if err := os.WriteFile(config, []byte("store: {driver: redis}\nredis: {addrs: ['"+redis.Addr+"']}\n"), 0o600); err != nil {
 			t.Fatal(err)
@@ -188,7 +188,7 @@ func killImport(t *testing.T, m mover, place []string, found func() map[string]s
 	want := digestBolt(t, m.dir)
 	m.run(t, "export", file, "--final", "--data", m.dir)
 	kills, resumed := 0, 0
-	for pause := 50 * time.Millisecond; ; pause += pause / 4 {
+	for pause := 50 * time.Millisecond; ; pause += pause / 2 {
 		cmd, out := m.command(t.Context(), append([]string{"import", file, "--source", m.dir, "--json"}, place...)...)
 		var answer bytes.Buffer
 		cmd.Stdout = &answer
