@@ -3,6 +3,7 @@
 package main
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -116,11 +117,11 @@ func emptied(t *testing.T, w *world, servers *faultServers, redis *redistest.Ser
 	waitFor(t, func() bool {
 		time.Sleep(5 * time.Millisecond)
 		for _, s := range servers.running {
-			if why, ok := hasReason(s, reasonUnconfirmed); !ok {
+			why, ok := hasReason(s, reasonUnconfirmed)
+			if !ok || !strings.Contains(why, "it was emptied or replaced") {
 				return false
-			} else {
-				reason = why
 			}
+			reason = why
 		}
 		return true
 	})

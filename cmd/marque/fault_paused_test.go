@@ -194,4 +194,3 @@ func (w *world) asksFeed(n *faultNode, p partner) slumber {
 	}
 	return answer
 }
-
