@@ -70,6 +70,7 @@ func allOperations(t *testing.T, s *server) []operation {
 		{route: "GET /admin/v1/audit", needs: needsReading},
 		{route: "GET /admin/v1/status"},
 		{route: "GET /admin/v1/doctor"},
+		{route: "GET /admin/v1/backup"}, // 404: it lies in Redis
 
 		{route: "POST /admin/v1/resources", body: `{"resource":"https://new.example","scopes":["x"]}`, needs: needsWriting},
 		{route: "PUT /admin/v1/resources/{resource}", path: resource, body: `{"scopes":["orders:read","orders:write","x"]}`, header: match, needs: needsWriting},

@@ -59,7 +59,7 @@ func (p place) misfit(ctx context.Context, g keys.Genesis, c configs.Config, err
 	case errors.Is(err, keys.ErrWrongKEK):
 		return wrongSetting(c.Places, kek, fmt.Sprintf("%s, and this does not open it: %v", holds, err), "for another installation, "+p.elsewhere, err)
 	case errors.Is(err, fs.ErrNotExist):
-		return wrongSetting(c.Places, kek, fmt.Sprintf("%s, whose key is not at %s, and no other one opens it", holds, c.Keys.KEKFile),
+		return wrongSetting(c.Places, kek, fmt.Sprintf("%s, whose key-encryption key is not at %s, and no other one opens it", holds, c.Keys.KEKFile),
 			"restore your copy of it, or for another installation, "+p.elsewhere, err)
 	}
 	return p.unreadable(err)

@@ -80,7 +80,7 @@ func TestBadInput_NamesWhatMustChange(t *testing.T) {
 		{"a key by a flag", good, nil, "serve --kek-file " + file("other-kek"), "--kek-file: keys.kek_file: " + held + ", and this does not open it"},
 		{"another issuer", yaml("https://other.example", file("right"), file("kek")), nil, "serve", "m.yaml:1: issuer: " + held + ", and this is another issuer, https://other.example; correct it, or name another namespace (store.namespace)"},
 		{"another issuer's init", yaml("https://other.example", file("right"), file("kek")), nil, "init", "m.yaml:1: issuer: " + held},
-		{"a second installation", yaml("https://as.example", file("right"), file("second-kek")), nil, "init", "m.yaml:8: keys.kek_file: " + held + ", whose key is not at second-kek, and no other one opens it; restore your copy of it, or for another installation, name another namespace (store.namespace)"},
+		{"a second installation", yaml("https://as.example", file("right"), file("second-kek")), nil, "init", "m.yaml:8: keys.kek_file: " + held + ", whose key-encryption key is not at second-kek, and no other one opens it; restore your copy of it, or for another installation, name another namespace (store.namespace)"},
 		{"a second installation, with a key", yaml("https://as.example", file("right"), file("other-kek")), nil, "init", "m.yaml:8: keys.kek_file: " + held + ", and this does not open it"},
 		{"another namespace", good + "# \n", []string{"MARQUE_STORE_NAMESPACE=marke"}, "serve", "redis " + redis.Addr + ", namespace marke holds no installation"},
 		{"no Cluster", strings.Replace(good, "keys:", "  cluster: true\nkeys:", 1), nil, "serve", "m.yaml:7: redis.cluster: "},
