@@ -63,6 +63,9 @@ func TestFault_TheCheckerCanFail(t *testing.T) {
 		{"and had been enabled before", []deed{made, deedOf(enables, 12, 15), deedOf(disables, 20, 30), finally(condition{life: there})}, false, 1},
 		{"half of a change", []deed{made, deedOf(disables, 20, 30), finally(condition{life: torn})}, false, 2},
 
+		{"half of one that was promised to nobody", []deed{made, deedOf(voids, 20, 30, with(inDoubt)), finally(condition{life: torn})}, true, 0},
+		{"which was repeated", []deed{made, deedOf(voids, 20, 30, with(inDoubt)), deedOf(voids, 40, 50), finally(condition{life: torn})}, false, 1},
+
 		{"a write is read back older", []deed{made, deedOf(renames, 20, 30, as("b")), deedOf(renames, 40, 50, as("c")), finally(named("b"))}, false, 1},
 		{"two at the same time, either order", []deed{made, deedOf(renames, 20, 60, as("b")), deedOf(renames, 40, 50, as("c")), finally(named("b"))}, true, 0},
 		{"an order that two readers contradict", []deed{
