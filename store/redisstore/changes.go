@@ -169,7 +169,7 @@ func (s *Store) wait(ctx context.Context, id string) (more bool, err error) {
 	cmds, err := s.db.feed.client.Pipelined(bounded, func(p redis.Pipeliner) error {
 		come = p.XRead(bounded, &redis.XReadArgs{Streams: []string{s.db.names.of(nameChanges), id}, Count: 1, Block: waitStep})
 		place = p.XRangeN(bounded, s.db.names.of(nameChanges), id, id, 1)
-		mark = p.Get(bounded, s.db.names.of(nameEpoch))
+		mark = s.db.readsMark(bounded, p)
 		return nil
 	})
 	switch err = answerError(cmds, err); {

@@ -130,7 +130,7 @@ func (db *DB) readMark(ctx context.Context) (mark string, err error) {
 	err = db.read(ctx, func(ctx context.Context) error {
 		cmds, err := db.client.Pipelined(ctx, func(p redis.Pipeliner) error {
 			there = p.Exists(ctx, append(db.parts(), db.names.of(nameEpoch))...) // first: it may be made just now
-			look = p.Get(ctx, db.names.of(nameEpoch))
+			look = db.readsMark(ctx, p)
 			return nil
 		})
 		if err = answerError(cmds, err); isWrongType(err) {

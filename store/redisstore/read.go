@@ -12,7 +12,7 @@ import (
 )
 
 // read runs fn, which only reads, within the time of one call, and once more if the connection was lost:
-// one that had been idle may be gone, and reading twice is harmless.
+// one that had been idle may be gone, and reading twice is harmless. While a slot moves it runs as often as there is time for.
 func (db *DB) read(ctx context.Context, fn func(ctx context.Context) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -21,6 +21,9 @@ func (db *DB) read(ctx context.Context, fn func(ctx context.Context) error) erro
 	defer cancel()
 	err := fn(bounded)
 	if db.searches(bounded, err) || err != nil && bounded.Err() == nil && !answered(err) {
+		err = fn(bounded)
+	}
+	for movedAway(err) && db.searches(bounded, err) {
 		err = fn(bounded)
 	}
 	return db.fault(ctx, err)
@@ -97,6 +100,9 @@ func (db *DB) get(ctx context.Context, keys ...string) ([][]byte, error) {
 		return nil, err
 	}
 	out := octets(values.Val())
+	if len(out) != len(keys) {
+		return nil, fmt.Errorf("redisstore: %d values of %d keys", len(out), len(keys)) // never an absence
+	}
 	n := count(out)
 	if n == int64(len(keys)) || there != nil && n == there.Val() {
 		return out, nil
@@ -157,7 +163,7 @@ func (db *DB) lookAt(ctx context.Context, at redis.Cmdable, fn func(p redis.Pipe
 	var replication *redis.StringCmd
 	cmds, err := at.Pipelined(ctx, func(p redis.Pipeliner) error {
 		fn(p)
-		mark = p.Get(ctx, db.names.of(nameEpoch))
+		mark = db.readsMark(ctx, p)
 		if !cluster { // there, neither a replica nor a primary that lost sight of most others answers by itself
 			replication = p.Info(ctx, "replication")
 		}
@@ -176,6 +182,22 @@ func (db *DB) lookAt(ctx context.Context, at redis.Cmdable, fn func(p redis.Pipe
 		return err
 	}
 	return db.judgeMark(mark.Val())
+}
+
+// once is a command that keeps the library from repeating by itself the pipeline that it is in. In a Cluster whose slot moves
+// the library (v9.23.0) would send some commands to two nodes at the same time, one as it was redirected and one with
+// the pipeline that is repeated, and have both answers written to the same place: of one node's error and the other's
+// value there may remain no value and no error, which says that nothing is there. Redirections alone it follows well.
+type once struct{ *redis.StringCmd }
+
+// NoRetry implements redis.Cmder.
+func (once) NoRetry() bool { return true }
+
+// readsMark adds a command to a pipeline that reads the epoch, and that keeps the library from repeating it.
+func (db *DB) readsMark(ctx context.Context, p redis.Pipeliner) *redis.StringCmd {
+	mark := redis.NewStringCmd(ctx, "get", db.names.of(nameEpoch))
+	_ = p.Process(ctx, once{mark}) // it is only noted
+	return mark
 }
 
 // answerError is the first error that one of the commands has, or else that of getting answers at all. An absence
