@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/marque-auth/marque/authz/audit"
@@ -19,8 +20,16 @@ var (
 	// elsewhere. It is a fault of every call that is not a Mover's, and of opening.
 	ErrClosed = errors.New("it was closed by a final export (marque export --final)")
 
+	// ErrMoved is the ErrClosed of a namespace that was claimed: what it held goes on elsewhere. Who was told so once
+	// believes nothing that comes from there later: the mark can be lost, as any write can.
+	ErrMoved = fmt.Errorf("%w, and was taken over by an import", ErrClosed)
+
 	// ErrNotClosed says that a namespace is not closed for an export that somebody wants to take over.
 	ErrNotClosed = errors.New("it is not closed for that export")
+
+	// ErrSettled says to who has claimed a namespace that it has also said, by Settle, that its import was done. Who asks
+	// anew has lost the rest, and with it what was revoked there since.
+	ErrSettled = errors.New("the import that took it over was done: this is an earlier state of that place")
 
 	// ErrUnfinished says that an import into a namespace has begun and not ended. It is a fault of opening, and of
 	// every call but those by which a Mover imports, so that nobody makes an installation of what is half of one,
@@ -60,13 +69,17 @@ type Mover interface {
 	// contract and keys.Genesis.Installation fails with ErrClosed, in every process. Closing again, by whatever
 	// identifier, is fine until the namespace was claimed; the last one counts.
 	CloseFor(ctx context.Context, export string) error
-	// Reopen undoes CloseFor. One that was claimed stays closed: it goes on elsewhere, and the error is ErrClosed.
+	// Reopen undoes CloseFor. One that was claimed stays closed, and the error is ErrMoved.
 	Reopen(ctx context.Context) error
-	// Claim takes a namespace that is closed for that export over to by, the new place, for instance the epoch of its
-	// DB. It reports whether by was the first to ask, now or before: of several imports of one export, one alone may
-	// take it for complete, and that one also when it asks again because its first answer was lost. The
-	// error is ErrNotClosed where the namespace is in use, or closed for another export.
+	// Claim takes a namespace that is closed for that export over to by, the new place. It reports
+	// whether by was the first to ask, now or before: of several imports of one export, one alone may
+	// take it for complete, and that one also when it asks again because its first answer was lost, until it has
+	// settled. The error is ErrNotClosed where the namespace is in use, or closed for another export, and ErrSettled
+	// for by itself once it has.
 	Claim(ctx context.Context, export, by string) (first bool, err error)
+	// Settle notes that the import is done by which by has claimed the namespace: from then on nobody is the first any more.
+	// Again is fine. The error is ErrNotClosed where by has not claimed it for that export.
+	Settle(ctx context.Context, export, by string) error
 
 	// Imported returns how many records an import has put here, 0 if it has not begun. The error is ErrOccupied where
 	// anything else is.
@@ -79,6 +92,7 @@ type Mover interface {
 	Restore(ctx context.Context, export string, done int, records []Stored) error
 	// Complete is Restore of the last records, which may be none, together with what makes the namespace an
 	// installation: the floor, the installation record, and an audit entry, which follows those that were restored.
-	// What was completed with this very record is done, so who got no answer may ask again.
+	// What was completed with this very record, and has this very entry as its last one, is done, so who got no answer
+	// may ask again. Whoever completes makes an entry that nobody else makes.
 	Complete(ctx context.Context, export string, done int, last []Stored, floor uint64, in keys.Installation, e audit.Entry) error
 }

@@ -14,14 +14,19 @@ type State struct {
 	export string // what is being imported, or what the namespace is closed for; empty: it is in use
 	done   int    // how many records were imported; 0: it is closed
 	by     string // who has claimed a closed one
+	// settled says that by has completed its import. A state of that place from before then may claim again: what it has
+	// revoked since would be forgotten.
+	settled bool
 }
 
 // The first words of a state's text, whose parts are separated by dots.
 const (
 	stateImport = "import" // import.EXPORT.DONE
 	stateClosed = "closed" // closed.EXPORT
-	stateMoved  = "moved"  // moved.EXPORT.BY
+	stateMoved  = "moved"  // moved.EXPORT.BY, and moved.EXPORT.BY.done once by has completed its import
 )
+
+const settledSuffix = ".done"
 
 // Importing is the state in which an import of that export has put done records; with none it has not begun, and the
 // namespace is in use.
@@ -40,6 +45,8 @@ func (s State) String() string {
 	switch {
 	case s.done > 0:
 		return stateImport + "." + s.export + "." + strconv.Itoa(s.done)
+	case s.settled:
+		return stateMoved + "." + s.export + "." + s.by + settledSuffix
 	case s.by != "":
 		return stateMoved + "." + s.export + "." + s.by
 	}
@@ -54,9 +61,9 @@ func ParseState(text string) (s State, ok bool) {
 	case stateImport:
 		s.done, _ = strconv.Atoi(rest)
 	case stateMoved:
-		s.by = rest
+		s.by, s.settled = strings.CutSuffix(rest, settledSuffix)
 	}
-	return s, checkName(s.export) == nil && (s.by == "" || checkName(s.by) == nil) && s.String() == text
+	return s, checkName(s.export) == nil && (s.by == "" && !s.settled || checkName(s.by) == nil) && s.String() == text
 }
 
 var errName = errors.New("store: the identifier of an export, and the name of who claims one, have 1 to 64 of [A-Za-z0-9_-]")
@@ -71,7 +78,7 @@ func checkName(s string) error {
 // InUse reports whether a namespace is used as ever.
 func (s State) InUse() bool { return s == State{} }
 
-// Err is what every call fails with that is not a Mover's: nil, ErrUnfinished or ErrClosed.
+// Err is what every call fails with that is not a Mover's: nil, ErrUnfinished, ErrClosed or ErrMoved.
 func (s State) Err() error {
 	switch {
 	case s.InUse():
@@ -79,7 +86,7 @@ func (s State) Err() error {
 	case s.done > 0:
 		return ErrUnfinished
 	case s.by != "":
-		return fmt.Errorf("%w, and was taken over by an import (%s): use the new place", ErrClosed, s.by)
+		return fmt.Errorf("%w (%s): use the new place", ErrMoved, s.by)
 	}
 	return fmt.Errorf("%w: use the place to which it was moved, or reopen it (marque export --reopen)", ErrClosed)
 }
@@ -120,8 +127,22 @@ func (s State) Claim(export, by string) (next State, first bool, err error) {
 		return s, false, ErrNotClosed
 	case s.by == "":
 		s.by = by
+	case s.by == by && s.settled:
+		return s, false, ErrSettled
 	}
 	return s, s.by == by, nil
+}
+
+// Settle is Mover.Settle.
+func (s State) Settle(export, by string) (State, error) {
+	switch {
+	case checkName(export) != nil || checkName(by) != nil:
+		return s, errName
+	case s.done > 0, s.export != export, s.by != by:
+		return s, ErrNotClosed
+	}
+	s.settled = true
+	return s, nil
 }
 
 // Imported is Mover.Imported, of a namespace that is empty if it is in use.

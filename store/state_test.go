@@ -14,6 +14,7 @@ func TestState_Text(t *testing.T) {
 		"import.E-1.500": {export: "E-1", done: 500},
 		"closed.E_1":     {export: "E_1"},
 		"moved.E.new":    {export: "E", by: "new"},
+		"moved.E.x.done": {export: "E", by: "x", settled: true},
 	} {
 		s, ok := ParseState(text)
 		if !ok || s != want || s.String() != text || s.InUse() {
@@ -22,7 +23,7 @@ func TestState_Text(t *testing.T) {
 	}
 	for _, text := range []string{
 		"", ".", "closed", "closed.", "closed.a.b", "closed.a b", "import.a", "import.a.", "import.a.0", "import.a.-1", "import.a.+1",
-		"import.a.01", "import..1", "import.a.1.2", "moved.a", "moved.a.", "moved.a.b.c", "moved..b", "open.a", "closed." + strings.Repeat("a", 65),
+		"import.a.01", "import..1", "import.a.1.2", "moved.a", "moved.a.", "moved.a.b.c", "moved..b", "moved.a..done", "moved.a.b.done.done", "closed.a.done", "open.a", "closed." + strings.Repeat("a", 65),
 		"import.a.99999999999999999999",
 	} {
 		if s, ok := ParseState(text); ok {
@@ -35,7 +36,7 @@ func TestState_Text(t *testing.T) {
 func TestState_Steps(t *testing.T) {
 	t.Parallel()
 	open, importing := State{}, State{export: "E", done: 5}
-	closed, moved := State{export: "E"}, State{export: "E", by: "new"}
+	closed, moved, settled := State{export: "E"}, State{export: "E", by: "new"}, State{export: "E", by: "new", settled: true}
 	type step struct {
 		from State
 		do   func(State) (State, error)
@@ -54,19 +55,24 @@ func TestState_Steps(t *testing.T) {
 			return next, err
 		}
 	}
+	settle := func(export, by string) func(State) (State, error) {
+		return func(s State) (State, error) { return s.Settle(export, by) }
+	}
 	restore := func(export string, done, n int) func(State) (State, error) {
 		return func(s State) (State, error) { return s.Restore(export, done, n) }
 	}
 	for i, c := range []step{
 		{open, closeFor("E"), closed, nil},
 		{closed, closeFor("F"), State{export: "F"}, nil},
-		{moved, closeFor("E"), moved, ErrClosed},
+		{moved, closeFor("E"), moved, ErrMoved},
+		{settled, closeFor("E"), settled, ErrMoved},
 		{importing, closeFor("E"), importing, ErrUnfinished},
 		{open, closeFor("a.b"), open, errName},
 		{open, closeFor(""), open, errName},
 		{open, State.Reopen, open, nil},
 		{closed, State.Reopen, open, nil},
-		{moved, State.Reopen, moved, ErrClosed},
+		{moved, State.Reopen, moved, ErrMoved},
+		{settled, State.Reopen, settled, ErrMoved},
 		{importing, State.Reopen, importing, ErrUnfinished},
 		{open, claim("E", "new", false), open, ErrNotClosed},
 		{open, claim("", "new", false), open, errName},
@@ -77,6 +83,17 @@ func TestState_Steps(t *testing.T) {
 		{moved, claim("E", "newer", false), moved, nil},
 		{moved, claim("F", "new", false), moved, ErrNotClosed},
 		{moved, claim("E", "", false), moved, errName},
+		{settled, claim("E", "new", false), settled, ErrSettled},
+		{settled, claim("E", "newer", false), settled, nil},
+		{settled, claim("F", "new", false), settled, ErrNotClosed},
+		{moved, settle("E", "new"), settled, nil},
+		{settled, settle("E", "new"), settled, nil},
+		{moved, settle("E", "newer"), moved, ErrNotClosed},
+		{moved, settle("F", "new"), moved, ErrNotClosed},
+		{moved, settle("E", ""), moved, errName},
+		{closed, settle("E", "new"), closed, ErrNotClosed},
+		{open, settle("E", "new"), open, ErrNotClosed},
+		{importing, settle("E", "new"), importing, ErrNotClosed},
 		{open, restore("E", 0, 5), importing, nil},
 		{open, restore("E", 0, 0), open, nil},
 		{open, restore("E", 1, 5), open, ErrOccupied},
@@ -92,8 +109,11 @@ func TestState_Steps(t *testing.T) {
 			t.Errorf("case %d: %+v became %+v, %v, want %+v, %v", i, c.from, got, err, c.want, c.err)
 		}
 	}
-	for s, want := range map[State]error{open: nil, closed: ErrClosed, moved: ErrClosed, importing: ErrUnfinished} {
+	for s, want := range map[State]error{open: nil, closed: ErrClosed, moved: ErrMoved, settled: ErrMoved, importing: ErrUnfinished} {
 		if err := s.Err(); !errors.Is(err, want) {
+			t.Errorf("%+v: Err is %v", s, err)
+		}
+		if err := s.Err(); errors.Is(err, ErrMoved) != (s.by != "") || errors.Is(err, ErrMoved) && !errors.Is(err, ErrClosed) {
 			t.Errorf("%+v: Err is %v", s, err)
 		}
 		if err := s.Readable(); (err != nil) != (s == importing) {

@@ -76,7 +76,7 @@ func (i *importing) run(ctx context.Context, c configs.Config) (err error) {
 		defer func() { err = errors.Join(err, source.Close()) }()
 	}
 	target := newBackend(c) // one for both, which warns once
-	if err := i.early(ctx, target); err != nil {
+	if err := i.early(ctx, c, target, source); err != nil {
 		return err
 	}
 	if err := i.announce(source); err != nil {
@@ -127,7 +127,7 @@ func (i *importing) refused(err error) error {
 }
 
 // early finds that the target is taken before a long file is read.
-func (i *importing) early(ctx context.Context, b backend) (err error) {
+func (i *importing) early(ctx context.Context, c configs.Config, b backend, source database) (err error) {
 	db, err := i.app.openToMove(ctx, b, true)
 	if errors.Is(err, errNoInstallation) {
 		return nil
@@ -137,7 +137,26 @@ func (i *importing) early(ctx context.Context, b backend) (err error) {
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	_, err = db.Imported(ctx, i.header.ID)
+	if err := i.settle(ctx, c, db, source, err); err != nil {
+		return err
+	}
 	return i.occupied(ctx, b.place(), db, err)
+}
+
+// settle tells the source that the import is done which has claimed it, and which may have been killed before it said so,
+// where occupied is because of that. It returns an error only if it could not.
+func (i *importing) settle(ctx context.Context, c configs.Config, db, source database, occupied error) error {
+	if source == nil || !errors.Is(occupied, store.ErrOccupied) {
+		return nil
+	}
+	if there, err := db.Installation(ctx); err != nil || there.ID != i.header.Installation.ID {
+		return nil // something else is there, or half of something
+	}
+	err := source.Settle(ctx, i.header.ID, moving.Place(db.Epoch(), c.Store.Namespace))
+	if err == nil || errors.Is(err, store.ErrNotClosed) { // another place has claimed it, or none
+		return nil
+	}
+	return fmt.Errorf("this installation was imported before, and %s could not be told that this is done: %w; run this again", i.source, err)
 }
 
 // occupied says what is in the way.
@@ -176,6 +195,7 @@ func reasonOf(u moving.Unproven) string {
 		moving.NoSource:  "the store that was exported was not named (--source), so it may be in use again, or have been imported elsewhere",
 		moving.NotClosed: "the store that --source names is not closed for this export: it is in use again, was exported once more, or is another one",
 		moving.Claimed:   "this export was imported elsewhere already, and what was revoked there is not known here",
+		moving.WentBack:  "this export was imported here before, and what is here is from before that was done: a snapshot, or a backup; what was revoked here since is lost",
 	}[u]
 }
 
@@ -207,7 +227,9 @@ func (i *importing) put(ctx context.Context, c configs.Config, b backend, conten
 	defer func() { err = errors.Join(err, db.Close()) }()
 	t := moving.Target{Store: db, By: thisUser(), Now: clockOf(db), Skew: sharedSkew(c)}
 	if source != nil {
-		t.Claim = func(ctx context.Context, export string) (bool, error) { return source.Claim(ctx, export, db.Epoch()) }
+		by := moving.Place(db.Epoch(), c.Store.Namespace)
+		t.Claim = func(ctx context.Context, export string) (bool, error) { return source.Claim(ctx, export, by) }
+		t.Settle = func(ctx context.Context, export string) error { return source.Settle(ctx, export, by) }
 	}
 	m := i.app.meter("Importing:", i.size)
 	t.Progress = m.show
@@ -215,7 +237,7 @@ func (i *importing) put(ctx context.Context, c configs.Config, b backend, conten
 	m.end()
 	switch {
 	case err == nil:
-		return i.report(b.place(), done)
+		return i.report(b.place(), done, source)
 	case errors.Is(err, store.ErrOccupied):
 		return i.occupied(ctx, b.place(), db, err)
 	case stopped(ctx, err):
@@ -243,9 +265,10 @@ type importedJSON struct {
 	Complete      bool               `json:"complete"`
 	Unproven      moving.Unproven    `json:"unproven,omitempty"`
 	RevokedBefore *time.Time         `json:"revoked_before,omitempty"`
+	Unsettled     string             `json:"unsettled,omitempty"`
 }
 
-func (i *importing) report(p place, done moving.Imported) error {
+func (i *importing) report(p place, done moving.Imported, source database) error {
 	h := i.header
 	out := importedJSON{
 		ExportID: h.ID, Issuer: h.Installation.Issuer, MadeAt: h.MadeAt,
@@ -253,6 +276,9 @@ func (i *importing) report(p place, done moving.Imported) error {
 	}
 	if !done.RevokedBefore.IsZero() {
 		out.RevokedBefore = &done.RevokedBefore
+	}
+	if done.Unsettled != nil {
+		out.Unsettled = done.Unsettled.Error()
 	}
 	return i.printer.print(out, func(w io.Writer) {
 		fmt.Fprintf(w, "Imported the installation of %s, as it was at %s, into %s: %s.\n", clean(out.Issuer), instant(&h.MadeAt), clean(p.name), countedKinds(done.Records))
@@ -262,6 +288,12 @@ func (i *importing) report(p place, done moving.Imported) error {
 		switch {
 		case done.Complete:
 			fmt.Fprintln(w, "It is complete: tokens that were issued before stay good.")
+			if _, shared := source.(store.Clock); shared {
+				fmt.Fprintln(w, stopOld)
+			}
+			if out.Unsettled != "" {
+				fmt.Fprintf(w, notSettled, clean(i.source), clean(out.Unsettled), i.settings.again("import "+shellWord(i.path)+" --source "+shellWord(i.source)))
+			}
 		case out.RevokedBefore == nil:
 			fmt.Fprintln(w, "Everything is revoked, without an end, as the export has it.")
 		default:
@@ -278,6 +310,15 @@ func (i *importing) report(p place, done moving.Imported) error {
 		fmt.Fprintf(w, "Next: %s\n", next)
 	})
 }
+
+// stopOld is what remains to be done at a source that servers share. Its mark is as durable as any write there, and who
+// does not hear of it cannot obey.
+const stopOld = "Stop the servers of the old place, and take its address out of their configuration: one that cannot reach its Redis\n" +
+	"goes on from its cache for store.outage (5 minutes), and one that finds the Redis as it was before the export would go on for good."
+
+// notSettled is what is to be done when Imported.Unsettled.
+const notSettled = "But %s could not be told that this is done (%s). Run the import once more, which only tells it: %s\n" +
+	"Until then, no snapshot of this place from before now must come back: it could be imported into again, and what is revoked from now on would be good.\n"
 
 // notInIt is what an import that is not complete cannot make good.
 const notInIt = "What was changed elsewhere after %s is not in it, and only you can know what that was. Do it again:\n" +

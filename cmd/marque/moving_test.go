@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -246,6 +247,44 @@ func TestImport_AnOldExportIsVoid(t *testing.T) {
 		}
 		if !said.Complete && said.RevokedBefore.Before(began.Add(authz.MaxSkew)) {
 			t.Errorf("import %d: only until %v", i, said.RevokedBefore)
+		}
+	}
+}
+
+// An import that was killed when it had completed, and had not told the source, tells it when it is run again: or else a
+// snapshot from before could be completed once more.
+func TestImport_SettlesLater(t *testing.T) {
+	t.Parallel()
+	m := filled(t, 10)
+	file, to := filepath.Join(filepath.Dir(m.dir), "export"), filepath.Join(filepath.Dir(m.dir), "new")
+	m.run(t, "export", file, "--final", "--data", m.dir)
+	untold := filepath.Join(filepath.Dir(m.dir), "untold") // the source as it is while the import works
+	if err := os.CopyFS(untold, os.DirFS(m.dir)); err != nil {
+		t.Fatal(err)
+	}
+	said := m.run(t, "import", file, "--source", m.dir, "--data", to)
+	if !said.Complete || said.Unsettled != "" {
+		t.Fatalf("%+v", said)
+	}
+	db := openBolt(t, to)
+	place := moving.Place(db.Epoch(), "marque")
+	_ = db.Close()
+	claim := func(dir string) error {
+		db := openBolt(t, dir)
+		defer db.Close()
+		_, err := db.Claim(t.Context(), said.ExportID, place)
+		return err
+	}
+	if err := claim(untold); err != nil {
+		t.Fatal(err)
+	}
+	cmd, out := m.command(t.Context(), "import", file, "--source", untold, "--data", to)
+	if err := cmd.Run(); err == nil || !bytes.Contains(out.Bytes(), []byte("holds this installation already")) {
+		t.Errorf("run again: %v\n%s", err, out)
+	}
+	for _, dir := range []string{m.dir, untold} {
+		if err := claim(dir); !errors.Is(err, store.ErrSettled) {
+			t.Errorf("claimed again in %s: got error %v, want ErrSettled", filepath.Base(dir), err)
 		}
 	}
 }

@@ -66,7 +66,12 @@ func (db *DB) Complete(ctx context.Context, export string, done int, last []stor
 		if err != nil {
 			return now, err
 		}
-		if now.InUse() && bytes.Equal(genesis.Get(keyInstallation), record) {
+		log, err := db.bucket(tx, bucketAudit)
+		if err != nil {
+			return now, err
+		}
+		// The record alone does not tell one completion from another, which may have revoked everything or not.
+		if _, newest := log.Cursor().Last(); now.InUse() && bytes.Equal(genesis.Get(keyInstallation), record) && bytes.Equal(newest, entry) {
 			return now, nil
 		}
 		if _, err := db.restore(tx, now, export, done, last); err != nil {

@@ -2,6 +2,7 @@ package moving_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -26,6 +27,7 @@ type fake struct {
 	done      int
 	closed    string
 	claimed   string
+	settled   bool
 	changes   []store.Change
 	deaf      bool // the first answer of Complete is lost
 
@@ -96,7 +98,7 @@ func (f *fake) Floor(context.Context) (uint64, error) { return f.floor, nil }
 
 func (f *fake) CloseFor(_ context.Context, export string) error {
 	if f.claimed != "" {
-		return store.ErrClosed
+		return store.ErrMoved
 	}
 	f.closed = export
 	return nil
@@ -104,7 +106,7 @@ func (f *fake) CloseFor(_ context.Context, export string) error {
 
 func (f *fake) Reopen(context.Context) error {
 	if f.claimed != "" {
-		return store.ErrClosed
+		return store.ErrMoved
 	}
 	f.closed = ""
 	return nil
@@ -119,7 +121,20 @@ func (f *fake) Claim(_ context.Context, export, by string) (bool, error) {
 	if f.claimed == "" {
 		f.claimed = by
 	}
+	if f.claimed == by && f.settled {
+		return false, store.ErrSettled
+	}
 	return f.claimed == by, nil
+}
+
+func (f *fake) Settle(_ context.Context, export, by string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed != export || f.claimed != by {
+		return store.ErrNotClosed
+	}
+	f.settled = true
+	return nil
 }
 
 func (f *fake) Imported(_ context.Context, export string) (int, error) {
@@ -159,9 +174,13 @@ func (f *fake) restore(export string, done int, records []store.Stored) error {
 func (f *fake) Complete(_ context.Context, export string, done int, last []store.Stored, floor uint64, in keys.Installation, e audit.Entry) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	record, err := store.EncodeInstallation(in)
-	if err != nil || bytes.Equal(f.in, record) {
+	record, err1 := store.EncodeInstallation(in)
+	entry, err2 := store.EncodeEntry(e)
+	if err := cmp.Or(err1, err2); err != nil {
 		return err
+	}
+	if log := f.records[store.KindAudit]; bytes.Equal(f.in, record) && bytes.Equal(log[len(log)-1].Octets, entry) {
+		return nil
 	}
 	if err := f.restore(export, done, last); err != nil {
 		return err

@@ -3,6 +3,9 @@ package moving
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -44,9 +47,11 @@ type Target struct {
 	Now  func(context.Context) (time.Time, error)
 	Skew time.Duration
 
-	// Claim asks the store that was exported whether this target may take the export for complete: see
-	// store.Mover. nil: nobody can say, so that it may not.
+	// Claim asks the store that was exported whether this target may take the export for complete, by the name that
+	// Place gives it: see store.Mover. nil: nobody can say, so that it may not.
 	Claim func(ctx context.Context, export string) (first bool, err error)
+	// Settle tells the same store that a complete import is done: see store.Mover. Required with Claim.
+	Settle func(ctx context.Context, export string) error
 
 	// Progress is told of what was read, now and then; it may be nil.
 	Progress func(Progress)
@@ -62,6 +67,11 @@ type Imported struct {
 	Complete      bool
 	Unproven      Unproven
 	RevokedBefore time.Time // zero: everything, whenever it is issued, as the export has it
+
+	// Unsettled is why the store that was exported was not told that the complete import is done; nil: it was, or need not
+	// be. Until it is, an earlier state of the target, were it put back, could be completed once more, and what is
+	// revoked from now on would be good again.
+	Unsettled error
 }
 
 // Unproven is why an import is not known to be complete.
@@ -73,7 +83,15 @@ const (
 	NoSource  Unproven = "no_source"  // the store that was exported was not named
 	NotClosed Unproven = "not_closed" // it is in use again, or closed for another export, or not that store
 	Claimed   Unproven = "claimed"    // the export was imported elsewhere
+	WentBack  Unproven = "went_back"  // it was imported here, and the target is in a state from before that was done
 )
+
+// Place names a target to the store that was exported: another name for each namespace of each DB. Namespaces of one file
+// have one epoch, and of two that import the same export one alone may be the first.
+func Place(epoch, namespace string) string {
+	name := sha256.Sum256([]byte(epoch + "\x00" + namespace))
+	return base64.RawURLEncoding.EncodeToString(name[:])
+}
 
 // Import puts what was checked into the target, or the rest of it, if an earlier import of it was cut off. Until it
 // is done nobody takes the target for an installation. An error leaves what was put there; the next Import of the
@@ -206,6 +224,9 @@ func (i *importer) complete(resumed int) (Imported, error) {
 	if err = put(); err != nil && i.ctx.Err() == nil {
 		err = put() // its answer may have been lost: what is done already is done
 	}
+	if err == nil && out.Complete {
+		out.Unsettled = i.Settle(i.ctx, h.ID)
+	}
 	return out, err
 }
 
@@ -222,6 +243,8 @@ func (i *importer) prove() (Unproven, error) {
 	switch {
 	case errors.Is(err, store.ErrNotClosed):
 		return NotClosed, nil
+	case errors.Is(err, store.ErrSettled):
+		return WentBack, nil
 	case err == nil && !first:
 		return Claimed, nil
 	}
@@ -249,7 +272,9 @@ func (i *importer) putAll() error {
 }
 
 func (i *importer) view(out Imported) (jsontext.Value, error) {
-	v := audit.View{"export_id": i.contents.Header.ID, "made_at": i.contents.Header.MadeAt, "records": i.records, "complete": out.Complete}
+	// Of two that import the same at once one completes, and the other is not to take that one's completion for its own: what
+	// they have proven may differ. So no entry is like another.
+	v := audit.View{"run": rand.Text(), "export_id": i.contents.Header.ID, "made_at": i.contents.Header.MadeAt, "records": i.records, "complete": out.Complete}
 	if !out.Complete {
 		v["unproven"] = string(out.Unproven)
 		v["revoked_before"] = out.RevokedBefore

@@ -24,6 +24,8 @@ func target(f *fake) moving.Target {
 	}
 }
 
+func settled(context.Context, string) error { return nil }
+
 // wantSame checks that a target holds what the source does, and nothing else but what an import adds.
 func wantSame(t *testing.T, to *fake, from installed) {
 	t.Helper()
@@ -110,6 +112,7 @@ func TestImport_RevokesWhatIsNotProven(t *testing.T) {
 		"no source":         {true, nil, false, moving.NoSource},
 		"claimed":           {true, func(context.Context, string) (bool, error) { return false, nil }, false, moving.Claimed},
 		"not closed for it": {true, func(context.Context, string) (bool, error) { return false, store.ErrNotClosed }, false, moving.NotClosed},
+		"went back":         {true, func(context.Context, string) (bool, error) { return false, store.ErrSettled }, false, moving.WentBack},
 		"proven":            {true, func(context.Context, string) (bool, error) { return true, nil }, true, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -122,6 +125,7 @@ func TestImport_RevokesWhatIsNotProven(t *testing.T) {
 			to.deaf = true
 			tt := target(to)
 			tt.Claim = c.claim
+			tt.Settle = settled
 			done, err := mustCheck(t, file, k).Import(t.Context(), bytes.NewReader(file), tt)
 			if err != nil || done.Complete != c.complete || done.Unproven != c.unproven {
 				t.Fatalf("%+v, %v", done, err)
@@ -164,6 +168,7 @@ func TestImport_KeepsTheRevocationOfEverything(t *testing.T) {
 				to := newFake()
 				tt := target(to)
 				tt.Claim = func(context.Context, string) (bool, error) { return complete, nil }
+				tt.Settle = settled
 				if _, err := mustCheck(t, file, k).Import(t.Context(), bytes.NewReader(file), tt); err != nil {
 					t.Fatal(err)
 				}
@@ -250,8 +255,7 @@ func TestImport_ClaimsOnce(t *testing.T) {
 	results := make(chan bool, 2)
 	for _, by := range []string{"here", "there"} {
 		go func() {
-			tt := target(newFake())
-			tt.Claim = func(ctx context.Context, export string) (bool, error) { return from.Claim(ctx, export, by) }
+			tt := claiming(target(newFake()), from, by)
 			c, err := moving.Check(t.Context(), bytes.NewReader(file), []*jose.KEK{k}, "fake", nil)
 			if err == nil {
 				var done moving.Imported
@@ -301,6 +305,7 @@ func TestImport_SourceAway(t *testing.T) {
 		t.Errorf("it is away: %v", err)
 	}
 	tt.Claim = func(context.Context, string) (bool, error) { return true, nil }
+	tt.Settle = settled
 	if done, err := c.Import(t.Context(), bytes.NewReader(file), tt); err != nil || !done.Complete {
 		t.Errorf("it is back: %+v, %v", done, err)
 	}

@@ -76,3 +76,8 @@ func (db *DB) Claim(ctx context.Context, export, by string) (first bool, err err
 	})
 	return first && err == nil, err
 }
+
+// Settle implements store.Mover.
+func (db *DB) Settle(ctx context.Context, export, by string) error {
+	return db.change(ctx, func(now store.State) (store.State, error) { return now.Settle(export, by) })
+}

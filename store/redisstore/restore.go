@@ -1,7 +1,6 @@
 package redisstore
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	_ "embed"
@@ -88,13 +87,24 @@ func (db *DB) Complete(ctx context.Context, export string, done int, last []stor
 		return err
 	}
 	err := db.restore(ctx, restoring{export, done, last, floor, record, entry})
-	if errors.Is(err, store.ErrOccupied) {
-		there, failed := db.mover().one(ctx, db.names.of(nameGenesis))
-		if failed == nil && bytes.Equal(there, record) { // it was done before
-			return db.confirmAll(ctx)
-		}
+	if errors.Is(err, store.ErrOccupied) && db.isCompleted(ctx, record, entry) { // it was done before
+		return db.confirmAll(ctx)
 	}
 	return err
+}
+
+// isCompleted reports whether the namespace was completed with that record, and with that entry, which is still the
+// last. The record alone does not tell one completion from another, which may have revoked everything or not.
+func (db *DB) isCompleted(ctx context.Context, record, entry []byte) bool {
+	var installed *redis.StringCmd
+	var newest *redis.XMessageSliceCmd
+	if err := db.mover().look(ctx, func(p redis.Pipeliner) {
+		installed = p.Get(ctx, db.names.of(nameGenesis))
+		newest = p.XRevRangeN(ctx, db.names.of(nameAudit), "+", "-", 1)
+	}); err != nil || len(newest.Val()) == 0 {
+		return false
+	}
+	return installed.Val() == string(record) && newest.Val()[0].Values["entry"] == string(entry)
 }
 
 // restoring is one commit of an import.

@@ -58,6 +58,9 @@ func moverClosed(t *testing.T, f MoverFixture) {
 	mustBe(t, f.Peer.CloseFor(ctx, "E2"))
 	mustBe(t, f.DB.CloseFor(ctx, "E3"))
 	claim(f.DB, "E2", "new", false, store.ErrNotClosed)
+	if err := f.Peer.Settle(ctx, "E3", "new"); !errors.Is(err, store.ErrNotClosed) {
+		t.Errorf("settled before it was claimed: got error %v, want ErrNotClosed", err)
+	}
 	if err := f.DB.CloseFor(ctx, "not a name"); err == nil || errors.Is(err, store.ErrClosed) {
 		t.Errorf("closed for what is no identifier: %v", err)
 	}
@@ -65,12 +68,34 @@ func moverClosed(t *testing.T, f MoverFixture) {
 	claim(f.DB, "E3", "new", true, nil)
 	claim(f.DB, "E3", "newer", false, nil)
 	claim(f.DB, "E1", "new", false, store.ErrNotClosed)
-	for i, err := range []error{f.DB.Reopen(ctx), f.Peer.Reopen(ctx), f.DB.CloseFor(ctx, "E3"), f.Peer.CloseFor(ctx, "E4")} {
-		if !errors.Is(err, store.ErrClosed) {
-			t.Errorf("case %d: got error %v, want ErrClosed", i, err)
+	moved := func() {
+		t.Helper()
+		for i, err := range []error{f.DB.Reopen(ctx), f.Peer.Reopen(ctx), f.DB.CloseFor(ctx, "E3"), f.Peer.CloseFor(ctx, "E4")} {
+			if !errors.Is(err, store.ErrMoved) {
+				t.Errorf("case %d: got error %v, want ErrMoved", i, err)
+			}
+		}
+		for _, h := range []Moved{f.DB, f.Peer} {
+			wantAll(t, h, head, store.ErrMoved)
+		}
+		closed()
+	}
+	moved()
+	settle := func(h Moved, export, by string, want error) {
+		t.Helper()
+		if err := h.Settle(ctx, export, by); !errors.Is(err, want) {
+			t.Errorf("settled for %s by %s: got error %v, want %v", export, by, err, want)
 		}
 	}
-	closed()
+	settle(f.DB, "E3", "newer", store.ErrNotClosed)
+	settle(f.DB, "E1", "new", store.ErrNotClosed)
+	claim(f.Peer, "E3", "new", true, nil)
+	settle(f.DB, "E3", "new", nil)
+	settle(f.Peer, "E3", "new", nil) // its answer was lost
+	claim(f.DB, "E3", "new", false, store.ErrSettled)
+	claim(f.Peer, "E3", "newer", false, nil)
+	claim(f.DB, "E1", "new", false, store.ErrNotClosed)
+	moved()
 }
 
 // moverClosedUnderWrites: what was acknowledged before a store was closed is given out, and after that nothing is
@@ -224,6 +249,7 @@ func moverEndedContext(t *testing.T, f MoverFixture) {
 		f.DB.Dump(ctx, store.KindClient, func(store.Stored) error { return nil }),
 		f.DB.CloseFor(ctx, "E1"),
 		f.DB.Reopen(ctx),
+		f.DB.Settle(ctx, "E1", "new"),
 		f.DB.Restore(ctx, "E1", 0, clientsOf(t, f.Env, 1)),
 		f.DB.Complete(ctx, "E1", 0, nil, 0, FullInstallation("x"), entry("x")),
 	} {

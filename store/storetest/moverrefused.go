@@ -151,6 +151,9 @@ func moverCompletedTwice(t *testing.T, f MoverFixture) {
 	if err := f.Peer.Complete(ctx, "E1", 2, all[2:], 0, other, entry("end")); !errors.Is(err, store.ErrOccupied) {
 		t.Errorf("another record: got error %v, want ErrOccupied", err)
 	}
+	if err := f.Peer.Complete(ctx, "E1", 2, all[2:], 0, in, entry("end of another")); !errors.Is(err, store.ErrOccupied) {
+		t.Errorf("another one that imports the same: got error %v, want ErrOccupied", err)
+	}
 	got, err := f.DB.Installation(ctx)
 	if d := Diff(got, in); d != "" || err != nil {
 		t.Errorf("installation: %v (-want +got):\n%s", err, d)
