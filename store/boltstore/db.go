@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -100,6 +101,10 @@ func OpenDB(config Config) (*DB, error) {
 	if err := db.open(config); err != nil {
 		return nil, err
 	}
+	err := removeSecondNames(config.Path)
+	if err != nil && config.Warn != nil { // not ours alone, perhaps: no reason not to serve
+		config.Warn(err.Error())
+	}
 	format, err := db.prepare()
 	if err == nil {
 		err = db.findState(config.Moving)
@@ -124,15 +129,19 @@ func newDB(config Config) *DB {
 }
 
 // open opens the file, which exists, and takes the lock.
-func (db *DB) open(config Config) error {
+func (db *DB) open(config Config) error { return db.openAs(config, nil) }
+
+// openAs is open of a file that is open already, unless f is nil; it is bbolt's to close then.
+func (db *DB) openAs(config Config, f *os.File) error {
 	path := config.Path
-	f, err := db.openFile(path, config.Timeout, nil)
+	f, err := db.openFile(path, config.Timeout, f)
 	switch {
 	case errors.Is(err, bolterrors.ErrTimeout):
 		return locked(config, path)
 	case errors.Is(err, os.ErrNotExist) && config.MustExist:
 		return fmt.Errorf("boltstore: there is no file %s for namespace %s: %w", path, config.Namespace, ErrNoInstallation)
-	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrChecksum), errors.Is(err, bolterrors.ErrVersionMismatch):
+	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrChecksum), errors.Is(err, bolterrors.ErrVersionMismatch),
+		err != nil && strings.HasPrefix(err.Error(), "file size too small"): // bbolt has no sentinel for one that was cut off
 		return fmt.Errorf("boltstore: %s: neither of its two head pages is whole, or another program made it; restore it from a backup (%w: %w)", path, store.ErrDamaged, err)
 	case err != nil:
 		return fmt.Errorf("boltstore: cannot open %s: %w", path, err)
@@ -165,7 +174,7 @@ func (db *DB) openFile(path string, timeout time.Duration, draft *os.File) (f *o
 				return nil, err
 			}
 		}
-		if info, err = f.Stat(); err == nil && draft == nil && info.Size() == 0 {
+		if info, err = f.Stat(); err == nil && (draft == nil || db.readOnly) && info.Size() == 0 {
 			err = errEmpty // bbolt would take it for a new one
 		}
 		if err != nil {

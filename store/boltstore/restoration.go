@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"time"
@@ -23,6 +24,8 @@ type Restoration struct {
 	config Config
 	draft  *os.File
 	old    *os.File // what Publish replaces, locked; nil: nothing is there
+	oldDB  *DB      // the same, once Old was called
+	link   func(oldname, newname string) error
 	done   bool
 }
 
@@ -40,7 +43,7 @@ func Restore(ctx context.Context, config Config, backup io.Reader, replace bool)
 		config.Now = time.Now
 	}
 	config.MustExist = true // nothing is made that the backup does not hold
-	r := &Restoration{config: config}
+	r := &Restoration{config: config, link: os.Link}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, r.Close())
@@ -99,6 +102,9 @@ func (r *Restoration) lockBoth() (err error) {
 		if err := lockNow(r.old); err != nil {
 			return err
 		}
+		if err := removeSecondNames(r.config.Path); err != nil {
+			return err
+		}
 	}
 	// What a creation or restoration left that was killed after its last step but one is the file's second
 	// name: to write to it would be to write to the file.
@@ -154,7 +160,7 @@ func (r *Restoration) Renew(ctx context.Context, e audit.Entry) error {
 }
 
 // Publish puts the copy in the place of the file, in one step. What it replaces gets the name aside first, a
-// name in the same folder that nothing has.
+// name in the same folder that nothing has: see Aside. An error after that step says that the copy is in place.
 func (r *Restoration) Publish(aside string) error {
 	err := r.draft.Sync()
 	switch {
@@ -168,7 +174,13 @@ func (r *Restoration) Publish(aside string) error {
 		return fmt.Errorf("boltstore: cannot put the backup in the place of %s: %w", r.config.Path, err)
 	}
 	r.done = true
-	return errors.Join(removeDraft(r.name()), syncFolder(filepath.Dir(r.config.Path)))
+	if err := errors.Join(removeDraft(r.name()), syncFolder(filepath.Dir(r.config.Path))); err != nil {
+		if aside != "" {
+			aside = ", and what was there is " + aside
+		}
+		return fmt.Errorf("boltstore: the backup is %s now%s, but whether that outlives a crash of the machine is not known: %w", r.config.Path, aside, err)
+	}
+	return nil
 }
 
 func (r *Restoration) publish() error {
@@ -179,15 +191,36 @@ func (r *Restoration) publish() error {
 }
 
 // replace has two steps. Between them the file has two names, and the old one still is the one that counts; to
-// move it away first would leave a moment without any, and a start then a new installation.
+// move it away first would leave a moment without any, and a start then a new installation. Where there are no
+// links it is copied.
 func (r *Restoration) replace(aside string) error {
 	if err := isAt(r.config.Path, r.old); err != nil { // it is not the one that we locked
 		return err
 	}
-	if err := os.Link(r.config.Path, aside); err != nil {
+	err := r.link(r.config.Path, aside)
+	if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, os.ErrPermission) { // some say it by EPERM
+		err = copyFile(r.old, aside)
+	}
+	if err == nil {
+		err = syncFolder(filepath.Dir(aside)) // or a crash could keep the second step alone, and the old file would be gone
+	}
+	if err != nil {
 		return err
 	}
 	return os.Rename(r.name(), r.config.Path)
+}
+
+// copyFile copies all of a file to where nothing is.
+func copyFile(from *os.File, to string) error {
+	f, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, io.NewSectionReader(from, 0, math.MaxInt64))
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return errors.Join(fmt.Errorf("cannot copy %s to %s, for there are no links on this file system: %w", from.Name(), to, err), os.Remove(to))
+	}
+	return nil
 }
 
 func isAt(path string, f *os.File) error {
@@ -213,8 +246,13 @@ func (r *Restoration) Close() error {
 	} else if r.draft != nil {
 		errs = append(errs, r.draft.Close())
 	}
+	if r.oldDB != nil {
+		errs = append(errs, r.oldDB.Close())
+	}
 	if r.old != nil {
-		errs = append(errs, r.old.Close())
+		if err := r.old.Close(); !errors.Is(err, os.ErrClosed) { // bbolt may have
+			errs = append(errs, err)
+		}
 	}
 	return errors.Join(errs...)
 }
