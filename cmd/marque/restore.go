@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -27,11 +27,14 @@ const actionRestoreInstallation = "installation.restore"
 // datedAhead is how far ahead of the clock a server dates tokens: see authz.
 const datedAhead = 2 * time.Second
 
+// clockPlay is how far behind what was written last a clock may be.
+const clockPlay = time.Second
+
 func (a *app) restoreCommand() *cobra.Command {
 	var p *printer
 	var settings *settingFlags
 	var confirm *confirmation
-	var replace bool
+	var replace, forget bool
 	var reason string
 	cmd := verb("restore FILE", "Put a backup of the embedded store in place, with the server stopped", func(cmd *cobra.Command, args []string) error {
 		if err := checkReason(reason); err != nil {
@@ -41,7 +44,7 @@ func (a *app) restoreCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		r := &restoration{app: a, config: c.Config, file: args[0], replace: replace, confirm: confirm, now: time.Now().UTC()}
+		r := &restoration{app: a, settings: settings, config: c.Config, file: args[0], replace: replace, forget: forget, confirm: confirm}
 		r.by = audit.Origin{Actor: audit.Actor{Kind: audit.ActorUID, ID: fmt.Sprint(os.Getuid())}, Reason: authz.Redact(reason)}
 		done, err := r.run(cmd.Context())
 		if err != nil {
@@ -50,11 +53,13 @@ func (a *app) restoreCommand() *cobra.Command {
 		return p.print(done, done.say)
 	})
 	cmd.Long = "Puts what marque backup saved in the place of the database. No server may run on the folder. Every record is checked\n" +
-		"first. A database that is there is left alone, but with --replace it gets another name. A backup is old: whatever\n" +
-		"was changed since is lost, and who was disabled or revoked since is not any more. What can be made good is: every token\n" +
-		"that was issued until now is void. The answer says what is left to do."
+		"first. A database that is there is left alone, but with --replace it gets another name; whatever it knows to be\n" +
+		"disabled, deleted or revoked stays so. A backup is old: what else was changed since is lost, and without that database\n" +
+		"who was disabled or revoked since is not any more. Every token that was issued until now is void. The answer says what\n" +
+		"is left to do."
 	cmd.ValidArgsFunction = nil // files
 	cmd.Flags().BoolVar(&replace, "replace", false, "give a database that is there another name, and put the backup in its place")
+	cmd.Flags().BoolVar(&forget, "forget-withdrawals", false, "with --replace: do not carry over what the database that is there knows to be disabled, deleted or revoked")
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for the audit log; at most 256 bytes")
 	settings, confirm, p = a.settings(cmd, "data", "kek-file"), a.confirming(cmd), a.printing(cmd)
 	return cmd
@@ -62,24 +67,29 @@ func (a *app) restoreCommand() *cobra.Command {
 
 // restoration is one run of the command.
 type restoration struct {
-	app     *app
-	config  configs.Config
-	file    string
-	replace bool
-	confirm *confirmation
-	now     time.Time
-	by      audit.Origin
-	old     keys.Installation // of the database that is replaced; the zero value when it cannot be read, or there is none
+	app      *app
+	settings *settingFlags
+	config   configs.Config
+	file     string
+	replace  bool
+	forget   bool
+	confirm  *confirmation
+	now      time.Time
+	by       audit.Origin
+	old      *boltstore.Store // the database that is replaced, if what it knows is to be carried over
+	unread   error            // why that cannot be
 }
 
 // restoredBackup is what was done.
 type restoredBackup struct {
-	Data     string    `json:"data"`
-	Issuer   string    `json:"issuer"`
-	Backup   time.Time `json:"backup_time"`             // what was changed later is lost
-	Revoked  time.Time `json:"revoked_until"`           // tokens that were issued until then are void
-	Records  int       `json:"records"`                 // each was checked
-	Replaced string    `json:"replaced_file,omitempty"` // where the database that was there is now
+	Data     string       `json:"data"`
+	Issuer   string       `json:"issuer"`
+	Backup   time.Time    `json:"backup_time"`              // what was changed later is lost
+	Revoked  time.Time    `json:"revoked_until"`            // tokens that were issued until then are void
+	Records  int          `json:"records"`                  // each was checked
+	Replaced string       `json:"replaced_file,omitempty"`  // where the database that was there is now
+	Carried  *carriedOver `json:"carried_over,omitempty"`   // from there
+	Unread   string       `json:"replaced_error,omitempty"` // why nothing was
 
 	ago  time.Duration
 	next string
@@ -100,9 +110,6 @@ func (r *restoration) run(ctx context.Context) (_ *restoredBackup, err error) {
 	defer backup.Close()
 	b := &boltBackend{config: r.config}
 	if err := b.look(false); err != nil {
-		return nil, err
-	}
-	if err := r.lookAtOld(ctx, b); err != nil {
 		return nil, err
 	}
 	if err := makeDataFolder(r.config.Data, r.config.Dev); err != nil {
@@ -149,22 +156,38 @@ func (r *restoration) publish(ctx context.Context, draft *boltstore.Restoration,
 	if err != nil {
 		return nil, fmt.Errorf("%s cannot be restored: %w", r.file, err)
 	}
-	if err := r.fits(b); err != nil {
+	if err := r.lookAtOld(ctx, draft, b, keks); err != nil {
 		return nil, err
+	}
+	if err := r.fits(ctx, b); err != nil {
+		return nil, err
+	}
+	backup := b.newest.UTC().Truncate(time.Second)
+	if err := r.confirm.ask("The backup is of %s, %s ago. What was changed since is lost, and every token that was issued until now (%s by this machine's clock) is void.",
+		instant(&backup), shortDuration(r.now.Sub(b.newest).Round(time.Second)), instant(&r.now)); err != nil {
+		return nil, err
+	}
+	if err := r.fits(ctx, b); err != nil { // whoever was asked took his time
+		return nil, err
+	}
+	there := fileThere((&boltBackend{config: r.config}).path())
+	ahead := datedAhead
+	if !there { // tokens may have been dated by another machine's clock
+		ahead += authz.MaxSkew
 	}
 	done := &restoredBackup{
-		Data: r.config.Data, Issuer: b.installation.Issuer, Backup: b.newest.UTC().Truncate(time.Second), Records: b.read.Records,
-		Revoked: r.now.Add(datedAhead).Truncate(time.Second).Add(time.Second),
-		ago:     r.now.Sub(b.newest), next: r.next(b.installation.Dev),
+		Data: r.config.Data, Issuer: b.installation.Issuer, Backup: backup, Records: b.read.Records,
+		Revoked: r.now.Add(ahead).Truncate(time.Second).Add(time.Second),
+		ago:     r.now.Sub(b.newest), next: r.next(b.installation),
 	}
-	aside := ""
-	if fileThere((&boltBackend{config: r.config}).path()) {
-		aside = filepath.Join(r.config.Data, databaseName+".replaced-"+r.now.Format("20060102T150405.000Z"))
-		done.Replaced = aside
+	if there {
+		done.Replaced = boltstore.Aside((&boltBackend{config: r.config}).path(), r.now)
 	}
-	if err := r.confirm.ask("The backup is of %s, %s ago. What was changed since is lost, and every token that was issued until now is void.",
-		instant(&done.Backup), shortDuration(done.ago.Round(time.Second))); err != nil {
-		return nil, err
+	if r.unread != nil {
+		done.Unread = r.unread.Error()
+	}
+	if done.Carried, err = r.carryOver(ctx, b, keks); err != nil {
+		return nil, fmt.Errorf("withdraw what was withdrawn since the backup: %w", err)
 	}
 	if err := r.withdraw(ctx, b, done); err != nil {
 		return nil, fmt.Errorf("withdraw what was issued since the backup: %w", err)
@@ -176,44 +199,19 @@ func (r *restoration) publish(ctx context.Context, draft *boltstore.Restoration,
 	if err := draft.Renew(ctx, e); err != nil {
 		return nil, err
 	}
-	return done, draft.Publish(aside)
+	return done, draft.Publish(done.Replaced)
 }
 
-// fits refuses a backup that is another installation's, or from a time that has not come.
-func (r *restoration) fits(b *openedBackup) error {
+// fits refuses a backup for which the configuration is not, or that comes from a time that has not come.
+func (r *restoration) fits(ctx context.Context, b *openedBackup) error {
+	r.now = time.Now().UTC()
 	if r.config.Issuer != "" && r.config.Issuer != b.installation.Issuer {
 		return fmt.Errorf("%s is a backup of %s, and the configuration says that the issuer is %s", r.file, b.installation.Issuer, r.config.Issuer)
 	}
-	if b.newest.Sub(r.now) > time.Second {
+	if b.newest.Sub(r.now) > clockPlay {
 		return fmt.Errorf("the clock says %s, and %s is of %s: set the clock, or tokens that were issued since would stay good", instant(&r.now), r.file, instant(&b.newest))
 	}
-	if r.old.ID != "" && r.old.ID != b.installation.ID {
-		return fmt.Errorf("%s is a backup of another installation (of %s, made at %s) than the one in %s (of %s, made at %s): name another folder with --data, or move that database away yourself",
-			r.file, b.installation.Issuer, instant(&b.installation.CreatedAt), r.config.Data, r.old.Issuer, instant(&r.old.CreatedAt))
-	}
-	return nil
-}
-
-// lookAtOld reads whose database is to be replaced, if that can still be read: it may have to be replaced because it
-// cannot.
-func (r *restoration) lookAtOld(ctx context.Context, b *boltBackend) error {
-	if !r.replace || !fileThere(b.path()) {
-		return nil
-	}
-	db, err := boltstore.OpenBackup(boltstore.Config{Path: b.path(), Namespace: r.config.Store.Namespace})
-	switch {
-	case errors.Is(err, boltstore.ErrLocked):
-		return &inUseError{r.config.Data, errors.Join(errLocked, err)}
-	case errors.Is(err, store.ErrClosed):
-		return fmt.Errorf("%s is not replaced: the installation goes on elsewhere, and would do so twice: %w", b.path(), err)
-	case err != nil:
-		return nil
-	}
-	defer db.Close()
-	if in, err := db.Installation(ctx); err == nil {
-		r.old = in
-	}
-	return nil
+	return r.clockOfOld(ctx)
 }
 
 // withdraw voids every token that may have been issued since the backup, or revoked.
@@ -240,25 +238,33 @@ func (d *restoredBackup) say(w io.Writer) {
 	if d.Replaced != "" {
 		fmt.Fprintf(w, "The database that was there is now %s.\n", clean(d.Replaced))
 	}
-	fmt.Fprintf(w, "Every token that was issued until %s is void: partners ask for new ones.\n"+
-		"What was changed after %s is lost, and nobody can tell what that was but the server's log and you. Do it again:\n"+
-		"  - a client that was disabled or deleted since then gets tokens: marque client disable ID, marque client delete ID\n"+
-		"  - a secret that was revoked since then works: marque client secret revoke ID CREDENTIAL\n"+
-		"  - a signing key that was revoked since then signs, for whoever has it, too: marque key revoke KID, or --all\n"+
-		"  - clients, secrets and resources that were made since then are gone, and what was set is as it was before\n"+
-		"If the installation was moved elsewhere since then (marque export --final), it must not be started here.\n", until, at)
-	fmt.Fprintf(w, "Next: %s\n", d.next)
+	fmt.Fprintf(w, "Every token that was issued until %s is void: partners ask for new ones.\n", until)
+	if d.Carried != nil {
+		d.Carried.say(w)
+		fmt.Fprintf(w, "What else was changed after %s is lost. Do it again:\n"+
+			"  - what was taken from a client without disabling it (a scope, a resource, --admin) is back: marque client update ID\n"+
+			"  - clients, secrets and resources that were made since then are gone, and what was set is as it was before\n", at)
+	} else {
+		if d.Unread != "" {
+			fmt.Fprintf(w, "The database that was there cannot be read: %s.\n", clean(d.Unread))
+		}
+		fmt.Fprintf(w, "What was changed after %s is lost, and nobody can tell what that was but the server's log and you. Do it again:\n"+
+			"  - a client that was disabled or deleted since then gets tokens: marque client disable ID, marque client delete ID\n"+
+			"  - a secret that was revoked since then works: marque client secret revoke ID CREDENTIAL\n"+
+			"  - a signing key that was revoked since then signs, for whoever has it, too: marque key revoke KID, or --all\n"+
+			"  - clients, secrets and resources that were made since then are gone, and what was set is as it was before\n", at)
+	}
+	fmt.Fprintf(w, "If the installation was moved elsewhere since then (marque export --final), it must not be started here.\nNext: %s\n", d.next)
 }
 
 // next is the command that serves what was restored.
-func (r *restoration) next(dev bool) string {
-	words := "marque serve"
-	if dev {
+func (r *restoration) next(in keys.Installation) string {
+	words := r.settings.again("serve")
+	switch {
+	case in.Dev:
 		words += " --dev"
-	}
-	words += " --data " + shellWord(r.config.Data)
-	if r.config.Keys.KEKFile != "" && !dev {
-		words += " --kek-file " + shellWord(r.config.Keys.KEKFile)
+	case strings.HasPrefix(in.Issuer, "http://"):
+		words += " --insecure-http"
 	}
 	return words
 }
