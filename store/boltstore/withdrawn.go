@@ -50,7 +50,8 @@ func (s *Store) Withdraw(ctx context.Context, from *Store, by audit.Origin) (Wit
 			kind store.Kind
 			take func(store.Stored) error
 		}{
-			{store.KindClient, w.client}, {store.KindResource, w.resource},
+			{store.KindClient, w.client},
+			{store.KindResource, w.resource},
 			{store.KindRevocation, w.revocation}, // behind the clients, which it asks for
 			{store.KindRing, w.ring},
 		} {
