@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,6 +20,7 @@ type neighbours struct {
 	doubts     doubts                 // revocations that somebody missed in the store
 	unfollowed atomic.Pointer[string] // why the change feed could not be followed; nil: it could
 	movedAway  atomic.Bool            // see unfollow
+	moved      atomic.Bool            // the store goes on elsewhere: see mayFollow
 
 	refusedWrite atomic.Pointer[refusedWrite] // the last write, if the store did not take it
 }
@@ -58,8 +60,20 @@ func (s *server) unfollow(err error) {
 	s.unfollowed.Store(&why)
 	if errors.Is(err, store.ErrClosed) {
 		s.movedAway.Store(true)
+		if errors.Is(err, store.ErrMoved) {
+			s.moved.Store(true)
+		}
 		s.tokens.ConfirmedAt(time.Unix(0, 0))
 	}
+}
+
+// mayFollow fails for good once the store was seen to go on elsewhere. That it does is one write there, which can be lost as any:
+// a stale replica is promoted, and what was revoked at the new place would be served here.
+func (s *server) mayFollow(ctx context.Context) error {
+	if s.moved.Load() {
+		return fmt.Errorf("%w, so that this process serves no more, whatever the store says now", store.ErrMoved)
+	}
+	return s.lookAtClock(ctx)
 }
 
 // confirm notes that every change that was committed before at is applied here.
@@ -80,7 +94,7 @@ type feed struct {
 
 // Head implements store.Changes.
 func (f *feed) Head(ctx context.Context) (store.Cursor, error) {
-	if err := f.server.lookAtClock(ctx); err != nil {
+	if err := f.server.mayFollow(ctx); err != nil {
 		return "", err
 	}
 	return f.of.Head(ctx)
@@ -89,7 +103,7 @@ func (f *feed) Head(ctx context.Context) (store.Cursor, error) {
 // Changes implements store.Changes. Behind what it says there come the doubts, unless only one change is wanted:
 // that is a look at whether the cursor is known, and nobody acts on what it returns.
 func (f *feed) Changes(ctx context.Context, after store.Cursor, limit int) ([]store.Change, store.Cursor, error) {
-	if err := f.server.lookAtClock(ctx); err != nil {
+	if err := f.server.mayFollow(ctx); err != nil {
 		return nil, "", err
 	}
 	changes, next, err := f.of.Changes(ctx, after, limit)

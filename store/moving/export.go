@@ -24,8 +24,8 @@ const saltSize = 32
 // maxChanged bounds the clients that may be written while an export is.
 const maxChanged = 10_000
 
-// ErrBusy says that so much was written while the export was that it would be of no one time.
-var ErrBusy = errors.New("moving: too many clients were changed while the export was written: try again, or make a final one")
+// ErrBusy says that so much, or such a thing, was written while the export was that it would be of no one time.
+var ErrBusy = errors.New("moving: signing keys, a resource or too many clients were changed while the export was written: try again, or make a final one")
 
 // ErrDevelopment says that an installation was made by --dev. It is not moved: its guards are down.
 var ErrDevelopment = errors.New("moving: it was made by --dev, for trying things out, and is not moved")
@@ -230,7 +230,8 @@ func followed(ctx context.Context, changes store.Changes) (*feed, error) {
 	return &feed{changes, head}, nil
 }
 
-// clients returns the clients that were written since.
+// clients returns the clients that were written since. A ring or a resource is ErrBusy: keys that were revoked meanwhile would
+// come without what revokes their tokens, and clients of a resource that was removed. Both change seldom.
 func (f *feed) clients(ctx context.Context) ([]authz.ClientID, error) {
 	if f == nil {
 		return nil, nil
@@ -248,6 +249,9 @@ func (f *feed) clients(ctx context.Context) ([]authz.ClientID, error) {
 			return list, nil
 		}
 		for _, c := range page {
+			if c.Kind == store.KindRing || c.Kind == store.KindResource {
+				return nil, ErrBusy
+			}
 			if id := authz.ClientID(c.ID); c.Kind == store.KindClient && !seen[id] {
 				seen[id] = true
 				list = append(list, id)

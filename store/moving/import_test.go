@@ -367,6 +367,23 @@ func TestExport_OfAStoreInUse(t *testing.T) {
 	}
 }
 
+// What changes seldom must not change while a running store is exported: its parts would not fit together.
+func TestExport_OfAStoreWhoseKeysChange(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []store.Kind{store.KindRing, store.KindResource} {
+		from := full(t, kek(1), 3)
+		from.onDump = func(store.Kind, int) {
+			from.onDump = nil
+			from.changes = append(from.changes, store.Change{Kind: kind, ID: "x"})
+		}
+		src := from.source(kek(1))
+		src.Changes = from.fake
+		if _, err := moving.Export(t.Context(), &bytes.Buffer{}, src); !errors.Is(err, moving.ErrBusy) {
+			t.Errorf("%s: got error %v, want ErrBusy", kind, err)
+		}
+	}
+}
+
 func TestExport_Refuses(t *testing.T) {
 	t.Parallel()
 	k := kek(1)

@@ -34,7 +34,7 @@ func newClient(c Config, connections int) redis.UniversalClient {
 		MaxRetries:            -1,
 		DialerRetries:         1,
 		DialTimeout:           c.CallTimeout,
-		ReadTimeout:           c.writeTimeout() + waitStep, // WAIT and XREAD answer late; contexts bound them all
+		ReadTimeout:           c.CallTimeout + max(c.Timeout, fenceTimeout) + waitStep, // WAIT and XREAD answer late; contexts bound them all
 		WriteTimeout:          c.CallTimeout,
 		PoolTimeout:           c.CallTimeout,
 		PoolSize:              connections,

@@ -145,25 +145,49 @@ func (db *DB) eachCredential(ctx context.Context, ids []string, fn func(store.St
 	return nil
 }
 
-// walk calls fn with the keys of the namespace, some more than once.
+// walk calls fn with the keys of the namespace, some more than once. A cursor says nothing to another process than the one
+// that gave it, which passes over keys then: so where a restarted server, or another one, answers, it begins anew.
 func (db *DB) walk(ctx context.Context, fn func(keys []string) error) error {
-	for cursor := uint64(0); ; {
-		var found []string
+	of, cursor := "", uint64(0)
+	for begun := 0; ; {
+		var page *redis.ScanCmd
+		process := ""
 		err := db.read(ctx, func(ctx context.Context) error {
 			node, err := db.node(ctx)
-			if err == nil {
-				found, cursor, err = node.Scan(ctx, cursor, db.names.prefix+"*", listed).Result()
+			if err != nil {
+				return err
 			}
-			return err
+			var info *redis.StringCmd
+			cmds, err := node.Pipelined(ctx, func(p redis.Pipeliner) error {
+				page, info = p.Scan(ctx, cursor, db.names.prefix+"*", listed), p.Info(ctx, "server")
+				return nil
+			})
+			process = parseInfo(info.Val())["run_id"]
+			return answerError(cmds, err)
 		})
-		if err == nil {
-			err = fn(found)
+		switch {
+		case err != nil:
+			return err
+		case process == "":
+			return fmt.Errorf("redisstore: redis does not say which process answers (run_id): %w", ErrUnreachable)
+		case process != of && begun == mostWalks:
+			return fmt.Errorf("redisstore: another process answered %d times while all keys were read: %w", begun, ErrUnreachable)
+		case process != of:
+			begun++
+			if of, cursor = process, 0; begun > 1 {
+				continue
+			}
 		}
-		if err != nil || cursor == 0 {
+		var found []string
+		found, cursor = page.Val()
+		if err := fn(found); err != nil || cursor == 0 {
 			return err
 		}
 	}
 }
+
+// mostWalks is how often walk begins: a Redis that changes all the time is not read to its end.
+const mostWalks = 10
 
 // allListed returns an error if a record is not in the list of its kind.
 func (db *DB) allListed(ctx context.Context, kind store.Kind, ids []string) error {

@@ -478,6 +478,7 @@ func TestLeastRights_Moving(t *testing.T) {
 		args = append(args, word)
 	}
 	must(t, server.Client().Do(t.Context(), args...).Err())
+	_ = server.Client().Do(t.Context(), "ACL", "SETUSER", "marque", "+waitaof").Err() // which Redis knows from 7.2 on
 	c := Config{Addrs: []string{server.Addr}, Username: "marque", Password: "right", Moving: true}
 	s := newStore(t, openTest(t, c))
 	fill(t, s)
