@@ -99,6 +99,9 @@ func (s State) Readable() error {
 	return nil
 }
 
+// ClosedFor reports whether a namespace is closed for that export, and nobody has claimed it yet.
+func (s State) ClosedFor(export string) bool { return s == State{export: export} && export != "" }
+
 // CloseFor is Mover.CloseFor: it returns the state that follows.
 func (s State) CloseFor(export string) (State, error) {
 	switch {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -23,6 +24,7 @@ type exporting struct {
 
 	file          string
 	final, reopen bool
+	away          error // why the store was not in use when this began: it was closed; else nil
 }
 
 func (a *app) exportCommand() *cobra.Command {
@@ -87,16 +89,19 @@ func (x *exporting) run(ctx context.Context, c configs.Config) (err error) {
 		return exportable(err)
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	src := moving.Source{Store: db, Namespace: c.Store.Namespace, KEKs: keks, ID: moving.NewID(), Final: x.final, Now: time.Now()}
+	src := moving.Source{Store: db, Namespace: c.Store.Namespace, KEKs: keks, ID: moving.NewID(), Final: x.final}
 	if err := x.begin(ctx, b, db, &src); err != nil {
 		return err
 	}
-	done, err := x.write(ctx, to, src)
+	done, err := x.write(ctx, to, src, "Exporting:")
+	if err == nil && x.final {
+		err = stillClosed(ctx, db, src.ID)
+	}
 	if err == nil && draft != nil {
 		err = draft.publish()
 	}
 	if err != nil {
-		return x.broken(ctx, c, err)
+		return x.broken(ctx, err)
 	}
 	return x.report(c, b.place(), done)
 }
@@ -110,60 +115,29 @@ func exportable(err error) error {
 	return err
 }
 
-// begin closes the store for a final export, and otherwise finds its feed, if somebody may write to it.
-func (x *exporting) begin(ctx context.Context, b backend, db database, src *moving.Source) error {
-	in, err := db.Installation(ctx)
-	if err != nil {
-		return b.place().unreadable(err)
-	}
-	if in.Dev {
-		return moving.ErrDevelopment
-	}
-	secrets, err := in.Open(src.KEKs) // before anything is closed
-	if err != nil {
-		return b.place().unreadable(err)
-	}
-	if x.final {
-		if err := x.sure.ask("Servers on %s refuse everything from now on, until the export was imported elsewhere or it is reopened.", b.place().name); err != nil {
-			return err
-		}
-		return db.CloseFor(ctx, src.ID)
-	}
-	if !b.shared() {
-		return nil
-	}
-	envelope, err := store.NewEnvelope(secrets.RecordKey, src.Namespace)
-	if err != nil {
-		return err
-	}
-	records, err := db.records(envelope)
-	if err != nil {
-		return err
-	}
-	switch _, err := records.Head(ctx); {
-	case errors.Is(err, store.ErrClosed): // nobody writes to it
-		return nil
-	case err != nil:
-		return err
-	}
-	src.Changes = records
-	return nil
-}
-
-func (x *exporting) write(ctx context.Context, to io.Writer, src moving.Source) (moving.Exported, error) {
-	m := x.app.meter("Exporting:", 0)
+func (x *exporting) write(ctx context.Context, to io.Writer, src moving.Source, what string) (moving.Exported, error) {
+	m := x.app.meter(what, 0)
 	defer m.end()
 	src.Progress = m.show
 	return moving.Export(ctx, to, src)
 }
 
-// broken says what an export that failed leaves behind.
-func (x *exporting) broken(ctx context.Context, c configs.Config, err error) error {
-	if stopped(ctx, err) {
+// broken says what an export that failed leaves behind, and what can help.
+func (x *exporting) broken(ctx context.Context, err error) error {
+	var damaged *store.RecordError
+	again := "run this again, or "
+	switch {
+	case stopped(ctx, err):
 		err = errors.New("stopped")
+	case errors.Is(err, errReopened):
+		return fmt.Errorf("%w; nothing was exported", err)
+	case errors.As(err, &damaged): // it was whole when it was rehearsed
+		again = ""
+	case errors.Is(err, syscall.ENOSPC):
+		again = "make room and run this again, or "
 	}
 	if x.final {
-		return fmt.Errorf("%w; nothing was exported, and the store is closed: run this again, or open it again with %s", err, x.settings.again("export --reopen"))
+		return fmt.Errorf("%w; nothing was exported, and the store is closed: %sopen it again with %s", err, again, x.settings.again("export --reopen"))
 	}
 	return fmt.Errorf("%w; nothing was exported", err)
 }
@@ -205,7 +179,11 @@ func (x *exporting) report(c configs.Config, p place, done moving.Exported) erro
 		if out.Changed > 0 {
 			fmt.Fprintf(w, "%s changed meanwhile: what it says of them may be from before or after.\n", counted(out.Changed, "client"))
 		}
-		if !h.Final {
+		switch {
+		case !h.Final && x.away != nil:
+			fmt.Fprintf(w, "The store was closed before, and not for this export, so an import revokes everything that was issued before it.\n")
+			return
+		case !h.Final:
 			fmt.Fprintf(w, "The store may change from now on, so an import revokes everything that was issued before it; marque export --final makes an export that need not.\n")
 			return
 		}
@@ -240,10 +218,11 @@ func (x *exporting) undo(ctx context.Context, c configs.Config) (err error) {
 	defer func() { err = errors.Join(err, db.Close()) }()
 	if err := db.Reopen(ctx); err != nil {
 		if errors.Is(err, store.ErrClosed) {
-			return fmt.Errorf("%s stays closed: what it held goes on elsewhere, and here nobody would hear of what is revoked there (%w)", b.place().name, err)
+			return fmt.Errorf("%s stays closed: what it held goes on elsewhere, and here nobody would hear of what is revoked there (%w). If that place is lost, make another of this one, in which everything that was issued until then is revoked: %s, then, with the settings of the new place, marque import FILE", b.place().name, err, x.settings.again("export FILE"))
 		}
 		return err
 	}
-	_, err = fmt.Fprintf(x.app.stdout, "%s is open. An export that was made of it before is not complete any more.\n", b.place().name)
+	_, err = fmt.Fprintf(x.app.stdout, "%s is open. An export that was made of it before is not complete any more.\n"+
+		"If one was imported anywhere without --source, do not start that place: there would be two, which know nothing of what the other revokes.\n", b.place().name)
 	return err
 }

@@ -4,25 +4,75 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // draftFile is a file that is written under another name, and has its own once it is whole and on the disk. Nothing is
-// ever written over.
+// ever written over. Its lock tells it from those of a process that was killed, which hold as much as a backup does.
 type draftFile struct {
 	*os.File
 	path string
 }
 
-// newDraft makes one, of mode 0600.
+const draftSuffix = ".export.part"
+
+// newDraft makes one, of mode 0600, and removes what earlier ones for the same path have left.
 func newDraft(path string) (*draftFile, error) {
+	if err := sweepDrafts(path); err != nil {
+		return nil, err
+	}
 	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
 		return nil, errors.Join(err, existsAlready(path))
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.part")
-	if err != nil {
-		return nil, err
+	for {
+		f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*"+draftSuffix)
+		if err != nil {
+			return nil, err
+		}
+		if mine(f) {
+			return &draftFile{f, path}, nil
+		}
+		_ = f.Close() // between making it and locking it another one took it for a remainder
 	}
-	return &draftFile{f, path}, nil
+}
+
+// mine takes the lock of a new file. It reports false where another one had that, or has removed the file. Where there
+// are no locks, nobody removes anything.
+func mine(f *os.File) bool {
+	if err := lockNow(f); err != nil {
+		return !errors.Is(err, errLocked)
+	}
+	there, err := os.Lstat(f.Name())
+	made, statErr := f.Stat()
+	return err != nil && !errors.Is(err, os.ErrNotExist) || err == nil && statErr == nil && os.SameFile(there, made)
+}
+
+// sweepDrafts removes what exports to path have left that were killed.
+func sweepDrafts(path string) error {
+	dir := filepath.Dir(path)
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrPermission) { // one may write where one may not list
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		number, ok := strings.CutPrefix(e.Name(), "."+filepath.Base(path)+".")
+		number, whole := strings.CutSuffix(number, draftSuffix)
+		if !ok || !whole || strings.Trim(number, "0123456789") != "" || !e.Type().IsRegular() {
+			continue
+		}
+		f, err := os.OpenFile(filepath.Join(dir, e.Name()), os.O_RDONLY|noFollow, 0)
+		if err != nil {
+			continue // it is gone, or another's
+		}
+		if lockNow(f) == nil {
+			_ = os.Remove(f.Name())
+		}
+		_ = f.Close()
+	}
+	return nil
 }
 
 // publish gives it its name, unless something has that by now.
@@ -35,6 +85,6 @@ func (d *draftFile) publish() error {
 
 // discard ends it. What was published stays.
 func (d *draftFile) discard() {
-	_ = d.Close()
 	_ = os.Remove(d.Name())
+	_ = d.Close()
 }

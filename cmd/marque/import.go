@@ -32,6 +32,10 @@ type importing struct {
 	size   int64
 	keks   []*jose.KEK
 	header moving.Header
+	into   string // the namespace
+
+	place    string          // the name by which an earlier run may have claimed the source; empty: there was none
+	foreseen moving.Unproven // what the person knows, or whoever reads the documentation
 }
 
 func (a *app) importCommand() *cobra.Command {
@@ -58,6 +62,7 @@ func (a *app) importCommand() *cobra.Command {
 }
 
 func (i *importing) run(ctx context.Context, c configs.Config) (err error) {
+	i.into = c.Store.Namespace
 	if i.keks, err = readKEKs(c); err != nil {
 		return err
 	}
@@ -79,7 +84,7 @@ func (i *importing) run(ctx context.Context, c configs.Config) (err error) {
 	if err := i.early(ctx, c, target, source); err != nil {
 		return err
 	}
-	if err := i.announce(source); err != nil {
+	if err := i.announce(ctx, c, source); err != nil {
 		return err
 	}
 	contents, err := i.check(ctx, c)
@@ -137,6 +142,9 @@ func (i *importing) early(ctx context.Context, c configs.Config, b backend, sour
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	_, err = db.Imported(ctx, i.header.ID)
+	if err == nil {
+		i.place = moving.Place(db.Epoch(), c.Store.Namespace)
+	}
 	if err := i.settle(ctx, c, db, source, err); err != nil {
 		return err
 	}
@@ -156,7 +164,7 @@ func (i *importing) settle(ctx context.Context, c configs.Config, db, source dat
 	if err == nil || errors.Is(err, store.ErrNotClosed) { // another place has claimed it, or none
 		return nil
 	}
-	return fmt.Errorf("this installation was imported before, and %s could not be told that this is done: %w; run this again", i.source, err)
+	return fmt.Errorf("this installation was imported before, and %s could not be told that this is done: %w; run this again: %s", i.source, err, i.command())
 }
 
 // occupied says what is in the way.
@@ -167,25 +175,14 @@ func (i *importing) occupied(ctx context.Context, p place, db database, err erro
 	there, readErr := db.Installation(ctx)
 	switch {
 	case readErr == nil && there.ID == i.header.Installation.ID:
+		if err := i.confirm(ctx, db, there); err != nil {
+			return fmt.Errorf("%s holds this installation already, and whether that will last is not known: %w; run this again: %s", p.name, err, i.command())
+		}
 		return fmt.Errorf("%s holds this installation already, that of %s: it was imported before, or it is where it was exported; nothing has changed", p.name, there.Issuer)
 	case readErr == nil:
 		return fmt.Errorf("%s holds the installation of %s, and an import makes one in an empty place: %s", p.name, there.Issuer, p.elsewhere)
 	}
 	return fmt.Errorf("%s is not empty: another import has begun there, or works there now; finish that one with its own file, or %s (%w)", p.name, p.elsewhere, err)
-}
-
-// announce says beforehand that everything will be revoked, if that is known.
-func (i *importing) announce(source database) error {
-	why := ""
-	switch {
-	case !i.header.Final:
-		why = reasonOf(moving.NotFinal)
-	case source == nil:
-		why = reasonOf(moving.NoSource)
-	default:
-		return nil
-	}
-	return i.sure.ask("Everything that was issued until now will be revoked: %s.", why)
 }
 
 // reasonOf says why an import is not known to be complete.
@@ -231,6 +228,7 @@ func (i *importing) put(ctx context.Context, c configs.Config, b backend, conten
 		t.Claim = func(ctx context.Context, export string) (bool, error) { return source.Claim(ctx, export, by) }
 		t.Settle = func(ctx context.Context, export string) error { return source.Settle(ctx, export, by) }
 	}
+	i.holdToForeseen(&t)
 	m := i.app.meter("Importing:", i.size)
 	t.Progress = m.show
 	done, err := contents.Import(ctx, i.file, t)
@@ -243,7 +241,7 @@ func (i *importing) put(ctx context.Context, c configs.Config, b backend, conten
 	case stopped(ctx, err):
 		err = errors.New("stopped")
 	}
-	return fmt.Errorf("%w; %s is not an installation yet: run this again with the same file to go on", err, b.place().name)
+	return fmt.Errorf("%w; %s is not an installation yet: to go on, run this again: %s", err, b.place().name, i.command())
 }
 
 // clockOf is the clock by which tokens of a store are withdrawn: its own, or this machine's where no other uses
@@ -292,7 +290,7 @@ func (i *importing) report(p place, done moving.Imported, source database) error
 				fmt.Fprintln(w, stopOld)
 			}
 			if out.Unsettled != "" {
-				fmt.Fprintf(w, notSettled, clean(i.source), clean(out.Unsettled), i.settings.again("import "+shellWord(i.path)+" --source "+shellWord(i.source)))
+				fmt.Fprintf(w, notSettled, clean(i.source), clean(out.Unsettled), i.command())
 			}
 		case out.RevokedBefore == nil:
 			fmt.Fprintln(w, "Everything is revoked, without an end, as the export has it.")

@@ -68,6 +68,9 @@ type database interface {
 	keys.Genesis
 	store.Mover
 
+	// State says whether the store is in use, closed, or half imported.
+	State(ctx context.Context) (store.State, error)
+
 	// Epoch is the random name of the store.
 	Epoch() string
 

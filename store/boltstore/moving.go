@@ -32,6 +32,15 @@ func (db *DB) state(tx *bolt.Tx) (store.State, error) {
 	return s, nil
 }
 
+// State returns the state of the namespace.
+func (db *DB) State(ctx context.Context) (s store.State, err error) {
+	err = db.viewAnyway(ctx, func(tx *bolt.Tx) error {
+		s, err = db.state(tx)
+		return err
+	})
+	return s, err
+}
+
 // findState reads the state when the file is opened. The error says why the namespace is not in use.
 func (db *DB) findState(moving bool) error {
 	return db.viewAnyway(context.Background(), func(tx *bolt.Tx) error {

@@ -35,7 +35,7 @@ var ErrExchanged = errors.New("moving: the file was exchanged while it was impor
 
 // ErrClock says that the clock by which everything would be revoked shows less than that of who made the export:
 // tokens that were issued until then would stay good.
-var ErrClock = errors.New("moving: the export comes from a time that has not come yet by the clock here: set the clock")
+var ErrClock = errors.New("moving: the export comes from a time that has not come yet by the clock here: set the clock, or, if it was the one there that was ahead, set that and export again")
 
 // Target is where an export goes.
 type Target struct {

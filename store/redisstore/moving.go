@@ -30,6 +30,9 @@ func (db *DB) mover() *DB {
 	return &m
 }
 
+// State returns the state of the namespace.
+func (db *DB) State(ctx context.Context) (store.State, error) { return db.state(ctx) }
+
 // state asks in which state the namespace is.
 func (db *DB) state(ctx context.Context) (store.State, error) {
 	mark, err := db.readMark(ctx)
