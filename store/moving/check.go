@@ -9,6 +9,7 @@ import (
 	"io"
 	"slices"
 
+	"github.com/marque-auth/marque/authz"
 	"github.com/marque-auth/marque/keys/jose"
 	"github.com/marque-auth/marque/store"
 )
@@ -45,9 +46,10 @@ func Head(from io.Reader, keks []*jose.KEK) (Header, error) {
 // Check reads an export to its end and finds out whether all of it can be imported into a namespace: that
 // every line is what was written in its place, and that every record opens. One of keks authenticates it, and
 // all of them together open what is sealed in it. What is wrong is a *LineError, unless reading fails. It
-// holds eight octets for each identifier of a kind, and one record.
+// holds eight octets for each identifier of a kind, 24 for each credential, and one record.
 func Check(ctx context.Context, from io.ReadSeeker, keks []*jose.KEK, namespace string, progress func(Progress)) (*Contents, error) {
 	twins := &twins{seed: maphash.MakeSeed()}
+	index := &index{seed: twins.seed}
 	r, err := begin(from, keks, namespace)
 	if err != nil {
 		return nil, err
@@ -55,11 +57,15 @@ func Check(ctx context.Context, from io.ReadSeeker, keks []*jose.KEK, namespace 
 	c := &Contents{Header: r.header, first: r.chain.last, keks: keks, namespace: namespace}
 	if err := r.walk(ctx, progress, func(rec record) error {
 		twins.add(rec)
+		index.add(rec)
 		return nil
 	}); err != nil {
 		return nil, err
 	}
 	c.End, c.last = *r.end, r.chain.last
+	if err := index.missing(); err != nil {
+		return nil, err
+	}
 	if twins.close(); twins.found == nil {
 		return c, nil
 	}
@@ -116,6 +122,45 @@ func (r *reader) walk(ctx context.Context, progress func(Progress), fn func(reco
 			return err
 		}
 	}
+}
+
+// index finds out whether each credential of a client is in the credential index, as that client's. One that is not could be given
+// to another client, and a secret that is lost would not be known for whose it is. It remembers hashes.
+type index struct {
+	seed maphash.Seed
+	held []held
+	// entries are hashes of what the index has.
+	entries []uint64
+}
+
+// held is a credential that a client has.
+type held struct {
+	hash uint64
+	line int // of the client
+}
+
+func (x *index) hash(id authz.CredentialID, owner authz.ClientID) uint64 {
+	return maphash.String(x.seed, fmt.Sprintf("%d:%s%s", len(id), id, owner))
+}
+
+func (x *index) add(r record) {
+	for _, c := range r.credentials {
+		x.held = append(x.held, held{x.hash(c.ID, authz.ClientID(r.Key)), r.line})
+	}
+	if r.Kind == store.KindCredential {
+		x.entries = append(x.entries, x.hash(authz.CredentialID(r.Key), r.owner))
+	}
+}
+
+// missing returns an error for the first client that has a credential which is not in the index.
+func (x *index) missing() error {
+	slices.Sort(x.entries)
+	for _, h := range x.held {
+		if _, there := slices.BinarySearch(x.entries, h.hash); !there {
+			return &LineError{Line: h.line, Reason: "the client has a credential that the credential index does not have as its own", Err: ErrContent}
+		}
+	}
+	return nil
 }
 
 // twins finds identifiers that a kind has twice. It remembers hashes of one kind at a time; if two are the

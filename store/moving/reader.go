@@ -36,9 +36,10 @@ type reader struct {
 // record is one record as the reader found it.
 type record struct {
 	store.Stored
-	line       int
-	owner      authz.ClientID   // of a credential
-	revocation authz.Revocation // the revocation
+	line        int
+	credentials []authz.Credential // of a client
+	owner       authz.ClientID     // of a credential
+	revocation  authz.Revocation   // the revocation
 }
 
 // newReader reads the header of an export whose records are to go to a namespace; none is where they were.

@@ -14,7 +14,9 @@ import (
 func (r *record) open(env *store.Envelope, keks []*jose.KEK) (err error) {
 	switch r.Kind {
 	case store.KindClient:
-		_, err = env.OpenClient(authz.ClientID(r.Key), r.Octets)
+		var client authz.Client
+		client, err = env.OpenClient(authz.ClientID(r.Key), r.Octets)
+		r.credentials = client.Credentials
 	case store.KindResource:
 		_, err = env.OpenResource(authz.ResourceID(r.Key), r.Octets)
 	case store.KindCredential:
