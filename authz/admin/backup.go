@@ -16,6 +16,8 @@ var (
 	ErrNoBackup = errors.New("admin: the store is not embedded")
 	// ErrNoRoom says that the server's disk has no room for the copy.
 	ErrNoRoom = errors.New("admin: no room for a copy of the store")
+	// ErrBackups says that as many backups are being taken as may be at a time.
+	ErrBackups = errors.New("admin: too many backups at a time")
 )
 
 // Backup is a copy of the store, of that many octets, which is gone when it is closed.
@@ -28,6 +30,7 @@ type Backup struct {
 const (
 	backupPiece    = 256 << 10 // octets
 	backupPatience = 30 * time.Second
+	backupsAgain   = 30 * time.Second // when to ask again, where there are too many at a time
 )
 
 // GetBackup copies the store, and gives the copy out. Whoever calls is on the socket: see operation.local.

@@ -54,6 +54,7 @@ func TestBackup_Refused(t *testing.T) {
 	}{
 		404: {fmt.Errorf("redis: %w", ErrNoBackup), noBackup},
 		507: {fmt.Errorf("3 MiB are free: %w", ErrNoRoom), noRoom},
+		503: {fmt.Errorf("bolt: %w", ErrBackups), manyBackups},
 		500: {errors.New("disk on fire"), ""},
 	} {
 		s := start(t, func(c0 *Config) {

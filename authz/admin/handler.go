@@ -40,8 +40,8 @@ type Config struct {
 	// it could not look.
 	Doctor func(ctx context.Context) ([]Finding, error)
 
-	// Backup copies the store, after an audit entry that says who wants it. The error is ErrNoBackup or
-	// ErrNoRoom where that says why not. It is called for callers on the unix socket alone.
+	// Backup copies the store, after an audit entry that says who wants it. The error is ErrNoBackup,
+	// ErrNoRoom or ErrBackups where that says why not. It is called for callers on the unix socket alone.
 	Backup func(ctx context.Context, by audit.Origin) (Backup, error)
 
 	// Passes reports whether a fault of the domain may be over when the request is said again, such as one

@@ -25,8 +25,9 @@ const (
 	noToken    = "this is no token of this server, or it has expired: there is nothing to revoke"
 	noRefusals = "there is no such client, and this server remembers no refusal under that name"
 
-	noBackup = "the records of this server are not in an embedded store: they lie in Redis, and a copy is made there"
-	noRoom   = "the disk of the data folder has no room for a second copy of the store: make room, and ask again"
+	noBackup    = "the records of this server are not in an embedded store: they lie in Redis, and a copy is made there"
+	manyBackups = "as many backups are being taken as may be at a time: wait until one has ended"
+	noRoom      = "the disk of the data folder has no room for a second copy of the store: make room, and ask again"
 
 	otherResource = "this resource is registered already, with other settings"
 	otherClient   = "a client of this client_id or Idempotency-Key is registered already, with other settings"

@@ -125,6 +125,9 @@ func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.Is(err, ErrNoRoom):
 		h.fault(w, r, err)
 		problem(w, http.StatusInsufficientStorage, noRoom)
+	case errors.Is(err, ErrBackups):
+		w.Header().Set("Retry-After", retryAfter(backupsAgain))
+		problem(w, http.StatusServiceUnavailable, manyBackups)
 	case errors.As(err, &throttled):
 		w.Header().Set("Retry-After", retryAfter(throttled.RetryAfter))
 		problem(w, http.StatusTooManyRequests, "this was asked too often; try again later")

@@ -228,7 +228,7 @@ func (w *world) issueScope(id authz.ClientID, secret authz.Secret, scope, resour
 // by is who sets a world up.
 // backup copies the store, as the program wires it.
 func (w *world) backup(ctx context.Context, by audit.Origin) (Backup, error) {
-	f, err := w.db.Backup(ctx, by.Done(w.now(), "store.backup", issuer))
+	f, err := w.db.Backup(ctx, by.Done(w.now(), "store.backup", issuer), nil)
 	if err != nil {
 		return Backup{}, err
 	}

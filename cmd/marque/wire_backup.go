@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"syscall"
 
 	"github.com/marque-auth/marque/authz/admin"
 	"github.com/marque-auth/marque/authz/audit"
+	"github.com/marque-auth/marque/store/boltstore"
 )
 
 // actionBackup is the action of the audit entry of a backup; the target is the issuer.
@@ -22,18 +22,18 @@ func (s *server) backup(ctx context.Context, by audit.Origin) (admin.Backup, err
 
 // backup refuses to fill the disk: a copy that leaves too little would stop every write.
 func (d *boltDatabase) backup(ctx context.Context, e audit.Entry) (admin.Backup, error) {
-	file, err := os.Stat(d.path)
-	if err != nil {
-		return admin.Backup{}, err
-	}
-	if at, ok := fileSystemOf(filepath.Dir(d.path)); ok && at.free < uint64(file.Size())+noFree {
-		return admin.Backup{}, fmt.Errorf("%d MiB are free, and the database has %d MiB: %w", at.free>>20, file.Size()>>20, admin.ErrNoRoom)
-	}
-	copied, err := d.DB.Backup(ctx, e)
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+	copied, err := d.DB.Backup(ctx, e, func(size int64) error {
+		if at, ok := fileSystemOf(filepath.Dir(d.path)); ok && at.free < uint64(size)+noFree {
+			return fmt.Errorf("%d MiB are free, and the database has %d MiB: %w", at.free>>20, size>>20, admin.ErrNoRoom)
+		}
+		return nil
+	})
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return admin.Backup{}, fmt.Errorf("%w: %w", admin.ErrNoRoom, err)
-	}
-	if err != nil {
+	case errors.Is(err, boltstore.ErrCopies):
+		return admin.Backup{}, fmt.Errorf("%w: %w", admin.ErrBackups, err)
+	case err != nil:
 		return admin.Backup{}, err
 	}
 	info, err := copied.Stat()

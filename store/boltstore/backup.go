@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -16,26 +17,66 @@ import (
 // copySuffix makes the name that a copy has for a moment from the file's.
 const copySuffix = ".copy"
 
-// Backup records e, and then copies the file as it is at one instant, e included. The copy is read from its
-// beginning, and is gone when it is closed: it lies beside the file, and has no name. Callers take turns; a
-// copy that could not be made leaves the entry.
+// maxCopies is how many copies may be open: each takes as much room as the file, for as long as its taker likes.
+const maxCopies = 2
+
+// ErrCopies says that as many copies are open as may be.
+var ErrCopies = errors.New("boltstore: two backups are being taken already")
+
+// Copy is what Backup made, read from its beginning. It is gone when it is closed: it lies beside the file, and has
+// no name.
+type Copy struct {
+	*os.File
+	closed func()
+}
+
+// Close lets another copy be made.
+func (c *Copy) Close() error {
+	c.closed()
+	return c.File.Close()
+}
+
+// Backup records e, and then copies the file as it is at one instant, e included. Callers take turns, and the error is
+// ErrCopies when too many copies are open. room is asked, unless it is nil, whether so many octets may be
+// taken on the disk, when nobody else can take them in the same way; its error is Backup's. A copy that
+// could not be made leaves the entry.
 //
 // It does not read the file to whoever wants the backup: a reading transaction keeps every write waiting that
 // has to map more of the file, and every read behind that write, and a caller can be as slow as he likes. The
 // transaction lasts as long as one copy on the same disk takes.
-func (db *DB) Backup(ctx context.Context, e audit.Entry) (*os.File, error) {
+func (db *DB) Backup(ctx context.Context, e audit.Entry, room func(size int64) error) (_ *Copy, err error) {
 	entry, err := store.EncodeEntry(e)
 	if err != nil {
 		return nil, err
 	}
-	if err := db.update(ctx, func(tx *bolt.Tx) error { return db.appendAudit(tx, entry) }); err != nil {
-		return nil, err
+	select {
+	case db.copies <- struct{}{}:
+	default:
+		return nil, ErrCopies
 	}
+	release := sync.OnceFunc(func() { <-db.copies })
+	defer func() {
+		if err != nil {
+			release()
+		}
+	}()
 	select {
 	case db.copying <- struct{}{}:
 		defer func() { <-db.copying }()
 	case <-ctx.Done():
 		return nil, ctx.Err()
+	}
+	if room != nil {
+		info, err := os.Stat(db.path)
+		if err == nil {
+			err = room(info.Size())
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	if err := db.update(ctx, func(tx *bolt.Tx) error { return db.appendAudit(tx, entry) }); err != nil {
+		return nil, err
 	}
 	to, err := unnamed(db.path + copySuffix)
 	if err != nil {
@@ -54,7 +95,7 @@ func (db *DB) Backup(ctx context.Context, e audit.Entry) (*os.File, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("boltstore: copy %s: %w", db.path, err), to.Close())
 	}
-	return to, nil
+	return &Copy{to, release}, nil
 }
 
 // unnamed makes a file that has no name any more, so that none is left of a process that is killed. Whatever has

@@ -24,7 +24,7 @@ import (
 // backup saves a backup of the file, and returns its path.
 func backup(t *testing.T, db *DB) string {
 	t.Helper()
-	from, err := db.Backup(t.Context(), testEntry("backup"))
+	from, err := db.Backup(t.Context(), testEntry("backup"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +108,7 @@ func TestBackup_HoldsUpNoWrite(t *testing.T) {
 	db := openTemp(t, Config{})
 	s := newStore(t, db)
 	mustPut(t, s, authz.Client{ID: "before"})
-	from, err := db.Backup(t.Context(), testEntry("backup")) // nobody reads it
+	from, err := db.Backup(t.Context(), testEntry("backup"), nil) // nobody reads it
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +133,7 @@ func TestBackup_Fails(t *testing.T) {
 	db := openTemp(t, Config{})
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
-	if _, err := db.Backup(ctx, testEntry("backup")); !errors.Is(err, context.Canceled) {
+	if _, err := db.Backup(ctx, testEntry("backup"), nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("ended: %v", err)
 	}
 	if _, err := cancelable(ctx, io.Discard).Write([]byte{1}); !errors.Is(err, context.Canceled) {
@@ -145,7 +145,7 @@ func TestBackup_Fails(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(db.path+copySuffix, "x"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := db.Backup(t.Context(), testEntry("backup")); err == nil {
+	if _, err := db.Backup(t.Context(), testEntry("backup"), nil); err == nil {
 		t.Error("a folder in the way of the copy is no error")
 	}
 	if err := os.RemoveAll(db.path + copySuffix); err != nil {
@@ -158,7 +158,7 @@ func TestBackup_Fails(t *testing.T) {
 	if err := os.Rename(db.path, db.path+".away"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := db.Backup(t.Context(), testEntry("backup")); !errors.Is(err, store.ErrDamaged) {
+	if _, err := db.Backup(t.Context(), testEntry("backup"), nil); !errors.Is(err, store.ErrDamaged) {
 		t.Errorf("a file that has gone: %v", err)
 	}
 }
@@ -261,5 +261,45 @@ func TestOpenBackup_NotOurs(t *testing.T) {
 	}
 	if _, err := OpenBackup(Config{Path: strange, Namespace: "test"}); err == nil || !strings.Contains(err.Error(), "no file of this program") {
 		t.Errorf("another program's: %v", err)
+	}
+}
+
+// Few copies are open at a time, and the room for one is looked for when no other is being made.
+func TestBackup_Bounds(t *testing.T) {
+	t.Parallel()
+	db := openTemp(t, Config{})
+	full := errors.New("no room")
+	if _, err := db.Backup(t.Context(), testEntry("backup"), func(size int64) error {
+		if size <= 0 || len(db.copying) == 0 {
+			t.Errorf("asked for %d octets, with the turn: %v", size, len(db.copying) > 0)
+		}
+		return full
+	}); !errors.Is(err, full) {
+		t.Errorf("without room: %v", err)
+	}
+	var open []*Copy
+	for range maxCopies {
+		c, err := db.Backup(t.Context(), testEntry("backup"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		open = append(open, c)
+	}
+	if _, err := db.Backup(t.Context(), testEntry("backup"), nil); !errors.Is(err, ErrCopies) {
+		t.Errorf("one too many: %v", err)
+	}
+	for range 2 { // closing again gives no second place
+		_ = open[0].Close()
+	}
+	backup(t, db)
+	if err := open[1].Close(); err != nil {
+		t.Error(err)
+	}
+	if len(db.copies) != 0 {
+		t.Errorf("%d places are taken", len(db.copies))
+	}
+	entries, _, err := newStore(t, db).Entries(t.Context(), "", 100)
+	if err != nil || len(entries) != maxCopies+1 {
+		t.Errorf("%d entries, %v: want one for each copy", len(entries), err)
 	}
 }

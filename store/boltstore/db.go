@@ -66,6 +66,7 @@ type DB struct {
 
 	turn    chan struct{}         // holds one element while a write transaction runs
 	copying chan struct{}         // likewise, while Backup reads
+	copies  chan struct{}         // one element for each open Copy
 	away    atomic.Pointer[error] // why the namespace is not in use; nil: it is
 	broken  atomic.Pointer[error] // what everything returns since bbolt panicked, or the file went
 }
@@ -124,7 +125,7 @@ const upgradeNotice = "%s: it had format %d and now has format %d, which earlier
 func newDB(config Config) *DB {
 	return &DB{
 		ns: []byte(config.Namespace), now: config.Now, make: !config.MustExist,
-		turn: make(chan struct{}, 1), copying: make(chan struct{}, 1),
+		turn: make(chan struct{}, 1), copying: make(chan struct{}, 1), copies: make(chan struct{}, maxCopies),
 	}
 }
 

@@ -234,7 +234,7 @@ func TestRestoration_Closed(t *testing.T) {
 	if err := db.CloseFor(t.Context(), "export"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := db.Backup(t.Context(), testEntry("backup")); !errors.Is(err, store.ErrClosed) {
+	if _, err := db.Backup(t.Context(), testEntry("backup"), nil); !errors.Is(err, store.ErrClosed) {
 		t.Errorf("a backup of it: %v", err)
 	}
 	if err := db.Close(); err != nil {
