@@ -65,6 +65,10 @@ type Mover interface {
 	// Dump: a revocation may go while that reads.
 	Floor(ctx context.Context) (uint64, error)
 
+	// Note adds an entry to the audit log of a namespace in use, about what is done beside its records: that it is exported,
+	// and by whom. A closed one takes none, so that the entry comes before CloseFor, and what is exported has it.
+	Note(ctx context.Context, e audit.Entry) error
+
 	// CloseFor closes the namespace for a final export of that identifier: from then on everything but this
 	// contract and keys.Genesis.Installation fails with ErrClosed, in every process. Closing again, by whatever
 	// identifier, is fine until the namespace was claimed; the last one counts.

@@ -216,11 +216,22 @@ func (x *exporting) undo(ctx context.Context, c configs.Config) (err error) {
 		return exportable(err)
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
+	before, err := db.State(ctx)
+	if err != nil {
+		return err
+	}
 	if err := db.Reopen(ctx); err != nil {
 		if errors.Is(err, store.ErrClosed) {
 			return fmt.Errorf("%s stays closed: what it held goes on elsewhere, and here nobody would hear of what is revoked there (%w). If that place is lost, make another of this one, in which everything that was issued until then is revoked: %s, then, with the settings of the new place, marque import FILE", b.place().name, err, x.settings.again("export FILE"))
 		}
 		return err
+	}
+	if before.InUse() {
+		_, err = fmt.Fprintf(x.app.stdout, "%s is open, and was; nothing has changed.\n", b.place().name)
+		return err
+	}
+	if err := noteExport(ctx, db, actionReopen, nil); err != nil {
+		return fmt.Errorf("%s is open, and that could not be recorded in its audit log: %w", b.place().name, err)
 	}
 	_, err = fmt.Fprintf(x.app.stdout, "%s is open. An export that was made of it before is not complete any more.\n"+
 		"If one was imported anywhere without --source, do not start that place: there would be two, which know nothing of what the other revokes.\n", b.place().name)

@@ -38,6 +38,11 @@ func (x *exporting) begin(ctx context.Context, b backend, db database, src *movi
 	if x.final {
 		return x.close(ctx, b, db, src, state)
 	}
+	if x.away == nil {
+		if err := x.note(ctx, db, src); err != nil {
+			return err
+		}
+	}
 	if src.Now, err = madeAt(ctx, db); err != nil || x.away != nil || !b.shared() {
 		return err
 	}
@@ -74,12 +79,29 @@ func (x *exporting) close(ctx context.Context, b backend, db database, src *movi
 	if err := x.sure.ask("Servers on %s refuse everything from now on, until the export was imported elsewhere or it is reopened.", name); err != nil {
 		return err
 	}
+	if x.away == nil {
+		if err := x.note(ctx, db, src); err != nil {
+			return err
+		}
+	}
 	if err := db.CloseFor(ctx, src.ID); err != nil {
 		return fmt.Errorf("%w; nothing was exported, and whether %s is closed is not known: run this again, or open it with %s", err, name, x.settings.again("export --reopen"))
 	}
 	src.Now, err = madeAt(ctx, db)
 	if err != nil {
 		return x.broken(ctx, err)
+	}
+	return nil
+}
+
+// note records who exports what: a copy of everything, and for a final one the end of this place.
+func (x *exporting) note(ctx context.Context, db database, src *moving.Source) error {
+	err := noteExport(ctx, db, actionExport, struct {
+		ExportID string `json:"export_id"`
+		Final    bool   `json:"final"`
+	}{src.ID, x.final})
+	if err != nil {
+		return fmt.Errorf("%w; nothing was exported, and the store is as it was", err)
 	}
 	return nil
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-json-experiment/json"
+
 	"github.com/marque-auth/marque/authz/audit"
 	"github.com/marque-auth/marque/store"
 	"github.com/marque-auth/marque/store/moving"
@@ -16,6 +18,35 @@ import (
 
 // thisUser is the actor of a command that changes a store without a server.
 func thisUser() audit.Actor { return audit.Actor{Kind: audit.ActorUID, ID: fmt.Sprint(os.Getuid())} }
+
+// The actions of audit entries about exports; the target is the issuer. What is exported holds its own entry.
+const (
+	actionExport = "installation.export"
+	actionReopen = "installation.reopen"
+)
+
+// noteExport records that a store is exported, or opened again after one. It comes before what it tells of, where that
+// closes the store: a closed one takes no entry.
+func noteExport(ctx context.Context, db database, action string, view any) error {
+	in, err := db.Installation(ctx)
+	if err != nil {
+		return err
+	}
+	now, err := clockOf(db)(ctx)
+	if err != nil {
+		return err
+	}
+	e := audit.Origin{Actor: thisUser()}.Done(now, action, in.Issuer)
+	if view != nil {
+		if e.After, err = json.Marshal(view); err != nil {
+			return err
+		}
+	}
+	if err := db.Note(ctx, e); err != nil {
+		return fmt.Errorf("record it in the audit log: %w", err)
+	}
+	return nil
+}
 
 // openToMove opens a store, also one that is closed or half imported.
 func (a *app) openToMove(ctx context.Context, b backend, mustExist bool) (database, error) {

@@ -98,6 +98,15 @@ func (s *Store) Latest(ctx context.Context, before string, limit int) ([]audit.E
 	return entries, s.db.cursor(first), nil
 }
 
+// Note implements store.Mover.
+func (db *DB) Note(ctx context.Context, e audit.Entry) error {
+	entry, err := store.EncodeEntry(e)
+	if err != nil {
+		return err
+	}
+	return db.update(ctx, func(tx *bolt.Tx) error { return db.appendAudit(tx, entry) })
+}
+
 // appendAudit adds an encoded entry to the log.
 func (db *DB) appendAudit(tx *bolt.Tx, entry []byte) error {
 	b, err := db.bucket(tx, bucketAudit)

@@ -45,10 +45,6 @@ func (c *Copy) Close() error {
 // has to map more of the file, and every read behind that write, and a caller can be as slow as he likes. The
 // transaction lasts as long as one copy on the same disk takes.
 func (db *DB) Backup(ctx context.Context, e audit.Entry, room func(size int64) error) (_ *Copy, err error) {
-	entry, err := store.EncodeEntry(e)
-	if err != nil {
-		return nil, err
-	}
 	select {
 	case db.copies <- struct{}{}:
 	default:
@@ -75,7 +71,7 @@ func (db *DB) Backup(ctx context.Context, e audit.Entry, room func(size int64) e
 			return nil, err
 		}
 	}
-	if err := db.update(ctx, func(tx *bolt.Tx) error { return db.appendAudit(tx, entry) }); err != nil {
+	if err := db.Note(ctx, e); err != nil {
 		return nil, err
 	}
 	to, err := unnamed(db.path + copySuffix)

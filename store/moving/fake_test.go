@@ -96,6 +96,8 @@ func (f *fake) Dump(_ context.Context, kind store.Kind, fn func(store.Stored) er
 
 func (f *fake) Floor(context.Context) (uint64, error) { return f.floor, nil }
 
+func (f *fake) Note(_ context.Context, e audit.Entry) error { return f.log(e) }
+
 func (f *fake) CloseFor(_ context.Context, export string) error {
 	if f.claimed != "" {
 		return store.ErrMoved

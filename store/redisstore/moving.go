@@ -116,14 +116,16 @@ func (db *DB) waiting(replicas int, fsync bool) *DB {
 // allowed looks whether the user may wait, before anything is written.
 func (f fence) allowed(ctx context.Context) error {
 	for _, db := range f {
-		for _, command := range db.direct(db.names.of("nothing")) {
-			err := db.ask(ctx, func(ctx context.Context, node *redis.Client) error { return node.Do(ctx, command...).Err() })
-			if redis.HasErrorPrefix(err, "NOPERM") {
-				return &ConfigError{"redis.username", fmt.Errorf("redis does not let this user run %v, and whether the store is in use must be as durable as it can be", command[0])}
-			}
-			if err != nil && !answered(err) {
-				return err
-			}
+		command := db.waitNow()
+		if command == nil {
+			continue
+		}
+		err := db.ask(ctx, func(ctx context.Context, node *redis.Client) error { return node.Do(ctx, command...).Err() })
+		if redis.HasErrorPrefix(err, "NOPERM") {
+			return &ConfigError{"redis.username", fmt.Errorf("redis does not let this user run %v, and whether the store is in use must be as durable as it can be", command[0])}
+		}
+		if err != nil && !answered(err) {
+			return err
 		}
 	}
 	return nil

@@ -44,11 +44,19 @@ func (db *DB) mayAll(ctx context.Context) error {
 // direct are commands that no script runs, in a form that does nothing.
 func (db *DB) direct(nothing string) [][]any {
 	all := [][]any{{"evalsha", rightsScript.Hash(), 1, nothing}}
-	switch {
-	case db.config.Fsync:
-		all = append(all, []any{"waitaof", 0, 0, 1})
-	case db.config.Replicas > 0:
-		all = append(all, []any{"wait", 0, 1})
+	if waits := db.waitNow(); waits != nil {
+		all = append(all, waits)
 	}
 	return all
+}
+
+// waitNow is the command that waits for durability, for nothing; nil where none is waited for.
+func (db *DB) waitNow() []any {
+	switch {
+	case db.config.Fsync:
+		return []any{"waitaof", 0, 0, 1}
+	case db.config.Replicas > 0:
+		return []any{"wait", 0, 1}
+	}
+	return nil
 }

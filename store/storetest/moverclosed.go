@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -19,13 +20,23 @@ func moverClosed(t *testing.T, f MoverFixture) {
 	fillAll(t, f)
 	head, err := f.DB.Head(ctx)
 	mustBe(t, err)
-	before := dumped(t, f.DB)
+	without := len(dumped(t, f.DB))
+	mustBe(t, f.DB.Note(ctx, entry("an export")))
+	before := dumped(t, f.Peer)
+	if len(before) != without+1 || !slices.ContainsFunc(before, func(s store.Stored) bool {
+		return s.Kind == store.KindAudit && strings.Contains(string(s.Octets), "an export")
+	}) {
+		t.Errorf("%d records, and with a note %d", without, len(before))
+	}
 	in, err := f.DB.Installation(ctx)
 	mustBe(t, err)
 	closed := func() {
 		t.Helper()
 		for _, h := range []Moved{f.DB, f.Peer} {
 			wantAll(t, h, head, store.ErrClosed)
+			if err := h.Note(ctx, entry("late")); !errors.Is(err, store.ErrClosed) {
+				t.Errorf("a note of a closed namespace: got error %v, want ErrClosed", err)
+			}
 			if d := Diff(dumped(t, h), before); d != "" {
 				t.Errorf("what is given out (-want +got):\n%s", d)
 			}
@@ -247,6 +258,7 @@ func moverEndedContext(t *testing.T, f MoverFixture) {
 	for i, err := range []error{
 		err1, err2, err3,
 		f.DB.Dump(ctx, store.KindClient, func(store.Stored) error { return nil }),
+		f.DB.Note(ctx, entry("x")),
 		f.DB.CloseFor(ctx, "E1"),
 		f.DB.Reopen(ctx),
 		f.DB.Settle(ctx, "E1", "new"),
