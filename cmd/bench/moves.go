@@ -23,9 +23,6 @@ type moves struct {
 	clients, revocations int
 	records              int   // in the export
 	octets               int64 // of the export
-	rows                 []moved
-	starts               map[string][]time.Duration // by store: from the start of the process to the first token
-	recovery             recovery
 }
 
 // moved is one command.
@@ -39,7 +36,7 @@ type moved struct {
 // measureMoving makes a large installation out of a small one, moves it into the embedded store, out of it, into Redis
 // and out of that, starts servers on both, and takes Redis away from three of them for a while.
 func measureMoving(ctx context.Context, base lab, r *report) error {
-	m := moves{clients: base.settings.filled, starts: map[string][]time.Duration{}}
+	m := moves{clients: base.settings.filled}
 	m.revocations = m.clients / revokedShare
 	large, s, err := m.make(ctx, base)
 	if err != nil {
@@ -53,16 +50,17 @@ func measureMoving(ctx context.Context, base lab, r *report) error {
 	defer redis.stop()
 	embedded, shared := base, base
 	shared.env = redis.env()
-	if err := m.through(ctx, &embedded, "embedded", large, base.kek(), s); err != nil {
+	if err := m.through(ctx, &embedded, "embedded", large, base.kek(), s, r); err != nil {
 		return fmt.Errorf("the embedded store: %w", err)
 	}
-	if err := m.through(ctx, &shared, "Redis", large, base.kek(), s); err != nil {
+	if err := m.through(ctx, &shared, "Redis", large, base.kek(), s, r); err != nil {
 		return fmt.Errorf("redis: %w", err)
 	}
-	if m.recovery, err = shared.recover(ctx, redis); err != nil {
+	back, err := shared.recover(ctx, redis)
+	if err != nil {
 		return fmt.Errorf("redis away: %w", err)
 	}
-	r.moved(m)
+	r.recovered(back)
 	return nil
 }
 
@@ -101,7 +99,7 @@ func (m *moves) make(ctx context.Context, base lab) (file string, s secrets, err
 }
 
 // through imports the large installation into a store, starts servers on it, and exports it again.
-func (m *moves) through(ctx context.Context, l *lab, name, large, kek string, s secrets) error {
+func (m *moves) through(ctx context.Context, l *lab, name, large, kek string, s secrets, r *report) error {
 	l.dir = filepath.Join(l.dir, "moved-"+name)
 	err := os.Mkdir(l.dir, 0o700)
 	if err == nil {
@@ -118,20 +116,23 @@ func (m *moves) through(ctx context.Context, l *lab, name, large, kek string, s 
 		return err
 	}
 	in.what, in.records = "import into "+name, m.records
+	r.moved(in)
 	requests := l.filledRequests(s)
 	// An import revokes what was issued until some seconds from now: the first start waits for them to pass.
 	if _, err := l.firstToken(ctx, requests[0]); err != nil {
 		return err
 	}
-	if m.starts[name], err = l.measureStarts(ctx, requests); err != nil {
+	took, err := l.measureStarts(ctx, requests)
+	if err != nil {
 		return err
 	}
+	r.movedStarts(name, took)
 	out, err := l.move(ctx, "export", filepath.Join(l.dir, "again.export"), l.data(), l.kek())
 	if err != nil {
 		return err
 	}
 	out.what, out.records = "export from "+name, m.records
-	m.rows = append(m.rows, in, out)
+	r.moved(out)
 	return nil
 }
 
