@@ -26,6 +26,7 @@ type faultNode struct {
 	public, socket string
 	api            *client.ClientWithResponses
 	acknowledges   atomic.Int64 // when the last change was asked for that it acknowledged: nanoseconds of the history
+	refusal        atomic.Value // string: how the last change was answered that it did not acknowledge
 }
 
 func newFaultNode(t *testing.T, public, socket string) *faultNode {
@@ -190,16 +191,25 @@ func (w *world) end() {
 func (w *world) settle(t *testing.T) time.Duration {
 	t.Helper()
 	begun := w.history.now()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	if err := w.settles(t.Context(), time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	return w.history.now() - begun
+}
+
+// settles is settle with an error, after so long, that tells how a change was answered.
+func (w *world) settles(ctx context.Context, most time.Duration) error {
+	begun := int64(w.history.now())
+	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	for _, n := range w.nodes {
-		for n.acknowledges.Load() < int64(begun) {
+		for n.acknowledges.Load() < begun {
 			if idle(ctx, 5*time.Millisecond); ctx.Err() != nil {
-				t.Fatalf("%s acknowledges no change any more", n.public)
+				return fmt.Errorf("%s acknowledges no change any more, for %v: %v", n.public, most, n.refusal.Load())
 			}
 		}
 	}
-	return w.history.now() - begun
+	return nil
 }
 
 // accuse notes an answer that nobody may give.

@@ -27,6 +27,11 @@ func (w *world) pulse(n *faultNode, p *pause, name string) {
 	asked := w.history.now()
 	e := w.history.do(func() int {
 		r, err := n.api.CreateRevocationWithResponse(context.Background(), nil, client.RevocationRequest{Kind: client.RevocationKindJti, Value: &name})
+		if err != nil {
+			n.refusal.Store(err.Error())
+		} else if r.JSON200 == nil {
+			n.refusal.Store(fmt.Sprintf("%s %s", r.Status(), r.Body))
+		}
 		return statusOf(r, err)
 	}, deed{object: "pulse:" + name, doing: voids})
 	if e == acked {

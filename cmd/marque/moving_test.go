@@ -221,8 +221,8 @@ func killImport(t *testing.T, m mover, place []string, found func() map[string]s
 			t.Errorf("%s is not what it was", key)
 		}
 	}
-	if len(got) != len(want)+1 { // the audit entry of the import
-		t.Errorf("%d records, want %d", len(got), len(want)+1)
+	if len(got) != len(want)+2 { // the audit entries of the export and of the import
+		t.Errorf("%d records, want %d", len(got), len(want)+2)
 	}
 	t.Logf("killed %d times; the last run found %d records of %d", kills, resumed, len(want))
 }

@@ -574,16 +574,20 @@ func takeSnapshot(t *testing.T, c *redis.Client) snapshot {
 // restore puts it in place of what there is, at once.
 func (s snapshot) restore(t *testing.T, c *redis.Client) {
 	t.Helper()
-	_, err := c.TxPipelined(t.Context(), func(p redis.Pipeliner) error {
-		p.FlushAll(t.Context())
+	if err := s.put(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (s snapshot) put(ctx context.Context, c *redis.Client) error {
+	_, err := c.TxPipelined(ctx, func(p redis.Pipeliner) error {
+		p.FlushAll(ctx)
 		for name, value := range s {
-			p.Restore(t.Context(), name, 0, value)
+			p.Restore(ctx, name, 0, value)
 		}
 		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	return err
 }
 
 // RVK-12, EVT-13, with a real Redis and two servers: a backup comes back under running servers. What was revoked
