@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -154,26 +155,37 @@ func (m mover) run(t *testing.T, args ...string) importedJSON {
 	return said
 }
 
-// An import that is killed, wherever it is, is no installation; run again, it ends as if nothing had happened, and stays complete.
+// An import that is killed, wherever it is, is no installation; run again, it goes on, ends as if nothing had happened, and
+// stays complete.
 func TestKill9OfImport(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts and kills processes")
 	}
+	const clients = 2500
 	t.Run("embedded store", func(t *testing.T) {
 		t.Parallel()
-		m := filled(t, 1500)
+		m := filled(t, clients)
 		to := filepath.Join(filepath.Dir(m.dir), "new")
-		killImport(t, m, []string{"--data", to}, func() map[string]string { return digestBolt(t, to) })
+		written := func() string {
+			info, err := os.Stat(filepath.Join(to, databaseName))
+			if err != nil {
+				return ""
+			}
+			return info.ModTime().String()
+		}
+		killImport(t, m, []string{"--data", to}, written, func() map[string]string { return digestBolt(t, to) })
 	})
 	t.Run("Redis", func(t *testing.T) {
 		t.Parallel()
 		redis := redistest.Start(t)
-		m := filled(t, 1500)
+		m := filled(t, clients)
 		config := filepath.Join(filepath.Dir(m.dir), "redis.yaml")
 		if err := os.WriteFile(config, []byte("store: {driver: redis}\nredis: {addrs: ['"+redis.Addr+"']}\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		killImport(t, m, []string{"--config", config}, func() map[string]string {
+		client := redis.Client()
+		written := func() string { return client.DBSize(t.Context()).String() }
+		killImport(t, m, []string{"--config", config}, written, func() map[string]string {
 			db, err := redisstore.OpenDB(t.Context(), redisstore.Config{Addrs: []string{redis.Addr}, Namespace: "marque", MustExist: true})
 			if err != nil {
 				t.Fatal(err)
@@ -184,21 +196,35 @@ func TestKill9OfImport(t *testing.T) {
 	})
 }
 
-func killImport(t *testing.T, m mover, place []string, found func() map[string]string) {
+// killImport kills an import when its target has been written to a few times, which written tells by another answer than
+// before, until one ends.
+func killImport(t *testing.T, m mover, place []string, written func() string, found func() map[string]string) {
 	file := filepath.Join(filepath.Dir(m.dir), "export")
 	want := digestBolt(t, m.dir)
 	m.run(t, "export", file, "--final", "--data", m.dir)
 	kills, resumed := 0, 0
-	for pause := 50 * time.Millisecond; ; pause += pause / 2 {
+	for {
 		cmd, out := m.command(t.Context(), append([]string{"import", file, "--source", m.dir, "--json"}, place...)...)
 		var answer bytes.Buffer
 		cmd.Stdout = &answer
+		before := written()
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		alarm := time.AfterFunc(pause, func() { _ = cmd.Process.Kill() })
+		ended, stop := context.WithCancel(t.Context())
+		var watching sync.WaitGroup
+		watching.Go(func() {
+			for left := 2 + kills%3; left > 0 && ended.Err() == nil; idle(ended, time.Millisecond) {
+				if now := written(); now != before {
+					before = now
+					left--
+				}
+			}
+			_ = cmd.Process.Kill()
+		})
 		err := cmd.Wait()
-		alarm.Stop()
+		stop()
+		watching.Wait()
 		if err == nil {
 			var said importedJSON
 			if err := json.Unmarshal(answer.Bytes(), &said); err != nil || !said.Complete {
@@ -208,6 +234,7 @@ func killImport(t *testing.T, m mover, place []string, found func() map[string]s
 			break
 		}
 		if cmd.ProcessState.ExitCode() == exitFailed && bytes.Contains(out.Bytes(), []byte("holds this installation already")) {
+			resumed = len(want)
 			break // the one before was killed behind its last commit
 		}
 		if cmd.ProcessState.ExitCode() != -1 {
@@ -223,6 +250,9 @@ func killImport(t *testing.T, m mover, place []string, found func() map[string]s
 	}
 	if len(got) != len(want)+2 { // the audit entries of the export and of the import
 		t.Errorf("%d records, want %d", len(got), len(want)+2)
+	}
+	if kills < 3 || resumed == 0 {
+		t.Errorf("killed %d times, and %d records of %d were there when the last run began: too few to prove anything", kills, resumed, len(want))
 	}
 	t.Logf("killed %d times; the last run found %d records of %d", kills, resumed, len(want))
 }
