@@ -99,6 +99,60 @@ func TestROT05_TheKeyIsPublishedLate(t *testing.T) {
 	f.wantToken("understood", is.token(t, nil), token.ReasonRevoked)
 }
 
+// ROT-05, RST-05: a revoked key is refused with the first part of the new run's snapshot, however long that is; what else is
+// in a part counts when the snapshot is whole, and what was revoked before goes on to be.
+func TestROT05_RST05_KeysCountBeforeASnapshotIsWhole(t *testing.T) {
+	is := newFeed(t, jose.ES256, jose.ES256)
+	killed, next := is.signers[0], is.signers[1]
+	f := follow(t, is, nil)
+	f.knows(jti("j0"))
+	old, gone := is.token(t, nil), is.token(t, map[string]any{"jti": "j0"})
+	is.set(func() { is.signers = []*jose.Signer{next, killed} })
+	other := is.token(t, map[string]any{"jti": "j2"})
+	for range 2 { // the second time it is remembered
+		f.wantToken("before", old, "")
+		f.wantToken("before", other, "")
+	}
+	f.signer, f.run, f.seq = next, "next", 0
+	f.send(f.part(1, 3, kid(killed.KeyID()), jti("j2")))
+	if r := f.wait(verifier.FeedRevoked); r.Kind != token.RevokedKey {
+		t.Errorf("%+v", r)
+	}
+	f.wantToken("by the revoked key", old, token.ReasonRevoked)
+	f.wantToken("revoked before", gone, token.ReasonRevoked)
+	f.wantToken("half a snapshot", other, "")
+	f.send(f.part(2, 3))
+	f.send(f.part(3, 3))
+	f.wait(verifier.FeedInstalled)
+	f.wantToken("by the revoked key", old, token.ReasonRevoked)
+	f.wantToken("whole", other, token.ReasonRevoked)
+	if st := f.FeedStatus(); len(st.Dropped) != 0 || st.Revocations != 2 {
+		t.Errorf("%+v", st)
+	}
+}
+
+// ROT-05: a part never makes a revoked key good again: not when the stream ends amid the snapshot, nor when that says less of
+// the key than was known.
+func TestROT05_AKeyThatAPartSaysLessOf(t *testing.T) {
+	is := newFeed(t, jose.ES256, jose.ES256)
+	killed, next := is.signers[0], is.signers[1]
+	f := follow(t, is, nil)
+	old := is.token(t, nil)
+	f.wantToken("before", old, "")
+	f.signer, f.run, f.seq = next, "next", 0
+	f.send(f.part(1, 3, kid(killed.KeyID())))
+	f.wait(verifier.FeedRevoked)
+	f.send(f.part(3, 3)) // part 2 is missing
+	f.wantDropped("a part is missing", verifier.FeedSnapshot, false)
+	f.wantToken("by the revoked key", old, token.ReasonRevoked)
+	f.signer = next
+	e := f.part(1, 3, kid(killed.KeyID()), kid("another"))
+	e.Revocations[0].Before = epoch.Add(-time.Hour)
+	f.send(e)
+	f.wait(verifier.FeedRevoked) // the other one
+	f.wantToken("by the revoked key", old, token.ReasonRevoked)
+}
+
 // A key whose tokens of some time are void is trusted, and goes on to sign, also in the very second.
 func TestROT05_AKeyWhoseOldTokensAreVoid(t *testing.T) {
 	is := newFeed(t, jose.ES256)

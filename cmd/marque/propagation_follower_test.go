@@ -58,7 +58,7 @@ func startFollower(ctx context.Context, c followerConfig, way http.RoundTripper,
 		HTTPClient: &http.Client{Transport: p}, Log: slog.New(slog.DiscardHandler),
 		Follow: &verifier.Feed{ClientID: c.ClientID, Secret: verifier.Secret(c.Secret), WhenSilent: verifier.SilentClosed},
 		OnFeed: func(r verifier.FeedReport) {
-			if s, ok := p.step(r.What); ok {
+			if s, ok := p.step(r); ok {
 				s.At = time.Now()
 				news(s)
 			}
@@ -158,17 +158,25 @@ func (b *tapped) Read(into []byte) (int, error) {
 	}
 }
 
-// step takes from the queue what a report is about.
-func (p *tap) step(what verifier.FeedWhat) (s step, ok bool) {
+// step takes from the queue what a report is about. Signing keys count before the snapshot that says so is whole.
+func (p *tap) step(r verifier.FeedReport) (s step, ok bool) {
+	s.Since = p.since
+	if r.What == verifier.FeedRevoked && r.Kind == token.RevokedKey {
+		for _, subject := range p.queue[0].subjects {
+			if strings.HasPrefix(subject, string(token.RevokedKey)+":") {
+				s.Subjects = append(s.Subjects, subject)
+			}
+		}
+		return s, true
+	}
 	kind, ok := map[verifier.FeedWhat]string{
 		verifier.FeedRevoked: token.EventRevoked, verifier.FeedHeard: token.EventHeartbeat, verifier.FeedInstalled: token.EventSnapshot,
-	}[what]
-	s.Since = p.since
+	}[r.What]
 	for ok && len(p.queue) > 0 {
 		e := p.queue[0]
 		p.queue = p.queue[1:]
 		if e.kind != kind {
-			panic(fmt.Sprintf("a report of %s, and what came is %s", what, e.kind))
+			panic(fmt.Sprintf("a report of %s, and what came is %s", r.What, e.kind))
 		}
 		s.Subjects = append(s.Subjects, e.subjects...)
 		if s.AsOf = e.asOf; e.whole {
