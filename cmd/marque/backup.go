@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -64,37 +62,28 @@ func (b *savedBackup) say(w io.Writer) {
 }
 
 // backup saves a copy of the store. The file has its name only when it is whole.
-func (a *app) backup(ctx context.Context, conn *connection, c configs.Config, file string) (_ *savedBackup, err error) {
-	if _, err := os.Lstat(file); !errors.Is(err, os.ErrNotExist) {
-		return nil, errors.Join(err, existsAlready(file))
+func (a *app) backup(ctx context.Context, conn *connection, c configs.Config, file string) (*savedBackup, error) {
+	draft, err := newDraft(file)
+	if err != nil {
+		return nil, err
 	}
+	defer draft.discard()
 	keks, err := backupKEKs(&c)
 	if err != nil && !errors.Is(err, errNoKEK) {
 		return nil, err
 	}
-	part, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+".*.part") // mode 0600
-	if err != nil {
-		return nil, fmt.Errorf("make %s: %w", file, err)
-	}
-	defer func() {
-		closed := part.Close()
-		if errors.Is(closed, os.ErrClosed) {
-			closed = nil
-		}
-		err = errors.Join(err, closed, ignoreMissing(os.Remove(part.Name())))
-	}()
 	asked := time.Now()
-	if err := a.download(ctx, conn, part); err != nil {
+	if err := a.download(ctx, conn, draft); err != nil {
 		return nil, err
 	}
-	info, err := part.Stat()
+	info, err := draft.Stat()
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(part.Sync(), part.Close()); err != nil {
-		return nil, fmt.Errorf("write %s: %w", file, err)
+	if err := draft.share(); err != nil {
+		return nil, err
 	}
-	made, err := checkedBackup(ctx, part.Name(), c, keks)
+	made, err := checkedBackup(ctx, draft.Name(), c, keks)
 	if err != nil {
 		return nil, fmt.Errorf("the copy is of no use, and was removed: %w", err)
 	}
@@ -102,11 +91,11 @@ func (a *app) backup(ctx context.Context, conn *connection, c configs.Config, fi
 	if made.Time == "" {
 		made.Time = instant(&asked)
 	}
-	return made, giveName(part.Name(), file)
+	return made, draft.publish()
 }
 
 // download reads the server's backup to its end.
-func (a *app) download(ctx context.Context, conn *connection, to *os.File) error {
+func (a *app) download(ctx context.Context, conn *connection, to io.Writer) error {
 	api, err := conn.open()
 	if err != nil {
 		return err
@@ -151,40 +140,4 @@ func checkedBackup(ctx context.Context, path string, c configs.Config, keks []*j
 		return nil, err
 	}
 	return &savedBackup{Issuer: b.installation.Issuer, Time: instant(&b.newest), Records: &b.read.Records, Entries: &b.read.Entries}, nil
-}
-
-// giveName gives a file that is on the disk its name, unless something has that.
-func giveName(part, file string) error {
-	err := os.Link(part, file)
-	switch {
-	case errors.Is(err, os.ErrExist):
-		return existsAlready(file)
-	case err != nil: // no links there: of those who look first, one may still lose
-		if _, err := os.Lstat(file); !errors.Is(err, os.ErrNotExist) {
-			return errors.Join(err, existsAlready(file))
-		}
-		if err := os.Rename(part, file); err != nil {
-			return err
-		}
-	}
-	return syncFolder(filepath.Dir(file))
-}
-
-func existsAlready(file string) error {
-	return fmt.Errorf("%s exists already, and is not overwritten: name another file", file)
-}
-
-func ignoreMissing(err error) error {
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	return err
-}
-
-func syncFolder(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -148,8 +148,8 @@ func TestDraft_RemovesWhatWasLeft(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer running.discard()
-	left, link := filepath.Join(dir, ".export.1.export.part"), filepath.Join(dir, ".export.2.export.part")
-	others := filepath.Join(dir, ".export.x.3.export.part")
+	left, link := filepath.Join(dir, ".export.1.marque.part"), filepath.Join(dir, ".export.2.marque.part")
+	others := filepath.Join(dir, ".export.x.3.marque.part")
 	for _, name := range []string{left, others} {
 		if err := os.WriteFile(name, nil, 0o600); err != nil {
 			t.Fatal(err)

@@ -2,19 +2,20 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 )
 
 // draftFile is a file that is written under another name, and has its own once it is whole and on the disk. Nothing is
-// ever written over. Its lock tells it from those of a process that was killed, which hold as much as a backup does.
+// ever written over. Its lock tells it from those of a process that was killed, which hold a copy of everything.
 type draftFile struct {
 	*os.File
 	path string
 }
 
-const draftSuffix = ".export.part"
+const draftSuffix = ".marque.part"
 
 // newDraft makes one, of mode 0600, and removes what earlier ones for the same path have left.
 func newDraft(path string) (*draftFile, error) {
@@ -47,7 +48,7 @@ func mine(f *os.File) bool {
 	return err != nil && !errors.Is(err, os.ErrNotExist) || err == nil && statErr == nil && os.SameFile(there, made)
 }
 
-// sweepDrafts removes what exports to path have left that were killed.
+// sweepDrafts removes what those have left that were killed while they wrote for path.
 func sweepDrafts(path string) error {
 	dir := filepath.Dir(path)
 	entries, err := os.ReadDir(dir)
@@ -75,6 +76,14 @@ func sweepDrafts(path string) error {
 	return nil
 }
 
+// share lets others lock the file who only read it.
+func (d *draftFile) share() error {
+	if err := lockShared(d.File); !errors.Is(err, errors.ErrUnsupported) {
+		return err
+	}
+	return nil
+}
+
 // publish gives it its name, unless something has that by now.
 func (d *draftFile) publish() error {
 	if err := d.Sync(); err != nil {
@@ -87,4 +96,33 @@ func (d *draftFile) publish() error {
 func (d *draftFile) discard() {
 	_ = os.Remove(d.Name())
 	_ = d.Close()
+}
+
+// giveName gives a file that is on the disk its name, unless something has that.
+func giveName(part, file string) error {
+	err := os.Link(part, file)
+	switch {
+	case errors.Is(err, os.ErrExist):
+		return existsAlready(file)
+	case err != nil: // no links there: of those who look first, one may still lose
+		if _, err := os.Lstat(file); !errors.Is(err, os.ErrNotExist) {
+			return errors.Join(err, existsAlready(file))
+		}
+		if err := os.Rename(part, file); err != nil {
+			return err
+		}
+	}
+	return syncFolder(filepath.Dir(file))
+}
+
+func existsAlready(file string) error {
+	return fmt.Errorf("%s exists already, and is not overwritten: name another file", file)
+}
+
+func syncFolder(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
