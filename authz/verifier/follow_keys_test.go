@@ -131,6 +131,25 @@ func TestROT05_RST05_KeysCountBeforeASnapshotIsWhole(t *testing.T) {
 	}
 }
 
+// ROT-05: first parts that are never followed by a second one, each with other keys, fill no memory.
+func TestROT05_FirstPartsAgainAndAgain(t *testing.T) {
+	is := newFeed(t, jose.ES256)
+	f := follow(t, is, nil, func(c *verifier.Config) { c.Follow.MaxRevocations = 10 })
+	for i := range 5 {
+		var all []token.Subject
+		for k := range 4 {
+			all = append(all, kid(fmt.Sprint(i, "-", k)))
+		}
+		f.run, f.seq = fmt.Sprint("run", i), 0
+		f.send(f.part(1, 2, all...))
+		f.send(f.beat())
+		f.wantDropped("half a snapshot", verifier.FeedSnapshot, false)
+	}
+	if st := f.FeedStatus(); st.Revocations != 10 {
+		t.Errorf("%d revocations are held, want 10", st.Revocations)
+	}
+}
+
 // ROT-05: a part never makes a revoked key good again: not when the stream ends amid the snapshot, nor when that says less of
 // the key than was known.
 func TestROT05_AKeyThatAPartSaysLessOf(t *testing.T) {
