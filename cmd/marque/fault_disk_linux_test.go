@@ -79,6 +79,40 @@ func embeddedTrouble(t *testing.T, folder string, begin, end func()) {
 	}
 }
 
+// TestFault_AStepOfKeysIsDueOnAFullDisk: a server starts with the keys that it has although it can store no change of them, says
+// so, and catches up as soon as it can. Without a key to sign with there is nothing to start for.
+func TestFault_AStepOfKeysIsDueOnAFullDisk(t *testing.T) {
+	if !disktest.Alone(t) {
+		return
+	}
+	c := devConfig(t)
+	c.Data, c.Issuer = filepath.Join(t.TempDir(), "d"), "http://127.0.0.1:1"
+	s := startTest(t, c, options{})
+	before := activeKey(t, s)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	later := options{now: func() time.Time { return time.Now().Add(31 * 24 * time.Hour) }} // the next key takes over
+	disktest.LimitFiles(t, 0)
+	s = startTest(t, c, later)
+	if compact := getSample(t, s); compact == "" || activeKey(t, s) != before {
+		t.Errorf("a token %q, signed by %s, want %s", compact, activeKey(t, s), before)
+	}
+	if _, ok := hasReason(s, reasonNoWrites); !ok {
+		t.Errorf("status: %+v", s.status())
+	}
+	disktest.LimitFiles(t, math.MaxUint64)
+	if err := s.ring.Step(t.Context(), s.commonNow()); err != nil {
+		t.Error(err)
+	}
+	if activeKey(t, s) == before {
+		t.Error("it has not caught up")
+	}
+	if _, ok := hasReason(s, reasonNoWrites); ok {
+		t.Errorf("status: %+v", s.status())
+	}
+}
+
 // TestFault_ReadOnlyDisk: a server does not start where it could write nothing, and says so.
 func TestFault_ReadOnlyDisk(t *testing.T) {
 	if !disktest.AloneWithMounts(t) {

@@ -45,17 +45,23 @@ func TestFault_AnEmptyReplicaIsPromoted(t *testing.T) {
 	w := emptiedWorld(t, servers)
 	for range faultTimes(1, 5) {
 		w.settle(t)
-		old := group.Master()
+		old, replicas := group.Master(), group.Replicas()
 		older := oneInstant(t, old)
 		w.settle(t)
 		begun := w.history.now()
+		for _, one := range group.Sentinels() { // nobody is promoted before everybody is empty
+			one.Pause()
+		}
 		old.Kill() // first: it would tell its replicas everything that comes
-		for _, r := range group.Replicas() {
+		for _, r := range replicas {
 			for _, command := range [][]any{{"CONFIG", "SET", "replica-read-only", "no"}, {"FLUSHALL"}, {"CONFIG", "SET", "replica-read-only", "yes"}} {
 				if err := r.Client().Do(t.Context(), command...).Err(); err != nil {
 					t.Fatal(err)
 				}
 			}
+		}
+		for _, one := range group.Sentinels() {
+			one.Resume()
 		}
 		group.AwaitFailover(old)
 		emptied(t, w, servers, group.Master, begun, older)

@@ -62,6 +62,7 @@ func TestEVT14_Propagation_STR03_SET14_EVT05(t *testing.T) {
 		p.before = p.memory()
 		p.run(t)
 		p.awaitAll(t)
+		p.awaitRest(t)
 		p.report(t)
 		p.judgeAll(t)
 		p.everything(t)
@@ -318,6 +319,22 @@ func (p *spread) awaitAll(t *testing.T) {
 		}
 	}
 	t.FailNow()
+}
+
+// awaitRest returns once no service here holds what an older server said beside what it is told now: when it has read
+// everything anew, that goes with the next word of the server that it follows.
+func (p *spread) awaitRest(t *testing.T) {
+	t.Helper()
+	most := len(p.acts)*3/2 + 100
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		if !slices.ContainsFunc(p.services, func(w *attentive) bool {
+			f, here := w.judge.(*followed)
+			return here && f.FeedStatus().Revocations > most
+		}) {
+			return
+		}
+	}
+	t.Errorf("services hold more than %d revocations", most)
 }
 
 // end ends everything as an operator would.

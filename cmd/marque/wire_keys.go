@@ -21,7 +21,8 @@ import (
 func (s *server) algorithm() jose.Algorithm { return jose.Algorithm(s.config.Keys.Algorithm) }
 
 // openRing makes the signing keys' ring and lets it carry out what is due, so that there is a key
-// before anybody asks.
+// before anybody asks. A store that can be read and takes no write, such as a full disk, keeps no server from starting
+// with the key that signs: what is due is tried again, and is told as any write that was refused.
 func (s *server) openRing(ctx context.Context) error {
 	if err := s.findClock(ctx); err != nil {
 		return err
@@ -38,7 +39,14 @@ func (s *server) openRing(ctx context.Context) error {
 	case s.clockOff():
 		return s.ring.Reload(ctx)
 	}
-	return s.ring.Step(ctx, s.commonNow())
+	if err = s.ring.Step(ctx, s.commonNow()); err == nil || !s.backend.refuses(err) {
+		return err
+	}
+	if _, none := s.ring.Signer(s.algorithm(), s.commonNow()); none != nil {
+		return err
+	}
+	s.log.Error("a step of the signing keys is due, and could not be stored; it is tried again", "err", err)
+	return nil
 }
 
 // timelineConfig is what the settings say of the timeline of signing keys.
