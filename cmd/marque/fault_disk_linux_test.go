@@ -94,6 +94,11 @@ func TestFault_AStepOfKeysIsDueOnAFullDisk(t *testing.T) {
 	}
 	later := options{now: func() time.Time { return time.Now().Add(31 * 24 * time.Hour) }} // the next key takes over
 	disktest.LimitFiles(t, 0)
+	other := c
+	other.Keys.Algorithm = string(labRing)
+	if _, err := start(t.Context(), other, options{}); !errors.Is(err, syscall.EFBIG) {
+		t.Errorf("without a key to sign with: %v", err)
+	}
 	s = startTest(t, c, later)
 	if compact := getSample(t, s); compact == "" || activeKey(t, s) != before {
 		t.Errorf("a token %q, signed by %s, want %s", compact, activeKey(t, s), before)

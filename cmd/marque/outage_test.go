@@ -260,33 +260,6 @@ func TestOutage_AnEmptiedRedis(t *testing.T) {
 	}
 }
 
-// backup is what a Redis held at some moment.
-type backup map[string]string
-
-func takeBackup(t *testing.T, redis *redistest.Server) backup {
-	t.Helper()
-	b := backup{}
-	keys, err := redis.Client().Keys(t.Context(), "*").Result()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, key := range keys {
-		if b[key], err = redis.Client().Dump(t.Context(), key).Result(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return b
-}
-
-func (b backup) restore(t *testing.T, redis *redistest.Server) {
-	t.Helper()
-	for key, value := range b {
-		if err := redis.Client().RestoreReplace(t.Context(), key, 0, value).Err(); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
 // TestOutage_ARestoredRedisGetsItsRevocationsBack: Redis is emptied, and comes back as it was before two
 // revocations. Servers that knew them put them back: no token is good again, not even at a server that starts
 // afterwards. It is told as an alarm.
@@ -299,7 +272,7 @@ func TestOutage_ARestoredRedisGetsItsRevocationsBack(t *testing.T) {
 	_, compact := p.asksFor(t, s)
 	_, other := p.asksFor(t, s)
 	_, ofStopped := stopped.asksFor(t, s)
-	older := takeBackup(t, redis)
+	older := takeSnapshot(t, redis.Client())
 	if status, body := post(t, "http://"+s.Address()+"/oauth2/revoke", p.form("token", compact)); status != http.StatusOK {
 		t.Fatalf("revocation: %d, %s", status, body)
 	}
@@ -313,7 +286,7 @@ func TestOutage_ARestoredRedisGetsItsRevocationsBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	waitFor(t, func() bool { time.Sleep(time.Millisecond); return s.status().State == admin.StateDegraded })
-	older.restore(t, redis)
+	older.restore(t, redis.Client())
 	alarms := 0
 	for i, node := range nodes {
 		waitFor(t, func() bool {
