@@ -105,8 +105,8 @@ func (s *stream) snapshot(e *token.Event) error {
 
 // keysFirst obeys what a part of a snapshot says of signing keys, before the snapshot is whole. No other event tells that a
 // key was revoked, and with a million revocations, or a thousand services that all read at that moment, the last part comes
-// seconds after the first, which has the keys. Whatever a key was revoked for, nobody takes that back. Who begins again and
-// again, each time with others, fills no memory: beyond MaxRevocations they wait for the whole.
+// seconds after the first, which has the keys. An issuer never takes that back. Who begins again and again, each time with
+// others, fills no memory: beyond MaxRevocations they wait for the whole.
 func (s *stream) keysFirst(e *token.Event) {
 	f, known := s.f, (*s.f.tables.Load())[0]
 	for _, r := range e.Revocations {
